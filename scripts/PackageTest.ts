@@ -1,0 +1,98 @@
+/**
+ * `npm run test:package`: packs the npm package, installs it in an empty folder as a user would, starts the broker from
+ * there with `npx ottla start`, gets an answer from it, and type-checks a program that imports it.
+ */
+import { spawn, spawnSync } from "node:child_process"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { connect } from "node:net"
+import { tmpdir } from "node:os"
+import { join, resolve } from "node:path"
+import { createInterface } from "node:readline"
+
+let passed = 0
+let failed = 0
+const check = (name: string, ok: boolean, detail = ""): void => {
+  console.log(`${ok ? "ok    " : "FAILED"} ${name}${ok || detail === "" ? "" : `\n${detail}`}`)
+  if (ok) passed += 1
+  else failed += 1
+}
+
+const folder = mkdtempSync(join(tmpdir(), "ottla-package-"))
+const sh = (command: string, args: ReadonlyArray<string>, cwd: string) => {
+  const { error, status, stderr, stdout } = spawnSync(command, args, { cwd, encoding: "utf8" })
+  return { ok: status === 0, output: `${stdout ?? ""}${stderr ?? ""}${error === undefined ? "" : String(error)}`, stdout: stdout ?? "" }
+}
+
+/** Sends ApiVersions v0 and gives the error code of the answer. */
+const askApiVersions = (port: number): Promise<number> =>
+  new Promise((done, fail) => {
+    const socket = connect(port, "127.0.0.1", () => {
+      //                            size        api 18     version 0  correlation id 7      client id null
+      socket.write(Uint8Array.from([0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff]))
+    })
+    const parts: Array<Buffer> = []
+    socket.on("data", (part) => {
+      parts.push(part)
+      const all = Buffer.concat(parts)
+      if (all.length < 10) return
+      socket.destroy()
+      if (all.readInt32BE(4) === 7) done(all.readInt16BE(8))
+      else fail(new Error("the answer has another correlation id"))
+    })
+    socket.on("error", fail)
+    socket.on("close", () => fail(new Error("closed without an answer")))
+  })
+
+const start = async (): Promise<void> => {
+  const broker = spawn(
+    "npx",
+    ["--no-install", "ottla", "start", "--override", "listeners=PLAINTEXT://127.0.0.1:0", "--override", `log.dirs=${join(folder, "data")}`],
+    { cwd: folder, stdio: ["ignore", "pipe", "inherit"], detached: true }
+  )
+  const ended = new Promise<number | null>((done) => broker.on("close", done))
+  try {
+    const lines: Array<string> = []
+    let port: number | undefined
+    for await (const line of createInterface({ input: broker.stdout })) {
+      lines.push(line)
+      const match = /listening on PLAINTEXT:\/\/127\.0\.0\.1:(\d+)/.exec(line)
+      if (match === null) continue
+      port = Number(match[1])
+      break
+    }
+    check("npx ottla start says where it listens", port !== undefined, lines.join("\n"))
+    if (port !== undefined) {
+      const code = await askApiVersions(port).catch(String)
+      check("it answers ApiVersions without an error", code === 0, String(code))
+    }
+  } finally {
+    if (broker.exitCode === null) process.kill(-broker.pid!, "SIGTERM")
+    await ended
+  }
+}
+
+try {
+  const pack = sh("npm", ["pack", "--silent", "--pack-destination", folder], process.cwd())
+  const tarball = pack.stdout.trim().split("\n").at(-1) ?? ""
+  check("npm pack", pack.ok && tarball.endsWith(".tgz"), pack.output)
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "elsewhere", private: true, type: "module" }))
+  const install = sh("npm", ["install", "--no-audit", "--no-fund", `./${tarball}`], folder)
+  check("npm install of the tarball in an empty folder", install.ok, install.output)
+
+  const manifest = JSON.parse(readFileSync("package.json", "utf8")) as { exports: Record<string, unknown> }
+  const entries = Object.keys(manifest.exports).filter((name) => !name.endsWith(".json") && name !== "./bun" && name !== "./deno")
+  const program = entries.map((name, i) => `import * as e${i} from "ottla${name.slice(1)}"\nif (Object.keys(e${i}).length === 0) throw new Error("${name} exports nothing")`).join("\n")
+  writeFileSync(join(folder, "program.ts"), `${program}\n`)
+  mkdirSync(join(folder, "node_modules", "@types"), { recursive: true })
+  symlinkSync(resolve("node_modules/@types/node"), join(folder, "node_modules/@types/node"))
+  symlinkSync(resolve("node_modules/undici-types"), join(folder, "node_modules/undici-types"))
+  const types = sh(resolve("node_modules/.bin/tsc"), ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2023", "--types", "node", "program.ts"], folder)
+  check("a program that imports every entry type-checks, declarations too", types.ok, types.output)
+  const runs = sh("node", ["program.ts"], folder)
+  check("and runs", runs.ok, runs.output)
+  await start()
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+console.log(`${passed} passed, ${failed} failed`)
+process.exit(failed === 0 && passed > 0 ? 0 : 1)
