@@ -31,7 +31,7 @@ const askApiVersions = (port: number): Promise<number> =>
       socket.write(Uint8Array.from([0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff]))
     })
     const parts: Array<Buffer> = []
-    socket.on("data", (part) => {
+    socket.on("data", (part: Buffer) => {
       parts.push(part)
       const all = Buffer.concat(parts)
       if (all.length < 10) return

@@ -1,0 +1,70 @@
+/** What a command line says, or what is wrong with it. */
+import { parseArgs } from "node:util"
+
+export const usage: string = `usage: ottla start [server.properties] [options]
+
+Runs a broker until SIGINT or SIGTERM. Without a file it listens on localhost:9092 and keeps its data in ./data.
+
+options:
+  --override key=value    a configuration key by Kafka's name; may be given many times, stronger than the file
+  --log-format FORMAT     text (default) or json, one object a line
+  --log-level LEVEL       trace, debug, info (default), warn, error
+  --help, --version
+
+The environment may set keys too: KAFKA_LOG_RETENTION_MS=1000 is log.retention.ms=1000.
+Every key: docs/config.md. One that takes a free port: --override listeners=PLAINTEXT://127.0.0.1:0`
+
+const logLevels = { trace: "Trace", debug: "Debug", info: "Info", warn: "Warn", error: "Error" } as const
+export type LogLevelName = (typeof logLevels)[keyof typeof logLevels]
+
+export type Command =
+  | { readonly _tag: "Help" }
+  | { readonly _tag: "Version" }
+  /** `message` is complete: it names the flag and what it takes. */
+  | { readonly _tag: "Wrong"; readonly message: string }
+  | {
+      readonly _tag: "Start"
+      readonly propertiesFile: string | undefined
+      readonly overrides: ReadonlyArray<readonly [key: string, value: string]>
+      readonly logFormat: "text" | "json"
+      readonly logLevel: LogLevelName
+    }
+
+const options = {
+  override: { type: "string", multiple: true },
+  "log-format": { type: "string" },
+  "log-level": { type: "string" },
+  help: { type: "boolean", short: "h" },
+  version: { type: "boolean", short: "v" }
+} as const
+
+const wrong = (message: string): Command => ({ _tag: "Wrong", message })
+
+export const parseCommand = (argv: ReadonlyArray<string>): Command => {
+  let parsed
+  try {
+    parsed = parseArgs({ args: [...argv], options, allowPositionals: true })
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    return wrong(`${message}\nknown flags: ${Object.keys(options).map((name) => `--${name}`).join(", ")}`)
+  }
+  const { positionals, values } = parsed
+  if (values.help === true) return { _tag: "Help" }
+  if (values.version === true) return { _tag: "Version" }
+  const [command, propertiesFile, ...rest] = positionals
+  if (command === undefined) return wrong("a command is missing; there is: start")
+  if (command !== "start") return wrong(`there is no command "${command}"; there is: start`)
+  if (rest.length > 0) return wrong(`start takes one server.properties file; "${rest[0]}" is one too many`)
+
+  const overrides: Array<readonly [string, string]> = []
+  for (const pair of values.override ?? []) {
+    const at = pair.indexOf("=")
+    if (at <= 0) return wrong(`--override takes key=value, not "${pair}"`)
+    overrides.push([pair.slice(0, at).trim(), pair.slice(at + 1).trim()])
+  }
+  const logFormat = values["log-format"] ?? "text"
+  if (logFormat !== "text" && logFormat !== "json") return wrong(`--log-format takes text or json, not "${logFormat}"`)
+  const level = values["log-level"] ?? "info"
+  if (!(level in logLevels)) return wrong(`--log-level takes ${Object.keys(logLevels).join(", ")}, not "${level}"`)
+  return { _tag: "Start", propertiesFile, overrides, logFormat, logLevel: logLevels[level as keyof typeof logLevels] }
+}
