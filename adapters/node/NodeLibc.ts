@@ -1,0 +1,49 @@
+/** The C library by `node:ffi` (Node 26 and later, where it is experimental); nothing on older ones. */
+import process from "node:process"
+import type * as Ffi from "node:ffi"
+import { libcNames, LOCK_EXCLUSIVE_NOW, type Libc, noLibc, positionArgument, setPosition } from "../shared/Libc.ts"
+
+/**
+ * Loads the module without its ExperimentalWarning: the broker falls back by itself, so the warning asks nothing of
+ * an operator. Only this one warning, and only inside this synchronous call.
+ */
+const loadFfi = (): typeof Ffi | undefined => {
+  const emitWarning = process.emitWarning
+  process.emitWarning = ((...args: Parameters<typeof emitWarning>) => {
+    if (!String(args[0]).startsWith("FFI is an experimental feature")) Reflect.apply(emitWarning, process, args)
+  }) as typeof emitWarning
+  try {
+    return process.getBuiltinModule?.("node:ffi") as typeof Ffi | undefined
+  } catch {
+    return undefined // built or started without it
+  } finally {
+    process.emitWarning = emitWarning
+  }
+}
+
+const bind = (): Libc => {
+  const ffi = loadFfi()
+  if (ffi === undefined) return noLibc
+  for (const name of libcNames(process.platform)) {
+    try {
+      const { lib, functions } = ffi.dlopen(name, { flock: { arguments: ["int32", "int32"], return: "int32" } })
+      const flock = (file: number): boolean => functions.flock(file, LOCK_EXCLUSIVE_NOW) === 0
+      if (process.platform !== "linux") return { sendfile: undefined, flock }
+      const call = lib.getFunction("sendfile", { arguments: ["int32", "int32", "buffer", "uint64"], return: "int64" })
+      return {
+        flock,
+        sendfile: (socket, file, position, length) => {
+          setPosition(position)
+          return Number(call(socket, file, positionArgument, BigInt(length)))
+        }
+      }
+    } catch {
+      // not this name, or FFI is not permitted here
+    }
+  }
+  return noLibc
+}
+
+let bound: Libc | undefined
+/** Bound at the first call, once for the process. */
+export const nodeLibc = (): Libc => bound ??= bind()
