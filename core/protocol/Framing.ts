@@ -1,0 +1,101 @@
+/**
+ * Cuts a stream of bytes into frames: int32 size, then that many bytes.
+ *
+ * A frame that lies whole in the bytes pushed is given as a view on them; only a frame that spans pushes is copied,
+ * into a buffer that grows with what has arrived: a peer that claims 100 MiB and sends ten bytes costs a few KiB.
+ */
+import { malformed } from "./ProtocolError.ts"
+
+export interface FrameReaderOptions {
+  /** Largest size accepted, in bytes (`socket.request.max.bytes`). */
+  readonly maxBytes: number
+  /**
+   * Takes a frame without its size. The view is the receiver's only until it returns, as the bytes pushed are. It
+   * must not push.
+   */
+  readonly onFrame: (frame: Uint8Array) => void
+}
+
+/** First allocation for a frame that spans pushes, in bytes. */
+const FIRST_BUFFER_BYTES = 4096
+
+/** A larger buffer is given up once its frame is done, so that an idle connection does not keep it. In bytes. */
+const KEPT_BUFFER_BYTES = 64 * 1024
+
+const SIZE_BYTES = 4
+
+export class FrameReader {
+  readonly #maxBytes: number
+  readonly #onFrame: (frame: Uint8Array) => void
+  /** Start of the frame that is incomplete, its size included. */
+  #buffer: Uint8Array = new Uint8Array(0)
+  #buffered = 0
+
+  constructor(options: FrameReaderOptions) {
+    this.#maxBytes = options.maxBytes
+    this.#onFrame = options.onFrame
+  }
+
+  /** Bytes of a frame that is not complete yet, its size included. */
+  get pendingBytes(): number {
+    return this.#buffered
+  }
+
+  /**
+   * Gives every frame that these bytes complete.
+   * @throws ProtocolError on a size below 0 or above the limit; the stream has no next frame then
+   */
+  push(bytes: Uint8Array): void {
+    let position = this.#buffered === 0 ? 0 : this.#complete(bytes)
+    while (bytes.length - position >= SIZE_BYTES) {
+      const end = position + SIZE_BYTES + this.#size(bytes, position)
+      if (end > bytes.length) break
+      this.#onFrame(view(bytes, position + SIZE_BYTES, end))
+      position = end
+    }
+    if (position < bytes.length) this.#keep(bytes, position, bytes.length)
+  }
+
+  /** Goes on with the incomplete frame; gives the position in `bytes` after what it took. */
+  #complete(bytes: Uint8Array): number {
+    let position = 0
+    if (this.#buffered < SIZE_BYTES) {
+      position = Math.min(bytes.length, SIZE_BYTES - this.#buffered)
+      this.#keep(bytes, 0, position)
+      if (this.#buffered < SIZE_BYTES) return position
+    }
+    const total = SIZE_BYTES + this.#size(this.#buffer, 0)
+    const taken = Math.min(bytes.length - position, total - this.#buffered)
+    this.#keep(bytes, position, position + taken, total)
+    if (this.#buffered < total) return position + taken
+    const frame = view(this.#buffer, SIZE_BYTES, total)
+    this.#buffered = 0
+    if (this.#buffer.length > KEPT_BUFFER_BYTES) this.#buffer = new Uint8Array(0)
+    this.#onFrame(frame)
+    return position + taken
+  }
+
+  #size(bytes: Uint8Array, at: number): number {
+    const size = (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
+    if (size < 0 || size > this.#maxBytes) {
+      throw malformed(`a frame of ${size} bytes, allowed are 0 to ${this.#maxBytes}`)
+    }
+    return size
+  }
+
+  /** Copies `[start, end)` behind what is kept; `total` is where the growth of the buffer may end. */
+  #keep(bytes: Uint8Array, start: number, end: number, total: number = Infinity): void {
+    const needed = this.#buffered + end - start
+    if (needed > this.#buffer.length) {
+      const room = Math.max(needed, Math.min(total, Math.max(FIRST_BUFFER_BYTES, 2 * this.#buffer.length)))
+      const larger = new Uint8Array(room)
+      larger.set(view(this.#buffer, 0, this.#buffered))
+      this.#buffer = larger
+    }
+    this.#buffer.set(view(bytes, start, end), this.#buffered)
+    this.#buffered = needed
+  }
+}
+
+const view = (bytes: Uint8Array, start: number, end: number): Uint8Array =>
+  new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start)
