@@ -26,8 +26,9 @@ const READ_BUFFER_BYTES = 256 * 1024
 const DEFAULT_BACKLOG = 50
 
 /** On Windows a read is posted together with its buffer, so there each connection has its own. */
-const shared = process.platform === "win32" ? undefined : Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
-const readBuffer = (): Buffer => shared ?? Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
+const shared = process.platform === "win32" ? undefined : new Uint8Array(READ_BUFFER_BYTES)
+/** No Buffer: `slice` of one would be a view where the core expects a copy. */
+const readBuffer = (): Uint8Array => shared ?? new Uint8Array(READ_BUFFER_BYTES)
 
 /** What libuv's stream handle has and the types of `net` do not tell. */
 interface Handle {
