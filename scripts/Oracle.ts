@@ -1,0 +1,127 @@
+/**
+ * The oracle: seeded sequences of requests go to Apache Kafka and to ottla, and the answers must agree.
+ *
+ *   npm run oracle -- --seeds 20 [--first 1] [--requests 60] [--runtime node] [--against ottla|kafka]
+ *                     [--kafka HOST:PORT] [--ottla HOST:PORT] [--trace] [--all]
+ *
+ * Each difference is printed with what replays it. What is accepted stands in docs/compatibility.md, with reasons.
+ * `--against kafka` compares Kafka with itself: there must be no difference, and none means that the oracle is sound.
+ * `--all` prints every difference, not one of each kind. Exit code 1 when anything differed.
+ */
+import { readFileSync } from "node:fs"
+import { parseArgs } from "node:util"
+import { Broker } from "../test/oracle/Broker.ts"
+import { parseAccepted } from "../test/oracle/Differences.ts"
+import { emptyReport, type Found, runSequence } from "../test/oracle/Sequence.ts"
+import { startKafka } from "./peers/Kafka.ts"
+import { parseRuntimes, startOttla } from "./peers/Ottla.ts"
+import { type Peer, PeerError, repository } from "./peers/Processes.ts"
+
+/** The same on both sides: nothing in the background may change a log between two answers. */
+const properties: ReadonlyArray<string> = [
+  "log.retention.ms=-1",
+  "log.retention.check.interval.ms=36000000",
+  "log.cleaner.backoff.ms=36000000",
+  "offsets.topic.replication.factor=1",
+  "transaction.state.log.replication.factor=1",
+  "transaction.state.log.min.isr=1",
+  "share.coordinator.state.topic.replication.factor=1",
+  "share.coordinator.state.topic.min.isr=1",
+  "node.id=1"
+]
+
+const options = parseArgs({
+  options: {
+    seeds: { type: "string", default: "10" },
+    first: { type: "string", default: "1" },
+    requests: { type: "string", default: "80" },
+    runtime: { type: "string", default: "node" },
+    against: { type: "string", default: "ottla" },
+    kafka: { type: "string" },
+    ottla: { type: "string" },
+    trace: { type: "boolean", default: false },
+    all: { type: "boolean", default: false }
+  }
+}).values
+
+const peers: Array<Peer> = []
+
+const brokerAt = async (name: string, address: string | undefined, start: () => Promise<Peer>): Promise<Broker> => {
+  if (address !== undefined) {
+    const [host = "127.0.0.1", port = "9092"] = address.split(":")
+    return new Broker(name, host, Number(port))
+  }
+  const peer = await start()
+  peers.push(peer)
+  return new Broker(name, peer.host, peer.port)
+}
+
+const print = (line: string): void => void process.stdout.write(`${line}\n`)
+
+const show = (found: Found): void => {
+  print(`seed ${found.seed} request ${found.request}: ${found.api} ${found.version} ${found.path}`)
+  print(`  kafka  ${found.kafka.slice(0, 600)}`)
+  print(`  ottla  ${found.ottla.slice(0, 600)}`)
+  print(`  asked  ${found.asked.slice(0, 900)}`)
+  print(`  replay npm run oracle -- --seeds 1 --first ${found.seed} --requests ${found.request + 1}`)
+}
+
+const main = async (): Promise<number> => {
+  const [runtime = "node"] = parseRuntimes(options.runtime)
+  const [judge, subject] = await Promise.all([
+    brokerAt("kafka", options.kafka, () => startKafka({ properties })),
+    brokerAt(options.against, options.ottla, () =>
+      options.against === "kafka" ? startKafka({ properties }) : startOttla({ runtime, overrides: properties }))
+  ])
+  const [theirs, ours] = [await judge.versions(), await subject.versions()]
+  const versions = (api: string): readonly [number, number] | undefined => {
+    const [a, b] = [theirs.get(api), ours.get(api)]
+    if (a === undefined || b === undefined) return undefined
+    // Produce is advertised from 0, and no version below 3 exists
+    return [Math.max(a[0], b[0], api === "Produce" ? 3 : 0), Math.min(a[1], b[1])]
+  }
+  const accepted = parseAccepted(readFileSync(`${repository}/docs/compatibility.md`, "utf8"))
+  const report = emptyReport()
+  const [first, seeds] = [Number(options.first), Number(options.seeds)]
+  const begin = performance.now()
+  let broken = 0
+  const nowMs = Date.now() - 2000
+  for (let seed = first; seed < first + seeds; seed++) {
+    const before = report.found.length
+    try {
+      await runSequence({
+        seed, requests: Number(options.requests), judge, subject, nowMs, versions, accepted, report,
+        ...(options.trace ? { trace: print } : {})
+      })
+    } catch (error) {
+      broken++
+      print(`seed ${seed}: ${error instanceof PeerError ? error.message : error instanceof Error ? error.stack : String(error)}`)
+      judge.close()
+      subject.close()
+    }
+    for (const peer of peers) if (!peer.alive()) throw new PeerError(`${peer.name} died at seed ${seed}:\n${peer.log().slice(-4000)}`)
+    const fresh = report.found.slice(before)
+    const kinds = new Set<string>()
+    for (const found of fresh) {
+      const kind = `${found.api} ${found.fields} ${found.kafka} ${found.ottla}`
+      if (!options.all && (kinds.has(kind) || report.found.slice(0, before).some((f) => `${f.api} ${f.fields} ${f.kafka} ${f.ottla}` === kind))) continue
+      kinds.add(kind)
+      show(found)
+    }
+  }
+  print("")
+  for (const [key, message] of report.messages) print(`words: ${key.split(" ").slice(0, 2).join(" ")}\n  kafka  ${message.kafka.slice(0, 300)}\n  ottla  ${message.ottla.slice(0, 300)}`)
+  for (const [row, count] of report.accepted) print(`accepted ${count} times: ${row.api} ${row.versions} ${row.fields}: ${row.why}`)
+  const total = Array.from(report.requests.values()).reduce((sum, n) => sum + n, 0)
+  print(Array.from(report.requests).sort().map(([api, n]) => `${api} ${n}`).join(", "))
+  print(`${seeds} seeds, ${total} requests, ${report.found.length} differences, ${broken} sequences broken off, ${report.messages.size} explanations in other words, ${((performance.now() - begin) / 1000).toFixed(0)} s`)
+  return report.found.length + broken > 0 ? 1 : 0
+}
+
+try {
+  process.exitCode = await main()
+} catch (error) {
+  print(error instanceof PeerError ? error.message : error instanceof Error ? error.stack ?? error.message : String(error))
+  process.exitCode = 1
+}
+process.exit()

@@ -1,0 +1,116 @@
+/**
+ * Answers in a form that two brokers share: what each names in its own way gets a common name, what must differ is
+ * masked, lists that stand for sets are keyed by what names their items, records are read.
+ */
+import { toSafe } from "../../core/protocol/Int64.ts"
+import type { Fields } from "../../scripts/peers/Calls.ts"
+import { decompress, readBatches, readRecords } from "./Batches.ts"
+import { createHash } from "node:crypto"
+import type { Side } from "./World.ts"
+
+export type Tree = string | number | boolean | null | ReadonlyArray<Tree> | { readonly [key: string]: Tree }
+
+export interface CanonicalContext {
+  readonly api: string
+  readonly side: Side
+  /** Times from here on were taken from a clock during the run. */
+  readonly runStartMs: number
+  /** Digests of the sections of compressed records that were produced: what comes back unchanged is compared in full. */
+  readonly sections: ReadonlySet<string>
+}
+
+export const digest = (bytes: Uint8Array): string => createHash("sha1").update(bytes).digest("hex").slice(0, 12)
+
+/** Values that name a machine, a process or a moment. */
+const masked = new Set(["throttleTimeMs", "host", "port", "clusterId", "logDir", "finalizedFeaturesEpoch"])
+
+/** An item's name among its siblings, by the first of these that it has. */
+const keys: ReadonlyArray<string> = [
+  "resourceName", "name", "topic", "topicId", "partitionIndex", "partition", "index", "apiKey", "nodeId", "brokerId", "producerId", "logDir"
+]
+
+const time = (ms: number, context: CanonicalContext): Tree => ms > context.runStartMs && ms < Date.now() + 5000 ? "a time of the run" : ms
+
+const topicOf = (id: string, side: Side): string => {
+  for (const [name, known] of side.topicIds) if (known === id) return `id of ${name}`
+  return id
+}
+
+const producerOf = (id: number, side: Side): Tree => {
+  const index = side.producerIds.indexOf(id)
+  return index < 0 ? id : `producer ${index}`
+}
+
+const recordsTree = (bytes: Uint8Array, context: CanonicalContext): Tree => {
+  const { batches, partialBytes } = readBatches(bytes)
+  const trees = batches.map((batch): Tree => {
+    const common = {
+      baseOffset: batch.baseOffset,
+      leaderEpoch: batch.leaderEpoch,
+      magic: batch.magic,
+      crcIsRight: batch.crcIsRight,
+      attributes: batch.attributes,
+      lastOffsetDelta: batch.lastOffsetDelta,
+      baseTimestamp: time(batch.baseTimestamp, context),
+      maxTimestamp: time(batch.maxTimestamp, context),
+      producerId: producerOf(batch.producerId, context.side),
+      producerEpoch: batch.producerEpoch,
+      baseSequence: batch.baseSequence,
+      count: batch.count
+    }
+    const asSent = batch.codec === 0 || context.sections.has(digest(batch.section))
+    // what a broker compressed itself depends on its library: only what comes out of it counts
+    if (asSent) return { ...common, section: digest(batch.section), sizeInBytes: batch.sizeInBytes }
+    try {
+      return { ...common, uncompressed: digest(decompress(batch.codec, batch.section)), records: readRecords(batch).length }
+    } catch (error) {
+      return { ...common, unreadable: String(error) }
+    }
+  })
+  return { batches: trees, partialBytes }
+}
+
+const keyOf = (item: Fields): string | undefined => {
+  for (const key of keys) {
+    const value = item[key]
+    if (value !== undefined && value !== null && value !== "") return `${value}`
+  }
+  return undefined
+}
+
+const listTree = (items: ReadonlyArray<unknown>, context: CanonicalContext, name: string): Tree => {
+  const trees = items.map((item) => tree(item, context, name))
+  const named = trees.map((item) => typeof item === "object" && item !== null && !Array.isArray(item) ? keyOf(item as Fields) : undefined)
+  if (trees.length === 0 || named.some((key) => key === undefined) || name === "abortedTransactions") return trees
+  const map: Record<string, Tree> = {}
+  trees.forEach((item, index) => {
+    const key = named[index] ?? ""
+    let free = `[${key}]`
+    for (let n = 2; free in map; n++) free = `[${key}]#${n}`
+    map[free] = item
+  })
+  return map
+}
+
+const tree = (value: unknown, context: CanonicalContext, name: string): Tree => {
+  if (value === undefined || value === null) return null
+  if (masked.has(name)) return "*"
+  if (name === "records" && value instanceof Uint8Array) return recordsTree(value, context)
+  if (value instanceof Uint8Array) return digest(value)
+  if (Array.isArray(value)) return listTree(value, context, name)
+  if (typeof value === "bigint") return toSafe(value) ?? `${value}`
+  if (typeof value === "string") return name === "topicId" ? topicOf(value, context.side) : value
+  if (typeof value === "number") {
+    if (name === "producerId") return producerOf(value, context.side)
+    if (name === "totalBytes" || name === "usableBytes") return value > 0 ? "*" : value
+    if (name === "sessionId" && context.api === "Fetch") return value === 0 ? 0 : "a session"
+    if (/timestamp|TimeMs$/i.test(name)) return time(value, context)
+    return value
+  }
+  if (typeof value === "boolean") return value
+  const fields: Record<string, Tree> = {}
+  for (const [key, field] of Object.entries(value as object)) fields[key] = tree(field, context, key)
+  return fields
+}
+
+export const canonical = (fields: Fields, context: CanonicalContext): Tree => tree(fields, context, "")

@@ -1,0 +1,176 @@
+/** One seed: a sequence of requests to both brokers, compared answer by answer. */
+import type { Fields } from "../../scripts/peers/Calls.ts"
+import { readBatches } from "./Batches.ts"
+import type { Broker, Result } from "./Broker.ts"
+import { canonical, type CanonicalContext, digest, type Tree } from "./Canonical.ts"
+import { type Accepted, type Difference, differences, isAccepted, isMessage } from "./Differences.ts"
+import { generators } from "./Generators.ts"
+import { Random } from "./Random.ts"
+import { isRaw, type Request, type Step, type World } from "./World.ts"
+
+export interface Found extends Difference {
+  readonly seed: number
+  readonly request: number
+  readonly api: string
+  readonly version: number
+  readonly asked: string
+}
+
+export interface Report {
+  readonly requests: Map<string, number>
+  readonly found: Array<Found>
+  /** How often each accepted row was needed. */
+  readonly accepted: Map<Accepted, number>
+  /** Explanations in other words: `api path` to both. */
+  readonly messages: Map<string, Difference>
+}
+
+export const emptyReport = (): Report => ({ requests: new Map(), found: [], accepted: new Map(), messages: new Map() })
+
+export interface SequenceOptions {
+  readonly seed: number
+  readonly requests: number
+  readonly judge: Broker
+  readonly subject: Broker
+  readonly nowMs: number
+  readonly versions: (api: string) => readonly [number, number] | undefined
+  readonly accepted: ReadonlyArray<Accepted>
+  readonly report: Report
+  /** Told each step before it is sent. */
+  readonly trace?: (line: string) => void
+}
+
+type Configs = ReadonlyArray<readonly [string, string]>
+
+/** The first requests of every sequence: topics to work on. */
+const openings = (world: World): ReadonlyArray<Request> => {
+  const { random } = world
+  const special = random.pick<Configs>([
+    [["message.timestamp.type", "LogAppendTime"]],
+    [["compression.type", random.pick(["gzip", "snappy", "lz4", "zstd", "uncompressed"])]],
+    [["max.message.bytes", "2000"]],
+    [["message.timestamp.before.max.ms", "86400000"], ["message.timestamp.after.max.ms", "60000"]],
+    [["segment.bytes", "1048576"], ["index.interval.bytes", "0"]]
+  ])
+  return [opening(world, "a", 1, []), opening(world, "b", 2, [["cleanup.policy", "compact"]]), opening(world, "c", 2, special)]
+}
+
+const opening = (world: World, suffix: string, numPartitions: number, configs: Configs): Request => {
+  const name = `${world.prefix}-${suffix}`
+  const topic = { name, numPartitions, replicationFactor: 1, assignments: [], configs: configs.map(([key, value]) => ({ name: key, value })) }
+  return {
+    api: "CreateTopics",
+    version: world.versions("CreateTopics")[1],
+    fields: () => ({ topics: [topic], timeoutMs: 30_000, validateOnly: false }),
+    settle: true,
+    learn: (_answer, _side, isJudge) => {
+      if (!isJudge) return
+      const zeros = (): Array<number> => Array.from({ length: numPartitions }, () => 0)
+      world.topics.push({ name, partitions: numPartitions, configs: new Map(configs), ends: zeros(), starts: zeros() })
+    }
+  }
+}
+
+const resultTree = (result: Result, context: CanonicalContext): Tree => {
+  switch (result._tag) {
+    case "Answer": return canonical(result.fields, context)
+    case "Malformed": return { outcome: `malformed: ${result.error}` }
+    case "Opaque": return { outcome: `answer ${Buffer.from(result.frame).toString("hex")}` }
+    default: return { outcome: result._tag }
+  }
+}
+
+/** What was asked, short enough for a line; bytes as their number. */
+const showAsked = (step: Step, judge: Broker): string => {
+  if (isRaw(step)) return step.describe
+  return JSON.stringify(step.fields(judge.side), (_key, value: unknown) =>
+    value instanceof Uint8Array ? describeRecords(value) : typeof value === "bigint" ? `${value}` : value).slice(0, 2000)
+}
+
+const describeRecords = (bytes: Uint8Array): string => {
+  const { batches, partialBytes } = readBatches(bytes)
+  const shown = batches.map((b) =>
+    `batch(codec ${b.codec} magic ${b.magic} crc ${b.crcIsRight ? "right" : "wrong"} attributes ${b.attributes} count ${b.count} lastOffsetDelta ${b.lastOffsetDelta} base/max timestamp ${b.baseTimestamp}/${b.maxTimestamp} producer ${b.producerId}/${b.producerEpoch}/${b.baseSequence} size ${b.sizeInBytes})`
+  )
+  return `${shown.join(" ")} + ${partialBytes} bytes`
+}
+
+const rememberSections = (step: Step, judge: Broker, sections: Set<string>): void => {
+  if (isRaw(step) || step.api !== "Produce") return
+  for (const topic of step.fields(judge.side)["topicData"] as ReadonlyArray<Fields>) {
+    for (const partition of topic["partitionData"] as ReadonlyArray<Fields>) {
+      if (partition["records"] === null) continue
+      for (const batch of readBatches(partition["records"] as Uint8Array).batches) sections.add(digest(batch.section))
+    }
+  }
+}
+
+export const runSequence = async (options: SequenceOptions): Promise<void> => {
+  const { judge, report, seed, subject } = options
+  const world: World = {
+    random: new Random(seed),
+    prefix: `o${seed}`,
+    nowMs: options.nowMs,
+    topics: [],
+    producers: [],
+    versions: (api) => options.versions(api) ?? [0, 0]
+  }
+  judge.reset()
+  subject.reset()
+  const table = generators
+    .filter(({ api }) => api === "raw" || options.versions(api) !== undefined)
+    .map((generator) => [generator.weight, generator] as const)
+  const sections = new Set<string>()
+  const opening = openings(world)
+  for (let index = 0; index < options.requests; index++) {
+    const step = opening[index] ?? world.random.weighted(table).make(world)
+    const [api, version] = isRaw(step) ? ["raw", 0] as const : [step.api, step.version] as const
+    const asked = showAsked(step, judge)
+    options.trace?.(`${seed}/${index} ${api} ${version} ${asked}`)
+    rememberSections(step, judge, sections)
+    report.requests.set(api, (report.requests.get(api) ?? 0) + 1)
+    const [expected, got] = await Promise.all([judge.perform(step), subject.perform(step)])
+    if (!isRaw(step)) {
+      if (expected._tag === "Answer") step.learn?.(expected.fields, judge.side, true)
+      if (got._tag === "Answer") step.learn?.(got.fields, subject.side, false)
+      // ids of topics that an answer names are known from here on, so that the answer itself compares
+      if (step.settle === true) {
+        await judge.settle(world)
+        await settleSubject(options, world, index, api, version, asked)
+      }
+    }
+    const context = { api, runStartMs: options.nowMs, sections }
+    const found = differences(
+      resultTree(expected, { ...context, side: judge.side }),
+      resultTree(got, { ...context, side: subject.side })
+    )
+    for (const difference of found) note(options, { ...difference, seed, request: index, api, version, asked })
+  }
+  await deleteAll(judge, world)
+  await deleteAll(subject, world)
+}
+
+/** The subject must come to the judge's view of the topics; when it does not, that is a difference and the judge's view counts. */
+const settleSubject = async (options: SequenceOptions, world: World, request: number, api: string, version: number, asked: string): Promise<void> => {
+  try {
+    await options.subject.settle(world)
+  } catch (error) {
+    note(options, {
+      seed: options.seed, request, api, version, asked,
+      path: ".settled", fields: "settled", kafka: "\"yes\"", ottla: JSON.stringify(String(error))
+    })
+    throw error
+  }
+}
+
+const note = ({ accepted, report }: SequenceOptions, found: Found): void => {
+  const row = isAccepted(accepted, found.api, found.version, found)
+  if (row !== undefined) report.accepted.set(row, (report.accepted.get(row) ?? 0) + 1)
+  else if (isMessage(found)) report.messages.set(`${found.api} ${found.fields} ${found.kafka.replace(/o\d+-\w+|\d+/g, "_")}`, found)
+  else report.found.push(found)
+}
+
+const deleteAll = async (broker: Broker, world: World): Promise<void> => {
+  const topicNames = world.topics.filter(({ partitions }) => partitions > 0).map(({ name }) => name)
+  if (topicNames.length > 0) await broker.ask("DeleteTopics", 5, { topicNames, timeoutMs: 30_000 })
+}
