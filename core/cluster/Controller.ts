@@ -1,13 +1,24 @@
 /**
  * Submits commands to the MetadataStore and keeps this node's image up to date. Every operation returns after the
  * image has its commit, so a client that was answered finds what it made on this node.
+ *
+ * A command is decided on an image and committed on condition that the keys it read, and the controller key, have
+ * not changed since; otherwise it is decided again on a newer image. An item that was committed is never decided
+ * again, so a request that takes several commits answers each item once.
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import type { Effect } from "effect/Effect"
-import type { Scope } from "effect/Scope"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import type { Stream } from "effect/Stream"
-import type { Crypto } from "../ports/Crypto.ts"
-import type { MetadataStore, MetadataStoreError } from "../ports/MetadataStore.ts"
+import type { TopicId } from "../model/Ids.ts"
+import { Crypto } from "../ports/Crypto.ts"
+import { MetadataStore } from "../ports/MetadataStore.ts"
+import type { MetadataStoreError, Session } from "../ports/MetadataStore.ts"
+import { ErrorCode } from "../protocol/ErrorCode.ts"
+import { readUuid } from "../protocol/Uuid.ts"
 import type {
   AlterPartition,
   AlterPartitionResult,
@@ -23,7 +34,20 @@ import type {
   ProducerIdBlock,
   RegisterBroker
 } from "./Commands.ts"
+import { decideAlterConfigs, decideIncrementalAlterConfigs } from "./ConfigDecisions.ts"
+import type { ConfigDecisionContext } from "./ConfigDecisions.ts"
+import { changeOf, put, remove } from "./Decision.ts"
+import type { Decided } from "./Decision.ts"
+import * as ImageFollower from "./ImageFollower.ts"
+import { CLUSTER_KEY, CONTROLLER_KEY, PRODUCER_IDS_KEY } from "./Keys.ts"
+import { topicConfigOf } from "./MetadataImage.ts"
 import type { BrokerRegistration, MetadataImage } from "./MetadataImage.ts"
+import { decideAlterPartition, decideElections } from "./PartitionDecisions.ts"
+import type { PartitionDecisionContext } from "./PartitionDecisions.ts"
+import { decideRegisterBroker } from "./Registration.ts"
+import * as Submit from "./Submit.ts"
+import { decideCreatePartitions, decideCreateTopics, decideDeleteTopics } from "./TopicDecisions.ts"
+import type { TopicDecisionContext } from "./TopicDecisions.ts"
 
 export interface Controller {
   readonly brokerId: number
@@ -36,48 +60,269 @@ export interface Controller {
   readonly createTopics: (
     topics: ReadonlyArray<NewTopic>,
     options?: { readonly validateOnly?: boolean }
-  ) => Effect<ReadonlyArray<CreateTopicResult>, MetadataStoreError>
+  ) => Effect.Effect<ReadonlyArray<CreateTopicResult>, MetadataStoreError>
   readonly deleteTopics: (
     targets: ReadonlyArray<DeleteTopicTarget>
-  ) => Effect<ReadonlyArray<DeleteTopicResult>, MetadataStoreError>
+  ) => Effect.Effect<ReadonlyArray<DeleteTopicResult>, MetadataStoreError>
   readonly createPartitions: (
     topics: ReadonlyArray<NewPartitions>,
     options?: { readonly validateOnly?: boolean }
-  ) => Effect<ReadonlyArray<CreatePartitionsResult>, MetadataStoreError>
+  ) => Effect.Effect<ReadonlyArray<CreatePartitionsResult>, MetadataStoreError>
   readonly incrementalAlterConfigs: (
     resources: ReadonlyArray<ConfigResourceChange>,
     options?: { readonly validateOnly?: boolean }
-  ) => Effect<ReadonlyArray<ConfigResult>, MetadataStoreError>
+  ) => Effect.Effect<ReadonlyArray<ConfigResult>, MetadataStoreError>
   readonly alterConfigs: (
     resources: ReadonlyArray<ConfigResourceReplacement>,
     options?: { readonly validateOnly?: boolean }
-  ) => Effect<ReadonlyArray<ConfigResult>, MetadataStoreError>
+  ) => Effect.Effect<ReadonlyArray<ConfigResult>, MetadataStoreError>
   /** The next block of 1000 producer ids: no other call, of any broker, ever gets one of them. */
-  readonly allocateProducerIds: Effect<ProducerIdBlock, MetadataStoreError>
+  readonly allocateProducerIds: Effect.Effect<ProducerIdBlock, MetadataStoreError>
   /** Registers this broker, live until the controller's scope ends, and elects leaders where it can lead. */
-  readonly registerBroker: (registration: RegisterBroker) => Effect<BrokerRegistration, MetadataStoreError>
-  readonly alterPartition: (change: AlterPartition) => Effect<AlterPartitionResult, MetadataStoreError>
+  readonly registerBroker: (registration: RegisterBroker) => Effect.Effect<BrokerRegistration, MetadataStoreError>
+  readonly alterPartition: (change: AlterPartition) => Effect.Effect<AlterPartitionResult, MetadataStoreError>
 }
 export const Controller: Context.Service<Controller, Controller> = Context.Service("ottla/Controller")
 
 export interface ControllerOptions {
   readonly brokerId: number
   /** Of meta.properties; the store's own cluster id wins, and one is made up when neither is there. */
-  readonly clusterId?: string
+  readonly clusterId?: string | undefined
   /** `num.partitions` and `default.replication.factor`, asked at each use: they may be changed while running. */
   readonly numPartitions: () => number
   readonly replicationFactor: () => number
   /** `delete.topic.enable`. Default true. */
-  readonly deleteTopicEnable?: () => boolean
+  readonly deleteTopicEnable?: (() => boolean) | undefined
+  /** `min.insync.replicas` and `unclean.leader.election.enable` of a topic without an override. Default 1, false. */
+  readonly minInSyncReplicas?: (() => number) | undefined
+  readonly uncleanLeaderElection?: (() => boolean) | undefined
   /** What is wrong with all the overrides of a topic together; undefined when nothing is. */
   readonly topicConfigError: (configs: ReadonlyMap<string, string>) => string | undefined
   /** The same for a broker's dynamic configuration. `broker` "": the cluster-wide default. */
   readonly brokerConfigError: (configs: ReadonlyMap<string, string>, broker: string) => string | undefined
+  /** See ConfigDecisionContext. */
+  readonly configListDefault?: ((resourceType: number, name: string) => string | undefined) | undefined
   /** After which an unheard-of session is lost. Default 9000 (`broker.session.timeout.ms`). */
-  readonly sessionTimeoutMs?: number
+  readonly sessionTimeoutMs?: number | undefined
 }
 
-/** The type of `make`; its scope ends the session: the broker is fenced and the controller key is free. */
-export type MakeController = (
+/** Producer ids in a block, as in Kafka. */
+export const PRODUCER_ID_BLOCK_SIZE = 1000
+const DEFAULT_SESSION_TIMEOUT_MS = 9000
+/** How long what the store refused waits before it is tried again. */
+const RETRY_MS = 100
+
+/** 16 random bytes in Kafka's spelling; none begins with '-', which command lines would take for an option. */
+export const randomUuid = (crypto: Crypto): string => {
+  for (;;) {
+    const uuid = readUuid(crypto.randomBytes(16), 0)
+    // All but the last bits zero: Kafka keeps these ids for itself.
+    if (!uuid.startsWith("-") && !uuid.startsWith("AAAAAAAAAAAAAAAAAAAA")) return uuid
+  }
+}
+
+const NO_LIST = (): undefined => undefined
+
+/** The scope ends the session: the broker is fenced and the controller key is free. */
+export const make: (
   options: ControllerOptions
-) => Effect<Controller, MetadataStoreError, MetadataStore | Crypto | Scope>
+) => Effect.Effect<Controller, MetadataStoreError, MetadataStore | Crypto | Scope.Scope> = Effect.fnUntraced(
+  function*(options) {
+    const store = yield* MetadataStore
+    const crypto = yield* Crypto
+    const scope = yield* Effect.scope
+    const follower = yield* ImageFollower.make(store)
+    const image = (): MetadataImage => follower.state.image
+    const submitter = Submit.make(store, follower)
+    const lock = yield* Semaphore.make(1)
+
+    /** Runs on when its caller is interrupted (a client's timeout): what was begun is finished and known to be. */
+    const exclusively = <A>(effect: Effect.Effect<A, MetadataStoreError>): Effect.Effect<A, MetadataStoreError> =>
+      Effect.flatMap(Effect.forkIn(lock.withPermits(1)(effect), scope), Fiber.join)
+
+    const configContext: ConfigDecisionContext = {
+      topicConfigError: options.topicConfigError,
+      brokerConfigError: options.brokerConfigError,
+      listDefault: options.configListDefault ?? NO_LIST
+    }
+    const partitionContext: PartitionDecisionContext = {
+      minInSyncReplicas: (topic) =>
+        Number(topicConfigOf(image(), topic).get("min.insync.replicas") ?? options.minInSyncReplicas?.() ?? 1),
+      uncleanLeaderElection: (topic) => {
+        const own = topicConfigOf(image(), topic).get("unclean.leader.election.enable")
+        return own === undefined ? options.uncleanLeaderElection?.() ?? false : own === "true"
+      }
+    }
+    const topicContext = (topicIds: ReadonlyArray<TopicId>): TopicDecisionContext => {
+      const seed = crypto.randomBytes(2)
+      return {
+        numPartitions: options.numPartitions(),
+        replicationFactor: options.replicationFactor(),
+        deleteTopicEnable: options.deleteTopicEnable?.() ?? true,
+        topicIds,
+        placementSeed: ((seed[0] ?? 0) << 8) | (seed[1] ?? 0),
+        topicConfigError: options.topicConfigError
+      }
+    }
+
+    // -- the session: who is controller, who is live --------------------------------------------------------------
+
+    let session: Session = yield* store.session(options.sessionTimeoutMs ?? DEFAULT_SESSION_TIMEOUT_MS)
+    let registration: RegisterBroker | undefined
+
+    const register = Effect.fnUntraced(function*(request: RegisterBroker) {
+      for (;;) {
+        const [result] = yield* submitter.submit([request], (image) => [decideRegisterBroker(image, request, session.id)])
+        if (result?.error !== ErrorCode.DUPLICATE_BROKER_REGISTRATION) break
+        yield* Effect.logInfo(`broker ${request.id} is still registered by another session, waiting for its end`)
+        const seen = image().brokers.get(request.id)
+        yield* follower.awaitImage((now) => now.brokers.get(request.id)?.fenced === true || now.brokers.get(request.id) !== seen)
+      }
+    })
+
+    /** A store whose session outlives no long pause gives us another; the broker is fenced in between. */
+    const keepSession = Effect.gen(function*() {
+      yield* session.lost
+      yield* Effect.logWarning("metadata: the session was lost, beginning another")
+      session = yield* store.session(options.sessionTimeoutMs ?? DEFAULT_SESSION_TIMEOUT_MS)
+      yield* submitter.refresh
+      if (registration !== undefined) {
+        const previousBrokerEpoch = image().brokers.get(options.brokerId)?.epoch ?? -1
+        yield* register({ ...registration, previousBrokerEpoch })
+      }
+    })
+
+    const isController = (now: MetadataImage): boolean => now.controllerId === options.brokerId
+
+    const campaign = Effect.suspend(() =>
+      store.commit(
+        [{ key: CONTROLLER_KEY, modRevision: 0 }],
+        [put(CONTROLLER_KEY, JSON.stringify({ brokerId: options.brokerId }), session.id)]
+      )
+    )
+
+    /** What a controller owes the image: leaders where they are due, no keys that nothing counts. */
+    const reconcile = Effect.gen(function*() {
+      const orphans = follower.state.orphans()
+      if (orphans.length > 0) {
+        yield* submitter.submit(orphans, (_, keys) =>
+          keys.map((key) => ({ result: key, change: changeOf([], [remove(key)]) })))
+      }
+      const elected = yield* submitter.submitAll((now) => decideElections(now, partitionContext))
+      const unclean = elected.filter((one) => one.unclean)
+      if (unclean.length > 0) {
+        const names = unclean.slice(0, 5).map(({ topic, after }) => `${topic.name}-${after.partition}`).join(", ")
+        yield* Effect.logWarning(
+          `${unclean.length} partition(s) are led by a replica that was not stopped cleanly: records that it had not ` +
+            `flushed are lost if its machine failed, not if only its process did (${names}${unclean.length > 5 ? ", …" : ""})`
+        )
+      }
+    })
+
+    const electionsDue = (now: MetadataImage): boolean => decideElections(now, partitionContext).length > 0
+
+    /** Reacts to who is there: campaigns when there is no controller, elects when brokers came or went. */
+    const govern = Effect.gen(function*() {
+      let done: MetadataImage["brokers"] | undefined
+      for (;;) {
+        const now = yield* follower.awaitImage((now) =>
+          now.controllerId === -1 || (isController(now) && now.brokers !== done)
+        )
+        if (now.controllerId === -1) {
+          const result = yield* campaign
+          if (result._tag === "Conflict") yield* submitter.refresh
+          else yield* follower.awaitImage((later) => later.revision >= result.revision)
+        } else {
+          yield* lock.withPermits(1)(reconcile)
+          done = now.brokers
+        }
+      }
+    })
+
+    const persist = (what: string, effect: Effect.Effect<unknown, MetadataStoreError, Scope.Scope>): Effect.Effect<never, never, Scope.Scope> =>
+      effect.pipe(
+        Effect.catch((error) =>
+          Effect.andThen(Effect.logWarning(`metadata: ${what}: ${error.message}`), Effect.sleep(RETRY_MS))
+        ),
+        Effect.forever,
+        Effect.tapCause((cause) => Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logFatal(`metadata: ${what}`, cause))
+      )
+
+    if (image().clusterId === "") {
+      yield* submitter.submit([options.clusterId ?? randomUuid(crypto)], (now, [clusterId]) => [
+        now.clusterId !== "" ? { result: undefined } : {
+          result: undefined,
+          change: changeOf([{ key: CLUSTER_KEY, modRevision: 0 }], [put(CLUSTER_KEY, JSON.stringify({ clusterId }))])
+        }
+      ])
+    }
+    yield* Effect.forkScoped(persist("the session", keepSession))
+    yield* Effect.forkScoped(persist("the controller", govern))
+    yield* follower.awaitImage((now) => now.controllerId !== -1)
+
+    const controller: Controller = {
+      brokerId: options.brokerId,
+      image,
+      onChange: follower.onChange,
+      changes: follower.changes,
+      createTopics: (topics, { validateOnly = false } = {}) =>
+        exclusively(Effect.suspend(() => {
+          const withIds = topics.map((topic) => ({ topic, id: randomUuid(crypto) as TopicId }))
+          return submitter.submit(
+            withIds,
+            (now, items) =>
+              decideCreateTopics(now, items.map(({ topic }) => topic), topicContext(items.map(({ id }) => id))),
+            validateOnly
+          )
+        })),
+      deleteTopics: (targets) =>
+        exclusively(submitter.submit(targets, (now, items) => decideDeleteTopics(now, items, topicContext([])))),
+      createPartitions: (topics, { validateOnly = false } = {}) =>
+        exclusively(submitter.submit(
+          topics,
+          (now, items) => decideCreatePartitions(now, items, topicContext([])),
+          validateOnly
+        )),
+      incrementalAlterConfigs: (resources, { validateOnly = false } = {}) =>
+        exclusively(submitter.submit(
+          resources,
+          (now, items) => decideIncrementalAlterConfigs(now, items, configContext),
+          validateOnly
+        )),
+      alterConfigs: (resources, { validateOnly = false } = {}) =>
+        exclusively(submitter.submit(
+          resources,
+          (now, items) => decideAlterConfigs(now, items, configContext),
+          validateOnly
+        )),
+      allocateProducerIds: exclusively(Effect.map(
+        submitter.submit([undefined], (now): ReadonlyArray<Decided<ProducerIdBlock>> => {
+          const first = now.nextProducerId
+          const value = JSON.stringify({ next: first + PRODUCER_ID_BLOCK_SIZE })
+          return [{
+            result: { first, count: PRODUCER_ID_BLOCK_SIZE },
+            change: changeOf(
+              [{ key: PRODUCER_IDS_KEY, modRevision: now.revisions.get(PRODUCER_IDS_KEY) ?? 0 }],
+              [put(PRODUCER_IDS_KEY, value)]
+            )
+          }]
+        }),
+        ([block]) => block as ProducerIdBlock
+      )),
+      registerBroker: (request) =>
+        Effect.gen(function*() {
+          registration = request
+          // Not under the lock: it may wait for another session's end, which must be able to elect meanwhile.
+          yield* register(request)
+          const now = yield* follower.awaitImage((now) => now.brokers.get(request.id)?.fenced === false && !electionsDue(now))
+          return now.brokers.get(request.id) as BrokerRegistration
+        }),
+      alterPartition: (change) =>
+        exclusively(Effect.map(
+          submitter.submit([change], (now) => [decideAlterPartition(now, change, partitionContext)]),
+          ([result]) => ({ ...result as AlterPartitionResult, topic: image().topicsById.get(change.topicId) })
+        ))
+    }
+    return controller
+  }
+)

@@ -23,6 +23,8 @@ export interface BrokerRegistration {
   readonly listeners: ReadonlyArray<BrokerListener>
   /** Directory ids (meta.properties `directory.id`), Kafka's 22 characters. */
   readonly logDirs: ReadonlyArray<string>
+  /** Its log has all that it had when its last registration ended (the clean-shutdown marker had that epoch). */
+  readonly cleanStart: boolean
   /** A fenced broker is registered, leads nothing and is not told to clients: its session is gone. */
   readonly fenced: boolean
 }

@@ -1,0 +1,177 @@
+/**
+ * Changing the configurations of topics and brokers, decided on an image: pure. One key holds all overrides of a
+ * resource, so a change of several of them is seen whole. Error codes as in Kafka's ConfigurationControlManager.
+ */
+import { ErrorCode } from "../protocol/ErrorCode.ts"
+import type { Comparison } from "../ports/MetadataStore.ts"
+import { ConfigOperation } from "./Commands.ts"
+import type { ConfigResourceChange, ConfigResourceReplacement, ConfigResult, ItemResult } from "./Commands.ts"
+import { changeOf, put, remove } from "./Decision.ts"
+import type { Decided } from "./Decision.ts"
+import { brokerConfigKey, configValue, topicConfigKey, topicKey } from "./Keys.ts"
+import { EMPTY_CONFIG } from "./MetadataImage.ts"
+import type { ConfigMap, MetadataImage } from "./MetadataImage.ts"
+
+/** Kafka's numbers of the resource types that have configurations here. */
+export const ConfigResourceType: { readonly TOPIC: 2; readonly BROKER: 4 } = { TOPIC: 2, BROKER: 4 }
+
+export interface ConfigDecisionContext {
+  readonly topicConfigError: (configs: ConfigMap) => string | undefined
+  readonly brokerConfigError: (configs: ConfigMap, broker: string) => string | undefined
+  /**
+   * The static or default value of a list key, which APPEND and SUBTRACT start from when the resource has no
+   * override; undefined for a key that is no list (or unknown).
+   */
+  readonly listDefault: (resourceType: number, name: string) => string | undefined
+}
+
+interface Resource {
+  readonly key: string
+  readonly current: ConfigMap
+  readonly comparisons: ReadonlyArray<Comparison>
+  readonly error: (configs: ConfigMap) => string | undefined
+}
+
+const refuse = (error: number, message: string): ItemResult => ({ error, message })
+const DONE: ItemResult = { error: ErrorCode.NONE, message: null }
+
+const MAX_NODE_ID = 2_147_483_647
+
+const resourceOf = (
+  image: MetadataImage,
+  type: number,
+  name: string,
+  context: ConfigDecisionContext
+): Resource | ItemResult => {
+  if (type === ConfigResourceType.TOPIC) {
+    const topic = image.topicsByName.get(name)
+    if (topic === undefined) {
+      return refuse(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `The topic '${name}' does not exist.`)
+    }
+    const key = topicConfigKey(name)
+    return {
+      key,
+      current: image.topicConfigs.get(name) ?? EMPTY_CONFIG,
+      comparisons: [
+        { key: topicKey(name), modRevision: topic.modRevision },
+        { key, modRevision: image.revisions.get(key) ?? 0 }
+      ],
+      error: context.topicConfigError
+    }
+  }
+  if (type === ConfigResourceType.BROKER) {
+    if (name !== "") {
+      const id = Number(name)
+      if (!/^\d+$/.test(name) || id > MAX_NODE_ID) {
+        return refuse(ErrorCode.INVALID_REQUEST, `Invalid broker name ${name}`)
+      }
+      if (!image.brokers.has(id)) {
+        return refuse(ErrorCode.BROKER_ID_NOT_REGISTERED, `No broker with id ${name} found.`)
+      }
+    }
+    const key = brokerConfigKey(name)
+    return {
+      key,
+      current: image.brokerConfigs.get(name) ?? EMPTY_CONFIG,
+      comparisons: [{ key, modRevision: image.revisions.get(key) ?? 0 }],
+      error: (configs) => context.brokerConfigError(configs, name)
+    }
+  }
+  return refuse(ErrorCode.INVALID_REQUEST, `Unexpected resource type ${type}.`)
+}
+
+const isRefusal = (value: object): value is ItemResult => "message" in value
+
+const sameConfigs = (a: ConfigMap, b: ConfigMap): boolean => {
+  if (a.size !== b.size) return false
+  for (const [name, value] of a) if (b.get(name) !== value) return false
+  return true
+}
+
+/** The key with its new configurations, or without any. */
+const replace = (
+  resource: Resource,
+  next: ConfigMap,
+  resultOf: (item: ItemResult) => ConfigResult
+): Decided<ConfigResult> => {
+  const wrong = resource.error(next)
+  if (wrong !== undefined) return { result: resultOf(refuse(ErrorCode.INVALID_CONFIG, wrong)) }
+  if (sameConfigs(resource.current, next)) return { result: resultOf(DONE) }
+  return {
+    result: resultOf(DONE),
+    change: changeOf(resource.comparisons, [
+      next.size === 0 ? remove(resource.key) : put(resource.key, configValue(next))
+    ])
+  }
+}
+
+const listOf = (value: string): ReadonlyArray<string> =>
+  value.split(",").map((part) => part.trim()).filter((part) => part !== "")
+
+export const decideIncrementalAlterConfigs = (
+  image: MetadataImage,
+  resources: ReadonlyArray<ConfigResourceChange>,
+  context: ConfigDecisionContext
+): ReadonlyArray<Decided<ConfigResult>> =>
+  resources.map(({ resourceType, resourceName, changes }) => {
+    const resultOf = (item: ItemResult): ConfigResult => ({ ...item, resourceType, resourceName })
+    const resource = resourceOf(image, resourceType, resourceName, context)
+    if (isRefusal(resource)) return { result: resultOf(resource) }
+    const next = new Map(resource.current)
+    for (const { name, operation, value } of changes) {
+      switch (operation) {
+        case ConfigOperation.SET:
+          if (value === null) {
+            return { result: resultOf(refuse(ErrorCode.INVALID_REQUEST, `Null value not supported for : ${name}`)) }
+          }
+          next.set(name, value)
+          break
+        case ConfigOperation.DELETE:
+          next.delete(name)
+          break
+        case ConfigOperation.APPEND:
+        case ConfigOperation.SUBTRACT: {
+          const appends = operation === ConfigOperation.APPEND
+          const start = context.listDefault(resourceType, name)
+          if (start === undefined) {
+            return {
+              result: resultOf(refuse(
+                ErrorCode.INVALID_CONFIG,
+                `Can't ${appends ? "APPEND" : "SUBTRACT"} to key ${name} because its type is not LIST.`
+              ))
+            }
+          }
+          const old = listOf(next.get(name) ?? start)
+          const parts = listOf(value ?? "")
+          next.set(
+            name,
+            (appends ? [...old, ...parts.filter((part) => !old.includes(part))] : old.filter((part) => !parts.includes(part)))
+              .join(",")
+          )
+          break
+        }
+        default:
+          return { result: resultOf(refuse(ErrorCode.INVALID_REQUEST, `Unknown operation type ${operation}.`)) }
+      }
+    }
+    return replace(resource, next, resultOf)
+  })
+
+export const decideAlterConfigs = (
+  image: MetadataImage,
+  resources: ReadonlyArray<ConfigResourceReplacement>,
+  context: ConfigDecisionContext
+): ReadonlyArray<Decided<ConfigResult>> =>
+  resources.map(({ resourceType, resourceName, configs }) => {
+    const resultOf = (item: ItemResult): ConfigResult => ({ ...item, resourceType, resourceName })
+    const resource = resourceOf(image, resourceType, resourceName, context)
+    if (isRefusal(resource)) return { result: resultOf(resource) }
+    const next = new Map<string, string>()
+    for (const { name, value } of configs) {
+      if (value === null) {
+        return { result: resultOf(refuse(ErrorCode.INVALID_REQUEST, `Null value not supported for : ${name}`)) }
+      }
+      next.set(name, value)
+    }
+    return replace(resource, next, resultOf)
+  })

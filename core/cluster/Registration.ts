@@ -1,0 +1,39 @@
+/** A broker's registration, decided on an image: pure. KIP-631's registration, KIP-966's clean-shutdown check. */
+import { ErrorCode } from "../protocol/ErrorCode.ts"
+import type { ItemResult, RegisterBroker } from "./Commands.ts"
+import { changeOf, put } from "./Decision.ts"
+import type { Decided } from "./Decision.ts"
+import { brokerKey, liveKey } from "./Keys.ts"
+import type { MetadataImage } from "./MetadataImage.ts"
+
+/**
+ * Refused with DUPLICATE_BROKER_REGISTRATION while another session holds this broker's life: two processes with one
+ * node id, or one that was restarted before its old session timed out.
+ */
+export const decideRegisterBroker = (
+  image: MetadataImage,
+  request: RegisterBroker,
+  session: string
+): Decided<ItemResult> => {
+  const known = image.brokers.get(request.id)
+  if (image.revisions.has(liveKey(request.id))) {
+    return {
+      result: {
+        error: ErrorCode.DUPLICATE_BROKER_REGISTRATION,
+        message: `Another broker is registered with that broker id: ${request.id}`
+      }
+    }
+  }
+  const { rack, listeners, logDirs, previousBrokerEpoch } = request
+  const cleanStart = known === undefined || known.epoch === previousBrokerEpoch
+  return {
+    result: { error: ErrorCode.NONE, message: null },
+    change: changeOf(
+      [{ key: brokerKey(request.id), modRevision: known?.epoch ?? 0 }, { key: liveKey(request.id), modRevision: 0 }],
+      [
+        put(brokerKey(request.id), JSON.stringify({ rack, listeners, logDirs, cleanStart })),
+        put(liveKey(request.id), "{}", session)
+      ]
+    )
+  }
+}
