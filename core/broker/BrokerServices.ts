@@ -28,6 +28,8 @@ export interface BrokerServices {
   /** Produce stages here; the connection commits it before its network callback returns. */
   readonly appendTurn: AppendTurn
   readonly fetchSessions: FetchSessions
+  /** `fetch.max.bytes`: no Fetch response is larger, unless a single batch is. */
+  readonly fetchMaxBytes: () => number
   /** What ApiVersions answers, in order of api key. */
   readonly advertisedApis: () => ReadonlyArray<{ readonly apiKey: number; readonly minVersion: number; readonly maxVersion: number }>
   /** Starts an effect with the broker's services, ended with the broker; for what handlers leave behind and for log lines. */

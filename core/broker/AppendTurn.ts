@@ -1,0 +1,35 @@
+/**
+ * Group append: the batches of all Produce requests that one network callback decoded are staged first, then written
+ * with one write per partition, then answered. The connection calls `commit` before its callback returns (the bytes
+ * are its only until then), and before any request that is not a Produce, so that a pipelined Fetch sees them.
+ */
+import type { Partition } from "../replication/Partition.ts"
+
+export class AppendTurn {
+  #touched: Array<Partition> = []
+  #afterCommit: Array<() => void> = []
+
+  get isEmpty(): boolean {
+    return this.#touched.length === 0 && this.#afterCommit.length === 0
+  }
+
+  /** Something was staged in `partition`. */
+  touch(partition: Partition): void {
+    if (!this.#touched.includes(partition)) this.#touched.push(partition)
+  }
+
+  /** Runs after the write, successful or not: the place to answer. */
+  afterCommit(callback: () => void): void {
+    this.#afterCommit.push(callback)
+  }
+
+  commit(): void {
+    if (this.isEmpty) return
+    const touched = this.#touched
+    const callbacks = this.#afterCommit
+    this.#touched = []
+    this.#afterCommit = []
+    for (const partition of touched) partition.commitStaged()
+    for (const callback of callbacks) callback()
+  }
+}

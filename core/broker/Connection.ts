@@ -1,0 +1,373 @@
+/**
+ * One client's connection: frames in, responses out in the order of the requests, however late each is ready.
+ *
+ * Everything that can be answered at once is answered inside the network's callback, and all responses that became
+ * ready in it leave with one send. Requests that are pipelined do not wait for each other; only their answers do.
+ *
+ * Bounds, each stops reading until there is room (TCP then slows the client down):
+ *  - MAX_IN_FLIGHT_REQUESTS requests without their answer sent
+ *  - MAX_QUEUED_RESPONSE_BYTES given to the network and not taken by the client
+ * Requests that were already received when a bound was met are kept as copies, at most what one or two reads of the
+ * socket hold. A client that stops reading altogether is closed like an idle one, after connections.max.idle.ms
+ * without progress in either direction.
+ *
+ * Whatever goes wrong with one request closes this connection alone, with a log line.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type { Fiber } from "effect/Fiber"
+import { type Payload, isFileSlice, releaseAll } from "../model/Payload.ts"
+import type { Connection as NetworkConnection, ConnectionHandler, NetworkError } from "../ports/Network.ts"
+import { ByteWriter } from "../protocol/ByteWriter.ts"
+import { FrameReader } from "../protocol/Framing.ts"
+import { responseHeader } from "../protocol/Headers.ts"
+import { ProtocolError } from "../protocol/ProtocolError.ts"
+import type { AppendTurn } from "./AppendTurn.ts"
+import type { Dispatcher } from "./Dispatcher.ts"
+import {
+  CloseConnection,
+  type ConnectionInfo,
+  isEffectReply,
+  Later,
+  NoResponse,
+  type Reply,
+  type RequestContext,
+  type Response
+} from "./Handler.ts"
+
+/** Requests of one connection that are not answered yet. */
+export const MAX_IN_FLIGHT_REQUESTS = 1024
+
+/** Above it no further request of the connection is handled until its client has read. One response can be larger. */
+export const MAX_QUEUED_RESPONSE_BYTES: number = 4 * 1024 * 1024
+
+export interface ConnectionLimits {
+  readonly maxInFlightRequests: number
+  readonly maxQueuedResponseBytes: number
+  /** `socket.request.max.bytes`. */
+  readonly maxRequestBytes: number
+}
+
+/** What connections share. */
+export interface ConnectionHost {
+  readonly dispatcher: Dispatcher
+  readonly appendTurn: AppendTurn
+  readonly limits: ConnectionLimits
+  readonly nowMs: () => number
+  readonly runFork: (effect: Effect.Effect<unknown>) => Fiber<unknown>
+  /** The connection is over; its resources are gone. */
+  readonly closed: (connection: BrokerConnection) => void
+}
+
+interface Slot {
+  readonly context: RequestContext
+  readonly responseVersion: number
+  /** To be cancelled when the connection goes. */
+  later: Later | undefined
+  isDone: boolean
+  /** When done: the frame, empty when there is no answer. */
+  payloads: ReadonlyArray<Payload>
+}
+
+const NO_PAYLOADS: ReadonlyArray<Payload> = []
+
+export class BrokerConnection implements ConnectionHandler {
+  readonly info: ConnectionInfo
+  /** Of the last byte that came or went, for connections.max.idle.ms. */
+  lastActiveMs: number
+  readonly #host: ConnectionHost
+  readonly #network: NetworkConnection
+  readonly #frames: FrameReader
+  /** In the order of requests; answered ones leave from the front. */
+  #slots: Array<Slot> = []
+  /** Ready to be sent. */
+  #out: Array<Payload> = []
+  #writer: ByteWriter | undefined
+  /** Requests received while a bound was met. */
+  #backlog: Array<Uint8Array> = []
+  /** The request being handled, for what is said when it is malformed; undefined between requests. */
+  #frame: Uint8Array | undefined
+  #inCallback = false
+  #isPaused = false
+  #isStopping = false
+  #isClosed = false
+
+  constructor(host: ConnectionHost, network: NetworkConnection, info: ConnectionInfo) {
+    this.#host = host
+    this.#network = network
+    this.info = info
+    this.lastActiveMs = host.nowMs()
+    this.#frames = new FrameReader({
+      maxBytes: host.limits.maxRequestBytes,
+      onFrame: (frame) => this.#onFrame(frame)
+    })
+  }
+
+  get inFlightRequests(): number {
+    return this.#slots.length
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  // -- from the network ----------------------------------------------------------------------------------------
+
+  onData(bytes: Uint8Array): void {
+    if (this.#isClosed) return
+    this.lastActiveMs = this.#host.nowMs()
+    this.#callback(() => this.#frames.push(bytes))
+  }
+
+  onDrained(): void {
+    if (this.#isClosed) return
+    this.lastActiveMs = this.#host.nowMs()
+    this.#resumeIfRoom()
+    this.#endIfStopped()
+  }
+
+  onClosed(_error: NetworkError | undefined): void {
+    if (!this.#isClosed) this.#release()
+    this.#host.closed(this)
+  }
+
+  /** Runs `body` as one turn: staged appends are written and ready responses sent before it returns. */
+  #callback(body: () => void): void {
+    this.#inCallback = true
+    try {
+      body()
+    } catch (error) {
+      this.#fail(error)
+    }
+    try {
+      this.#host.appendTurn.commit()
+    } catch (error) {
+      this.#fail(error)
+    }
+    this.#inCallback = false
+    this.#flush()
+  }
+
+  // -- requests ------------------------------------------------------------------------------------------------
+
+  get #hasRoom(): boolean {
+    return this.#slots.length < this.#host.limits.maxInFlightRequests &&
+      this.#network.queuedBytes <= this.#host.limits.maxQueuedResponseBytes
+  }
+
+  #onFrame(frame: Uint8Array): void {
+    if (this.#isClosed || this.#isStopping) return
+    if (this.#backlog.length === 0) {
+      if (!this.#hasRoom) {
+        // Many small requests in one read: answering what is staged makes room.
+        this.#host.appendTurn.commit()
+        this.#flush()
+      }
+      if (this.#hasRoom) return this.#handle(frame)
+    }
+    this.#backlog.push(frame.slice())
+    if (!this.#isPaused) {
+      this.#isPaused = true
+      this.#network.pause()
+    }
+  }
+
+  #handle(frame: Uint8Array): void {
+    const { appendTurn, dispatcher } = this.#host
+    this.#frame = frame
+    const dispatched = dispatcher.dispatch(frame, this.info, this.#host.nowMs(), () => appendTurn.commit())
+    if (dispatched._tag === "Refused") {
+      return this.#close(`request refused: ${dispatched.reason}`, dispatched.apiKey, dispatched.apiVersion)
+    }
+    const slot: Slot = {
+      context: dispatched.context,
+      responseVersion: dispatched.responseVersion,
+      later: undefined,
+      isDone: false,
+      payloads: NO_PAYLOADS
+    }
+    this.#slots.push(slot)
+    this.#await(slot, dispatched.reply)
+    this.#frame = undefined
+  }
+
+  #await(slot: Slot, reply: Reply): void {
+    if (typeof reply === "function" || reply === NoResponse || reply instanceof CloseConnection) {
+      this.#settle(slot, reply)
+    } else if (reply instanceof Later) {
+      slot.later = reply
+      reply.listen((response) => this.#settle(slot, response))
+    } else if (isEffectReply(reply)) {
+      const fiber = this.#host.runFork(Effect.matchCause(reply, {
+        onFailure: (cause) => this.#failed(slot, cause),
+        onSuccess: (response) => this.#settle(slot, response)
+      }))
+      void fiber
+    }
+  }
+
+  #failed(slot: Slot, cause: Cause.Cause<unknown>): void {
+    if (Cause.hasInterruptsOnly(cause)) return this.#close("the broker stops", slot.context.apiKey, slot.context.apiVersion)
+    this.#close(`request failed: ${Cause.pretty(cause)}`, slot.context.apiKey, slot.context.apiVersion, true)
+  }
+
+  #settle(slot: Slot, response: Response): void {
+    if (this.#isClosed) return discard(response)
+    slot.later = undefined
+    if (response instanceof CloseConnection) {
+      this.#flush()
+      return this.#close(response.reason, slot.context.apiKey, slot.context.apiVersion)
+    }
+    if (response !== NoResponse) {
+      try {
+        const writer = (this.#writer ??= new ByteWriter(512))
+        writer.beginFrame()
+        responseHeader(writer, slot.context.apiKey, slot.responseVersion, slot.context.correlationId)
+        response(writer)
+        slot.payloads = writer.finishFrame()
+      } catch (error) {
+        if (this.#writer !== undefined) releaseAll(this.#writer.finish())
+        this.#writer = undefined
+        return this.#close(
+          `response could not be written: ${String(error)}`, slot.context.apiKey, slot.context.apiVersion, true
+        )
+      }
+    }
+    slot.isDone = true
+    if (slot === this.#slots[0]) this.#collect()
+    if (!this.#inCallback) {
+      this.#flush()
+      this.#resumeIfRoom()
+    }
+  }
+
+  /** Moves the answered requests at the front to what is sent next. */
+  #collect(): void {
+    let count = 0
+    for (const slot of this.#slots) {
+      if (!slot.isDone) break
+      count++
+      for (const payload of slot.payloads) {
+        // Frames that one writer made lie one after the other: send them as one piece.
+        const last = this.#out.at(-1)
+        if (
+          last !== undefined && !isFileSlice(last) && !isFileSlice(payload) && last.buffer === payload.buffer &&
+          last.byteOffset + last.length === payload.byteOffset
+        ) {
+          this.#out[this.#out.length - 1] = new Uint8Array(last.buffer, last.byteOffset, last.length + payload.length)
+        } else {
+          this.#out.push(payload)
+        }
+      }
+    }
+    if (count === this.#slots.length) this.#slots = []
+    else if (count > 0) this.#slots.splice(0, count)
+  }
+
+  #flush(): void {
+    if (this.#isClosed) return
+    this.#writer = undefined
+    if (this.#out.length > 0) {
+      const out = this.#out
+      this.#out = []
+      this.#network.send(out)
+    }
+    this.#endIfStopped()
+  }
+
+  #resumeIfRoom(): void {
+    if (!this.#isPaused || this.#inCallback || this.#isStopping || this.#isClosed) return
+    this.#callback(() => {
+      while (this.#backlog.length > 0 && !this.#isClosed) {
+        if (!this.#hasRoom) {
+          this.#host.appendTurn.commit()
+          this.#flush()
+          if (!this.#hasRoom) return
+        }
+        this.#handle(this.#backlog.shift()!)
+      }
+    })
+    if (this.#backlog.length === 0 && this.#hasRoom && !this.#isClosed) {
+      this.#isPaused = false
+      this.#network.resume()
+    }
+  }
+
+  // -- end -----------------------------------------------------------------------------------------------------
+
+  /** No more requests; closes when those in flight are answered and sent. */
+  stop(): void {
+    if (this.#isStopping || this.#isClosed) return
+    this.#isStopping = true
+    this.#backlog = []
+    this.#network.pause()
+    this.#flush()
+  }
+
+  #endIfStopped(): void {
+    if (!this.#isStopping || this.#isClosed || this.#slots.length > 0 || this.#network.queuedBytes > 0) return
+    this.#network.end()
+  }
+
+  /** Closes at once; what is in flight is not answered. */
+  destroy(): void {
+    if (!this.#isClosed) this.#release()
+    this.#network.destroy()
+  }
+
+  #fail(error: unknown): void {
+    const frame = this.#frame
+    this.#frame = undefined
+    // A frame begins with int16 api key, int16 version.
+    const apiKey = frame === undefined || frame.length < 4 ? undefined : (frame[0]! << 8) | frame[1]!
+    const apiVersion = apiKey === undefined ? undefined : (frame![2]! << 8) | frame![3]!
+    if (error instanceof ProtocolError) return this.#close(`malformed request: ${error.message}`, apiKey, apiVersion)
+    this.#close(`request failed: ${showError(error)}`, apiKey, apiVersion, true)
+  }
+
+  #close(reason: string, apiKey: number | undefined, apiVersion: number | undefined, isBug = false): void {
+    if (this.#isClosed) return
+    // What was staged before the bad request is appended and answered all the same.
+    if (this.#inCallback && !isBug) {
+      this.#host.appendTurn.commit()
+      this.#flush()
+    }
+    const log = isBug ? Effect.logError("connection closed") : Effect.logWarning("connection closed")
+    this.#host.runFork(Effect.annotateLogs(log, {
+      peer: this.info.id,
+      listener: this.info.listenerName,
+      api: apiKey ?? "unknown",
+      version: apiVersion ?? "unknown",
+      reason
+    }))
+    this.#network.end()
+    this.#release()
+  }
+
+  /** No request is handled any more. The socket itself lives until onClosed, and counts as a connection until then. */
+  #release(): void {
+    this.#isClosed = true
+    const slots = this.#slots
+    this.#slots = []
+    this.#backlog = []
+    releaseAll(this.#out)
+    this.#out = []
+    for (const slot of slots) {
+      if (slot.isDone) releaseAll(slot.payloads)
+      else slot.later?.cancel()
+    }
+  }
+}
+
+/** Ends the leases of a response that has nowhere to go: they are its body's until it is written. */
+const discard = (response: Response): void => {
+  if (typeof response !== "function") return
+  const writer = new ByteWriter(512)
+  try {
+    response(writer)
+  } finally {
+    releaseAll(writer.finish())
+  }
+}
+
+const showError = (error: unknown): string => error instanceof Error ? error.stack ?? error.message : String(error)

@@ -1,0 +1,35 @@
+/**
+ * DescribeProducers, version 0. The producers whose sequences the log of a partition remembers (KIP-664).
+ * Answered by the leader only.
+ */
+import { ApiKey } from "../../protocol/ApiKey.ts"
+import { ErrorCode } from "../../protocol/ErrorCode.ts"
+import {
+  decodeDescribeProducersRequest,
+  encodeDescribeProducersResponse
+} from "../../protocol/generated/DescribeProducers.ts"
+import type { BrokerServices } from "../BrokerServices.ts"
+import type { Handler } from "../Handler.ts"
+
+export const makeDescribeProducers = (broker: BrokerServices): Handler => ({
+  apiKey: ApiKey.DescribeProducers,
+  minVersion: 0,
+  maxVersion: 0,
+  handle: ({ apiVersion }, reader) => {
+    const request = decodeDescribeProducersRequest(reader, apiVersion)
+    const topics = request.topics.map(({ name, partitionIndexes }) => ({
+      name,
+      partitions: partitionIndexes.map((partitionIndex) => {
+        const partition = broker.partitions.topic(name)?.partitions[partitionIndex]
+        const errorCode = partition === undefined ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION : partition.check(-1)
+        return {
+          partitionIndex,
+          errorCode,
+          errorMessage: null,
+          activeProducers: partition === undefined || errorCode !== ErrorCode.NONE ? [] : partition.log.activeProducers()
+        }
+      })
+    }))
+    return (writer) => encodeDescribeProducersResponse(writer, apiVersion, { throttleTimeMs: 0, topics })
+  }
+})

@@ -1,0 +1,318 @@
+/**
+ * Fetch, versions 4-18. Record batches from an offset on, as slices of the log's files.
+ *
+ * Answered at once when minBytes are there, when maxWaitMs is 0, when any partition has an error or a diverging epoch,
+ * or when nothing is asked for; else it waits in the purgatory for bytes or its time. The first partition with records
+ * gives at least one batch, however large; then partitions share what is left of the response's bytes.
+ *  - KIP-98: read_committed stops at the last stable offset and gets the aborted transactions in offset order
+ *  - KIP-227 (7): incremental sessions (FetchSessions.ts)
+ *  - KIP-320 (9): leader epochs are checked; KIP-595 (12): last fetched epoch, answered with where histories part
+ *  - KIP-392 (11): the rack is read; every client is told to stay here (preferred replica -1)
+ *  - KIP-516 (13): topics by id; KIP-951 (16): where the leader is, when it is another
+ * Left out: reading from followers, KRaft's snapshot id, waking a follower for a high watermark alone.
+ */
+import { ApiKey } from "../../protocol/ApiKey.ts"
+import { ErrorCode } from "../../protocol/ErrorCode.ts"
+import { decodeFetchRequest, type FetchRequest } from "../../protocol/generated/Fetch.ts"
+import { toSafe } from "../../protocol/Int64.ts"
+import type { FetchIsolation, Partition } from "../../replication/Partition.ts"
+import { DelayedOperation, type Watchers } from "../../replication/Purgatory.ts"
+import type { BrokerServices } from "../BrokerServices.ts"
+import { type FetchPartition, type FetchSession, FINAL_EPOCH, INITIAL_EPOCH, nextEpoch, partitionKey } from "../FetchSessions.ts"
+import { type Handler, Later, type Reply, type RequestContext, type Response } from "../Handler.ts"
+import { encodeFetch, encodeFetchError, type FetchedPartition } from "./FetchAnswer.ts"
+
+/** From this version topics are named by id. */
+const TOPIC_IDS_FROM = 13
+
+/** One request's partitions, and the session that they are part of. */
+interface FetchContext {
+  readonly partitions: ReadonlyArray<FetchPartition>
+  /** Of an incremental request. */
+  readonly session: FetchSession | undefined
+  /** A full request that asks for a session: made with the response. */
+  readonly wantsSession: boolean
+}
+
+/** What a request asks for, in its order. */
+const requestedPartitions = (request: FetchRequest, byId: boolean): Array<FetchPartition> => {
+  const partitions: Array<FetchPartition> = []
+  for (const topic of request.topics) {
+    for (const p of topic.partitions) {
+      partitions.push({
+        topic: byId ? null : topic.topic,
+        topicId: topic.topicId,
+        partition: p.partition,
+        // An offset past 2^53 is out of every log's range.
+        fetchOffset: toSafe(p.fetchOffset) ?? (p.fetchOffset > 0 ? Number.MAX_SAFE_INTEGER : -1),
+        maxBytes: p.partitionMaxBytes,
+        currentLeaderEpoch: p.currentLeaderEpoch,
+        lastFetchedEpoch: p.lastFetchedEpoch,
+        logStartOffset: toSafe(p.logStartOffset) ?? -1,
+        sentHighWatermark: -1,
+        sentLogStartOffset: -1
+      })
+    }
+  }
+  return partitions
+}
+
+const updateSession = (session: FetchSession, request: FetchRequest, byId: boolean): void => {
+  for (const asked of requestedPartitions(request, byId)) {
+    const key = partitionKey(asked.topic, asked.topicId, asked.partition)
+    const known = session.partitions.get(key)
+    if (known === undefined) {
+      session.partitions.set(key, asked)
+      continue
+    }
+    known.fetchOffset = asked.fetchOffset
+    known.maxBytes = asked.maxBytes
+    known.currentLeaderEpoch = asked.currentLeaderEpoch
+    known.lastFetchedEpoch = asked.lastFetchedEpoch
+    known.logStartOffset = asked.logStartOffset
+  }
+  for (const { partitions, topic, topicId } of request.forgottenTopicsData) {
+    for (const partition of partitions) session.partitions.delete(partitionKey(byId ? null : topic, topicId, partition))
+  }
+}
+
+/** KIP-227: what a request means, given the sessions; a number is an error for the whole response. */
+const contextOf = (
+  broker: BrokerServices,
+  request: FetchRequest,
+  byId: boolean,
+  nowMs: number
+): FetchContext | number => {
+  const { sessionEpoch, sessionId } = request
+  const sessions = broker.fetchSessions
+  if (sessionEpoch === INITIAL_EPOCH || sessionEpoch === FINAL_EPOCH) {
+    if (sessionId !== 0) sessions.remove(sessionId)
+    return {
+      partitions: requestedPartitions(request, byId),
+      session: undefined,
+      wantsSession: sessionEpoch === INITIAL_EPOCH
+    }
+  }
+  const session = sessions.get(sessionId)
+  if (session === undefined) return ErrorCode.FETCH_SESSION_ID_NOT_FOUND
+  if (session.epoch !== sessionEpoch) return ErrorCode.INVALID_FETCH_SESSION_EPOCH
+  if (session.usesTopicIds !== byId) return ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR
+  updateSession(session, request, byId)
+  if (session.partitions.size === 0) {
+    // Everything was forgotten: the session ends.
+    sessions.remove(sessionId)
+    return { partitions: [], session: undefined, wantsSession: false }
+  }
+  session.epoch = nextEpoch(session.epoch)
+  sessions.touch(session, nowMs)
+  return { partitions: [...session.partitions.values()], session, wantsSession: false }
+}
+
+/** One partition of a request, resolved against what this broker holds when it is looked at. */
+interface Target {
+  readonly asked: FetchPartition
+  topicName: string
+  partition: Partition | undefined
+  /** Bytes it would give, as last looked. */
+  availableBytes: number
+}
+
+class Fetch extends DelayedOperation {
+  readonly later: Later = new Later()
+  readonly #broker: BrokerServices
+  readonly #context: RequestContext
+  readonly #fetch: FetchContext
+  readonly #isolation: FetchIsolation
+  readonly #minBytes: number
+  readonly #maxBytes: number
+  readonly #targets: Array<Target>
+  #availableBytes = 0
+
+  constructor(
+    broker: BrokerServices,
+    context: RequestContext,
+    fetch: FetchContext,
+    request: FetchRequest,
+    isolation: FetchIsolation
+  ) {
+    super(context.nowMs + Math.max(0, request.maxWaitMs))
+    this.#broker = broker
+    this.#context = context
+    this.#fetch = fetch
+    this.#isolation = isolation
+    this.#maxBytes = Math.min(request.maxBytes, broker.fetchMaxBytes())
+    this.#minBytes = Math.min(request.minBytes, this.#maxBytes)
+    this.#targets = fetch.partitions.map((asked) => {
+      const topic = asked.topic === null
+        ? broker.partitions.topicById(asked.topicId)
+        : broker.partitions.topic(asked.topic)
+      return {
+        asked,
+        topicName: topic?.name ?? asked.topic ?? "",
+        partition: topic?.partitions[asked.partition],
+        availableBytes: 0
+      }
+    })
+  }
+
+  /** A response now, or later. */
+  start(maxWaitMs: number): Reply {
+    if (this.#targets.length === 0 || maxWaitMs <= 0) return this.#respond(this.#readAll())
+    const fetched = this.#readAll()
+    let sizeBytes = 0
+    let isUrgent = false
+    for (let i = 0; i < fetched.length; i++) {
+      const { errorCode, sizeBytes: bytes, diverging } = fetched[i]!
+      sizeBytes += bytes
+      this.#targets[i]!.availableBytes = bytes
+      if (errorCode !== ErrorCode.NONE || diverging !== undefined) isUrgent = true
+    }
+    if (isUrgent || sizeBytes >= this.#minBytes) return this.#respond(fetched)
+    const { purgatory } = this.#broker.partitions
+    const watching: Array<Watchers> = []
+    for (const { partition } of this.#targets) if (partition !== undefined) watching.push(partition.fetchWatchers)
+    if (!purgatory.watch(this, watching)) return this.#respond(fetched)
+    for (const { slices } of fetched) for (const slice of slices) slice.release()
+    this.#availableBytes = sizeBytes
+    this.later.onCancel = () => purgatory.remove(this)
+    return this.later
+  }
+
+  /** Looks at the partition that changed alone: the cost does not grow with the partitions of the request. */
+  override tryComplete(source: Watchers | undefined): boolean {
+    const target = this.#targets.find(({ partition }) => partition?.fetchWatchers === source)
+    if (target !== undefined) {
+      const read = this.#readOne(target, target.asked.maxBytes, true)
+      for (const slice of read.slices) slice.release()
+      this.#availableBytes += read.sizeBytes - target.availableBytes
+      target.availableBytes = read.sizeBytes
+      if (
+        read.errorCode === ErrorCode.NONE && read.diverging === undefined && this.#availableBytes < this.#minBytes
+      ) return false
+    }
+    this.later.complete(this.#respond(this.#readAll()))
+    return true
+  }
+
+  override expire(): void {
+    this.later.complete(this.#respond(this.#readAll()))
+  }
+
+  #readAll(): Array<FetchedPartition> {
+    const fetched: Array<FetchedPartition> = []
+    let leftBytes = this.#maxBytes
+    let minOneBatch = true
+    for (const target of this.#targets) {
+      const read = this.#readOne(target, Math.min(leftBytes, target.asked.maxBytes), minOneBatch)
+      if (read.sizeBytes > 0) minOneBatch = false
+      leftBytes = Math.max(0, leftBytes - read.sizeBytes)
+      fetched.push(read)
+    }
+    return fetched
+  }
+
+  #readOne({ asked, partition, topicName }: Target, maxBytes: number, minOneBatch: boolean): FetchedPartition {
+    const base = { asked, topicName, partition }
+    if (partition === undefined) {
+      const known = asked.topic === null && topicName === "" ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+      return failed(base, known)
+    }
+    const error = partition.check(asked.currentLeaderEpoch)
+    if (error !== ErrorCode.NONE) {
+      // The id is unknown, not the partition, once its topic is deleted.
+      return failed(
+        base,
+        error === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION && asked.topic === null ? ErrorCode.UNKNOWN_TOPIC_ID : error
+      )
+    }
+    const read = partition.read(asked.fetchOffset, maxBytes, minOneBatch, this.#isolation, asked.lastFetchedEpoch)
+    if (read.error !== ErrorCode.NONE) return failed(base, read.error)
+    return {
+      ...base,
+      errorCode: ErrorCode.NONE,
+      highWatermark: partition.highWatermark,
+      lastStableOffset: partition.lastStableOffset,
+      logStartOffset: partition.logStartOffset,
+      slices: read.slices,
+      sizeBytes: read.sizeBytes,
+      diverging: read.diverging,
+      abortedTransactions: this.#isolation !== "LastStable"
+        ? null
+        : read.sizeBytes === 0
+        ? []
+        : partition.log.abortedTransactions(asked.fetchOffset, read.endOffset)
+    }
+  }
+
+  #respond(fetched: ReadonlyArray<FetchedPartition>): Response {
+    const { session, wantsSession } = this.#fetch
+    const sessions = this.#broker.fetchSessions
+    if (session !== undefined) {
+      const changed = fetched.filter((partition) => mustTell(session, partition))
+      return encodeFetch(this.#broker, this.#context, session.id, changed)
+    }
+    let sessionId = 0
+    if (wantsSession) {
+      for (const partition of fetched) remember(partition)
+      const made = sessions.create(
+        this.#fetch.partitions, this.#context.apiVersion >= TOPIC_IDS_FROM, this.#context.nowMs
+      )
+      sessionId = made?.id ?? 0
+    }
+    return encodeFetch(this.#broker, this.#context, sessionId, fetched)
+  }
+}
+
+const failed = (
+  base: Pick<FetchedPartition, "asked" | "topicName" | "partition">,
+  errorCode: number
+): FetchedPartition => ({
+  ...base,
+  errorCode,
+  highWatermark: -1,
+  lastStableOffset: -1,
+  logStartOffset: -1,
+  slices: [],
+  sizeBytes: 0,
+  diverging: undefined,
+  abortedTransactions: null
+})
+
+const remember = ({ asked, errorCode, highWatermark, logStartOffset }: FetchedPartition): void => {
+  // After an error the partition is told again, whatever its high watermark.
+  asked.sentHighWatermark = errorCode === ErrorCode.NONE ? highWatermark : -1
+  asked.sentLogStartOffset = logStartOffset
+}
+
+/** Has the partition anything new for its session? Who was given records goes to the end of the order. */
+const mustTell = (session: FetchSession, fetched: FetchedPartition): boolean => {
+  const { asked } = fetched
+  const isNew = fetched.sizeBytes > 0 || fetched.errorCode !== ErrorCode.NONE || fetched.diverging !== undefined ||
+    fetched.highWatermark !== asked.sentHighWatermark || fetched.logStartOffset !== asked.sentLogStartOffset
+  if (!isNew) return false
+  remember(fetched)
+  if (fetched.sizeBytes > 0) {
+    const key = partitionKey(asked.topic, asked.topicId, asked.partition)
+    if (session.partitions.delete(key)) session.partitions.set(key, asked)
+  }
+  return true
+}
+
+export const makeFetch = (broker: BrokerServices): Handler => ({
+  apiKey: ApiKey.Fetch,
+  minVersion: 4,
+  maxVersion: 18,
+  handle: (context, reader) => {
+    const request = decodeFetchRequest(reader, context.apiVersion)
+    const byId = context.apiVersion >= TOPIC_IDS_FROM
+    const fetch = contextOf(broker, request, byId, context.nowMs)
+    if (typeof fetch === "number") return encodeFetchError(context, fetch)
+    const replicaId = context.apiVersion >= 15 ? request.replicaState.replicaId : request.replicaId
+    const isolation: FetchIsolation = replicaId >= 0
+      ? "LogEnd"
+      : request.isolationLevel === 1
+      ? "LastStable"
+      : "HighWatermark"
+    return new Fetch(broker, context, fetch, request, isolation).start(request.maxWaitMs)
+  }
+})

@@ -1,0 +1,35 @@
+/** Who leads a partition by the metadata image: told to a client that asked the wrong broker (KIP-951). */
+import type { BrokerServices } from "../BrokerServices.ts"
+import { partitionOf } from "../../cluster/MetadataImage.ts"
+
+export interface NodeEndpoint {
+  readonly nodeId: number
+  readonly host: string
+  readonly port: number
+  readonly rack: string | null
+}
+
+export const leaderOf = (
+  broker: BrokerServices,
+  topic: string,
+  partition: number
+): { readonly leaderId: number; readonly leaderEpoch: number } => {
+  const image = partitionOf(broker.image(), topic, partition)
+  return image === undefined ? { leaderId: -1, leaderEpoch: -1 } : { leaderId: image.leader, leaderEpoch: image.leaderEpoch }
+}
+
+/** Where the leaders named in a response are reached by a client of that listener. */
+export const endpointsOf = (
+  broker: BrokerServices,
+  listenerName: string,
+  leaders: ReadonlySet<number>
+): ReadonlyArray<NodeEndpoint> => {
+  const endpoints: Array<NodeEndpoint> = []
+  for (const nodeId of leaders) {
+    const registration = broker.image().brokers.get(nodeId)
+    const listener = registration?.listeners.find(({ name }) => name === listenerName)
+    if (registration === undefined || listener === undefined) continue
+    endpoints.push({ nodeId, host: listener.host, port: listener.port, rack: registration.rack })
+  }
+  return endpoints
+}

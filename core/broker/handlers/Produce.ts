@@ -1,0 +1,246 @@
+/**
+ * Produce, versions 3-13 (advertised from 0: an old librdkafka looks there). Appends one batch per partition.
+ *
+ * acks=1 is answered after the write, acks=-1 when the high watermark passed the batch, each after the fsync when the
+ * flush policy asks for one. acks=0 is not answered; an error then closes the connection. Batches of one turn share
+ * one write per partition (AppendTurn.ts). A deadline that passes is REQUEST_TIMED_OUT: the batch stays appended.
+ *  - KIP-98: idempotent producers; the log remembers 5 batches per producer
+ *  - KIP-467 (8): the records that were refused, by index
+ *  - KIP-951 (10): the leader, when it is another
+ *  - KIP-516 (13): topics by id
+ * Left out: transactions. A batch with the transactional bit is refused: without a transactional id in the request as
+ * Kafka does, with one because no coordinator knows it.
+ */
+import { ApiKey } from "../../protocol/ApiKey.ts"
+import type { ByteWriter } from "../../protocol/ByteWriter.ts"
+import { ErrorCode } from "../../protocol/ErrorCode.ts"
+import {
+  decodeProduceRequest,
+  encodeProduceResponse,
+  type ProduceRequest,
+  type ProduceResponsePartitionProduceResponseInput
+} from "../../protocol/generated/Produce.ts"
+import type { ProduceRefusal } from "../../records/BatchValidation.ts"
+import type { Partition, StagedAppend } from "../../replication/Partition.ts"
+import { DelayedOperation, type Watchers } from "../../replication/Purgatory.ts"
+import type { BrokerServices } from "../BrokerServices.ts"
+import { CloseConnection, type Handler, Later, NoResponse, type RequestContext, type Response } from "../Handler.ts"
+import { endpointsOf, leaderOf } from "./Leaders.ts"
+
+/** From this version topics are named by id. */
+const TOPIC_IDS_FROM = 13
+
+interface Item {
+  readonly topic: string
+  readonly index: number
+  readonly staged: StagedAppend | ProduceRefusal
+  /** Of the staged append, once known. */
+  outcome: number | undefined
+}
+
+interface ProduceTopic {
+  readonly name: string
+  readonly topicId: string
+  readonly items: ReadonlyArray<Item>
+}
+
+const refusal = (error: number, message: string | null = null): ProduceRefusal => ({
+  _tag: "Refusal",
+  error,
+  message: message ?? "",
+  recordErrors: []
+})
+
+// Attributes are an int16 at byte 21 of a batch; bit 4 of its low byte is the transactional one.
+const ATTRIBUTES_LOW = 22
+const isTransactional = (records: Uint8Array): boolean =>
+  records.length > ATTRIBUTES_LOW && (records[ATTRIBUTES_LOW]! & 0x10) !== 0
+
+class Produce extends DelayedOperation {
+  readonly #broker: BrokerServices
+  readonly #context: RequestContext
+  readonly #topics: ReadonlyArray<ProduceTopic>
+  readonly #acks: number
+  readonly later: Later = new Later()
+
+  constructor(
+    broker: BrokerServices,
+    context: RequestContext,
+    topics: ReadonlyArray<ProduceTopic>,
+    acks: number,
+    timeoutMs: number
+  ) {
+    super(context.nowMs + Math.max(0, timeoutMs))
+    this.#broker = broker
+    this.#context = context
+    this.#topics = topics
+    this.#acks = acks
+  }
+
+  /** After the turn's write: answers, or waits for what is missing. */
+  written(): void {
+    if (this.tryComplete()) return
+    const watching: Array<Watchers> = []
+    for (const { items } of this.#topics) {
+      for (const { staged, outcome } of items) {
+        if (outcome === undefined && staged._tag === "Staged") watching.push(staged.partition.produceWatchers)
+      }
+    }
+    const { purgatory } = this.#broker.partitions
+    this.later.onCancel = () => purgatory.remove(this)
+    if (!purgatory.watch(this, watching)) this.expire()
+  }
+
+  override tryComplete(): boolean {
+    let isDone = true
+    for (const { items } of this.#topics) {
+      for (const item of items) {
+        if (item.outcome !== undefined || item.staged._tag !== "Staged") continue
+        item.outcome = item.staged.partition.appendOutcome(item.staged, this.#acks === 0 ? 1 : this.#acks)
+        if (item.outcome === undefined) isDone = false
+      }
+    }
+    if (isDone) this.#answer()
+    return isDone
+  }
+
+  override expire(): void {
+    for (const { items } of this.#topics) {
+      for (const item of items) item.outcome ??= ErrorCode.REQUEST_TIMED_OUT
+    }
+    this.#answer()
+  }
+
+  #answer(): void {
+    this.later.complete(respond(this.#broker, this.#context, this.#topics, this.#acks))
+  }
+}
+
+/** acks=0: nothing is told, but an error must not pass unnoticed. */
+const respondToNothing = (topics: ReadonlyArray<ProduceTopic>): Response => {
+  for (const { items } of topics) {
+    for (const { index, outcome, staged, topic } of items) {
+      const error = staged._tag === "Refusal" ? staged.error : outcome ?? ErrorCode.NONE
+      if (error !== ErrorCode.NONE) return new CloseConnection(`error ${error} for ${topic}-${index} with acks=0`)
+    }
+  }
+  return NoResponse
+}
+
+const respond = (
+  broker: BrokerServices,
+  context: RequestContext,
+  topics: ReadonlyArray<ProduceTopic>,
+  acks: number
+): Response => {
+  if (acks === 0) return respondToNothing(topics)
+  const version = context.apiVersion
+  return (writer: ByteWriter) => {
+    const leaders: Set<number> = new Set()
+    const responses = topics.map(({ items, name, topicId }) => ({
+      name,
+      topicId,
+      partitionResponses: items.map((item) => partitionResponse(broker, version, item, leaders))
+    }))
+    encodeProduceResponse(writer, version, {
+      responses,
+      ...(leaders.size === 0 ? {} : { nodeEndpoints: endpointsOf(broker, context.connection.listenerName, leaders) })
+    })
+  }
+}
+
+const partitionResponse = (
+  broker: BrokerServices,
+  version: number,
+  { index, outcome, staged, topic }: Item,
+  leaders: Set<number>
+): ProduceResponsePartitionProduceResponseInput => {
+  if (staged._tag === "Staged" && (outcome === ErrorCode.NONE || outcome === undefined)) {
+    const { baseOffset, logAppendTimeMs, logStartOffset } = staged.appended
+    return version >= 5
+      ? { index, errorCode: ErrorCode.NONE, baseOffset, logAppendTimeMs, logStartOffset }
+      : { index, errorCode: ErrorCode.NONE, baseOffset, logAppendTimeMs }
+  }
+  const errorCode = staged._tag === "Refusal" ? staged.error : outcome!
+  const response: { -readonly [K in keyof ProduceResponsePartitionProduceResponseInput]: ProduceResponsePartitionProduceResponseInput[K] } = {
+    index,
+    errorCode,
+    baseOffset: -1,
+    logAppendTimeMs: -1
+  }
+  if (version >= 8 && staged._tag === "Refusal") {
+    response.errorMessage = staged.message === "" ? null : staged.message
+    response.recordErrors = staged.recordErrors.map(({ index, message }) => ({
+      batchIndex: index,
+      batchIndexErrorMessage: message
+    }))
+  }
+  if (version >= 10 && errorCode === ErrorCode.NOT_LEADER_OR_FOLLOWER) {
+    const leader = leaderOf(broker, topic, index)
+    response.currentLeader = leader
+    if (leader.leaderId >= 0) leaders.add(leader.leaderId)
+  }
+  return response
+}
+
+export const makeProduce = (broker: BrokerServices): Handler => {
+  const { appendTurn, partitions } = broker
+
+  const stage = (
+    context: RequestContext,
+    request: ProduceRequest,
+    partition: Partition | undefined,
+    records: Uint8Array | null
+  ): StagedAppend | ProduceRefusal => {
+    if (request.acks < -1 || request.acks > 1) return refusal(ErrorCode.INVALID_REQUIRED_ACKS)
+    if (partition === undefined) {
+      return refusal(
+        context.apiVersion >= TOPIC_IDS_FROM ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+      )
+    }
+    if (records === null) return refusal(ErrorCode.INVALID_RECORD)
+    if (isTransactional(records)) {
+      return refusal(
+        request.transactionalId === null
+          ? ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+          : ErrorCode.INVALID_PRODUCER_ID_MAPPING
+      )
+    }
+    const staged = partition.appendAsLeader(records, request.acks, {
+      nowMs: context.nowMs,
+      apiVersion: context.apiVersion
+    })
+    if (staged._tag === "Staged") appendTurn.touch(partition)
+    return staged
+  }
+
+  return {
+    apiKey: ApiKey.Produce,
+    minVersion: 3,
+    maxVersion: 13,
+    advertisedMin: 0,
+    handle: (context, reader) => {
+      const request = decodeProduceRequest(reader, context.apiVersion)
+      const byId = context.apiVersion >= TOPIC_IDS_FROM
+      const topics = request.topicData.map(({ name, partitionData, topicId }): ProduceTopic => {
+        const topic = byId ? partitions.topicById(topicId) : partitions.topic(name)
+        return {
+          name,
+          topicId,
+          items: partitionData.map(({ index, records }): Item => ({
+            topic: topic?.name ?? name,
+            index,
+            // A known topic without that partition is unknown by name in every version.
+            staged: topic !== undefined && topic.partitions[index] === undefined
+              ? refusal(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+              : stage(context, request, topic?.partitions[index], records),
+            outcome: undefined
+          }))
+        }
+      })
+      const produce = new Produce(broker, context, topics, request.acks, request.timeoutMs)
+      appendTurn.afterCommit(() => produce.written())
+      return produce.later
+    }
+  }
+}

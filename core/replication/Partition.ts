@@ -1,0 +1,442 @@
+/**
+ * One partition on this broker: its log and its replication state glued together, and the only way for handlers to
+ * either. Synchronous; waiting is done by operations in the purgatory that watch `fetchWatchers` and `produceWatchers`.
+ *
+ * Appending has two steps, so that the batches of one turn share one write: `appendAsLeader` validates and stages,
+ * `commitStaged` writes all that is staged, then steps the state. Nothing staged is readable. AppendTurn.ts (broker)
+ * sees to it that every stage is followed by a commit before the bytes go away.
+ */
+import * as Effect from "effect/Effect"
+import type { AppendResult, PartitionLog } from "../log/PartitionLog.ts"
+import type { FileSlice } from "../model/Payload.ts"
+import { DiskError } from "../ports/Disk.ts"
+import { ErrorCode } from "../protocol/ErrorCode.ts"
+import type { ProduceRefusal } from "../records/BatchValidation.ts"
+import {
+  effectiveMinIsr,
+  HIGH_WATERMARK_MOVED,
+  isUnderMinIsr,
+  ISR_CHANGE_WANTED,
+  LEADERSHIP_CHANGED,
+  makePartitionState,
+  type PartitionEvent,
+  type PartitionState,
+  step
+} from "./PartitionState.ts"
+import { type Purgatory, Watchers } from "./Purgatory.ts"
+
+/** How far a reader may see. A replica reads to the log end. */
+export type FetchIsolation = "LogEnd" | "HighWatermark" | "LastStable"
+
+export interface PartitionContext {
+  readonly topic: string
+  readonly topicId: string
+  readonly partition: number
+  readonly brokerId: number
+  readonly purgatory: Purgatory
+  readonly nowMs: () => number
+  /** Starts an effect in the broker's scope. */
+  readonly fork: (effect: Effect.Effect<unknown>) => void
+  /** A state's `isrInFlight` is to be submitted to the controller. */
+  readonly isrChangeWanted: (partition: Partition) => void
+}
+
+/** An append that waits for its turn's write, then maybe for its commit. */
+export interface StagedAppend {
+  readonly _tag: "Staged"
+  readonly partition: Partition
+  readonly appended: AppendResult & { readonly _tag: "Appended" }
+  /** Of the leader that appended: when it changes the answer is NOT_LEADER_OR_FOLLOWER. */
+  readonly leaderEpoch: number
+  /** NONE, or why the write failed. */
+  error: number
+}
+
+export interface PartitionRead {
+  readonly error: number
+  /** Leases: whoever gets this sends or releases them. */
+  readonly slices: ReadonlyArray<FileSlice>
+  readonly sizeBytes: number
+  /** Exclusive end of what the slices may hold; the fetch offset when they are empty. */
+  readonly endOffset: number
+  /** KIP-595/392: the reader's history left ours here. */
+  readonly diverging: { readonly epoch: number; readonly endOffset: number } | undefined
+}
+
+const NO_SLICES: ReadonlyArray<FileSlice> = []
+const refusedRead = (error: number): PartitionRead => ({
+  error,
+  slices: NO_SLICES,
+  sizeBytes: 0,
+  endOffset: -1,
+  diverging: undefined
+})
+
+export interface EpochEndOffset {
+  readonly error: number
+  /** -1 when the epoch is not known. */
+  readonly leaderEpoch: number
+  readonly endOffset: number
+}
+
+export interface ListedOffset {
+  readonly error: number
+  /** -1 where the question was not about a time. */
+  readonly timestamp: number
+  readonly offset: number
+  readonly leaderEpoch: number
+}
+const listed = (timestamp: number, offset: number, leaderEpoch: number): ListedOffset => ({
+  error: ErrorCode.NONE,
+  timestamp,
+  offset,
+  leaderEpoch
+})
+const NO_OFFSET: ListedOffset = listed(-1, -1, -1)
+const NOT_AVAILABLE: ListedOffset = { ...NO_OFFSET, error: ErrorCode.OFFSET_NOT_AVAILABLE }
+
+const refusal = (error: number, message: string): ProduceRefusal => ({
+  _tag: "Refusal",
+  error,
+  message,
+  recordErrors: []
+})
+
+export class Partition {
+  readonly topic: string
+  readonly topicId: string
+  readonly partition: number
+  readonly log: PartitionLog
+  readonly state: PartitionState
+  /** Fetches that wait for bytes; ListOffsets never waits. */
+  readonly fetchWatchers: Watchers
+  /** Produces that wait for the high watermark, or for a flush. */
+  readonly produceWatchers: Watchers
+  /** The topic is gone: everything is answered UNKNOWN_TOPIC_OR_PARTITION. */
+  isDeleted = false
+  /** Its directory failed: everything is answered KAFKA_STORAGE_ERROR. */
+  isOffline = false
+  readonly #context: PartitionContext
+  #staged: Array<StagedAppend> = []
+  #flushing = false
+
+  constructor(context: PartitionContext, log: PartitionLog, initial: {
+    readonly highWatermark: number
+    readonly minInsyncReplicas: number
+  }) {
+    this.#context = context
+    this.topic = context.topic
+    this.topicId = context.topicId
+    this.partition = context.partition
+    this.log = log
+    this.state = makePartitionState(context.brokerId, {
+      logStartOffset: log.logStartOffset,
+      logEndOffset: log.logEndOffset,
+      ...initial
+    })
+    this.fetchWatchers = new Watchers(context.purgatory)
+    this.produceWatchers = new Watchers(context.purgatory)
+  }
+
+  // -- state ---------------------------------------------------------------------------------------------------
+
+  get isLeader(): boolean {
+    return this.state.role === "leader"
+  }
+  get leaderEpoch(): number {
+    return this.state.leaderEpoch
+  }
+  get highWatermark(): number {
+    return this.state.highWatermark
+  }
+  get logStartOffset(): number {
+    return this.log.logStartOffset
+  }
+  get logEndOffset(): number {
+    return this.log.logEndOffset
+  }
+  /** Exclusive bound of what read_committed sees. */
+  get lastStableOffset(): number {
+    const firstUnstable = this.log.firstUnstableOffset
+    return firstUnstable === undefined ? this.state.highWatermark : Math.min(firstUnstable, this.state.highWatermark)
+  }
+  /** Exclusive bound of what a reader sees. */
+  readableEnd(isolation: FetchIsolation): number {
+    if (isolation === "HighWatermark") return this.state.highWatermark
+    return isolation === "LastStable" ? this.lastStableOffset : this.log.logEndOffset
+  }
+
+  /** Steps the state and does what that asks for. */
+  apply(event: PartitionEvent): void {
+    const flags = step(this.state, event, this.#context.nowMs())
+    if (flags === 0) return
+    if ((flags & LEADERSHIP_CHANGED) !== 0 && this.state.role === "leader") {
+      this.log.assignEpoch(this.state.leaderEpoch, this.state.epochStartOffset)
+    }
+    if ((flags & ISR_CHANGE_WANTED) !== 0) this.#context.isrChangeWanted(this)
+    if ((flags & (HIGH_WATERMARK_MOVED | LEADERSHIP_CHANGED)) !== 0) this.wake()
+  }
+
+  /** Lets everyone who waits on this partition look again. */
+  wake(): void {
+    this.produceWatchers.check()
+    this.fetchWatchers.check()
+  }
+
+  markDeleted(): void {
+    this.isDeleted = true
+    this.wake()
+  }
+
+  markOffline(): void {
+    if (this.isOffline) return
+    this.isOffline = true
+    this.wake()
+  }
+
+  /**
+   * NONE when this replica may serve the request; `currentLeaderEpoch` -1: the client states none (KIP-320).
+   * `anyReplica`: followers answer too.
+   */
+  check(currentLeaderEpoch: number, anyReplica = false): number {
+    if (this.isDeleted) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    if (this.isOffline) return ErrorCode.KAFKA_STORAGE_ERROR
+    if (currentLeaderEpoch >= 0 && currentLeaderEpoch !== this.state.leaderEpoch) {
+      return currentLeaderEpoch < this.state.leaderEpoch
+        ? ErrorCode.FENCED_LEADER_EPOCH
+        : ErrorCode.UNKNOWN_LEADER_EPOCH
+    }
+    return this.state.role === "leader" || (anyReplica && this.state.role === "follower")
+      ? ErrorCode.NONE
+      : ErrorCode.NOT_LEADER_OR_FOLLOWER
+  }
+
+  // -- append --------------------------------------------------------------------------------------------------
+
+  /** Validates and stages. `requiredAcks` -1 asks for the min ISR first. */
+  appendAsLeader(
+    records: Uint8Array,
+    requiredAcks: number,
+    options: { readonly nowMs: number; readonly apiVersion: number; readonly isCoordinator?: boolean }
+  ): StagedAppend | ProduceRefusal {
+    const error = this.check(-1)
+    if (error !== ErrorCode.NONE) return refusal(error, "")
+    if (requiredAcks === -1 && isUnderMinIsr(this.state)) {
+      return refusal(
+        ErrorCode.NOT_ENOUGH_REPLICAS,
+        `The size of the current ISR : ${this.state.isr.length} is insufficient to satisfy the min.isr requirement of ` +
+          `${effectiveMinIsr(this.state)} for partition ${this.topic}-${this.partition}.`
+      )
+    }
+    const leaderEpoch = this.state.leaderEpoch
+    let appended: AppendResult
+    try {
+      appended = this.log.appendAsLeader(records, { leaderEpoch, ...options })
+    } catch (error) {
+      return refusal(this.#storageError(error), "")
+    }
+    if (appended._tag === "Refusal") return appended
+    const staged: StagedAppend = { _tag: "Staged", partition: this, appended, leaderEpoch, error: ErrorCode.NONE }
+    this.#staged.push(staged)
+    return staged
+  }
+
+  /** Writes what is staged and lets it count; the staged appends carry the error when the disk refused. */
+  commitStaged(): void {
+    const staged = this.#staged
+    if (staged.length === 0) return
+    this.#staged = []
+    try {
+      this.log.write()
+    } catch (error) {
+      const code = this.#storageError(error)
+      for (const append of staged) append.error = code
+      return
+    }
+    const flushDue = this.log.flushDue(this.#context.nowMs())
+    this.apply({ _tag: "Appended", logEndOffset: this.log.logEndOffset, flushDue })
+    if (flushDue) this.#flush()
+  }
+
+  /**
+   * Is an append of this leader done for `requiredAcks`? Undefined: not yet.
+   * The interleaving behind the epoch check: A appends at epoch 5, another leader takes over, truncates A's records and
+   * raises the high watermark past their offsets; A's client must not hear that they are committed.
+   */
+  appendOutcome(append: StagedAppend, requiredAcks: number): number | undefined {
+    if (append.error !== ErrorCode.NONE) return append.error
+    if (this.isDeleted) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    if (this.isOffline) return ErrorCode.KAFKA_STORAGE_ERROR
+    const { state } = this
+    const endOffset = append.appended.lastOffset + 1
+    if (state.role !== "leader" || state.leaderEpoch !== append.leaderEpoch) return ErrorCode.NOT_LEADER_OR_FOLLOWER
+    if (requiredAcks !== -1) return state.durableEndOffset >= endOffset ? ErrorCode.NONE : undefined
+    if (state.highWatermark < endOffset) return undefined
+    return isUnderMinIsr(state) ? ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND : ErrorCode.NONE
+  }
+
+  /** One fsync at a time; appends that come meanwhile share the next. */
+  #flush(): void {
+    if (this.#flushing) return
+    this.#flushing = true
+    this.#context.fork(
+      Effect.matchEffect(this.log.flush, {
+        onFailure: (error) =>
+          Effect.suspend(() => {
+            this.#flushing = false
+            this.markOffline()
+            return Effect.logError("fsync failed: partition is offline").pipe(
+              Effect.annotateLogs({ topic: this.topic, partition: this.partition, error: error.message })
+            )
+          }),
+        onSuccess: () =>
+          Effect.sync(() => {
+            this.#flushing = false
+            this.apply({ _tag: "Flushed", flushedOffset: this.log.flushedOffset })
+            // acks=1 waits for the flush, not for the high watermark, which may not have moved.
+            this.produceWatchers.check()
+            if (this.state.flushRequiredTo !== 0) this.#flush()
+          })
+      })
+    )
+  }
+
+  /** A full disk refuses what is written now; any other failure means that the directory can't be trusted. */
+  #storageError(error: unknown): number {
+    if (!(error instanceof DiskError)) throw error
+    this.#context.fork(
+      Effect.logError("append failed").pipe(
+        Effect.annotateLogs({ topic: this.topic, partition: this.partition, kind: error.kind, error: error.message })
+      )
+    )
+    return ErrorCode.KAFKA_STORAGE_ERROR
+  }
+
+  // -- read ----------------------------------------------------------------------------------------------------
+
+  /**
+   * @param maxBytes of all slices together; the first batch is given even when larger, if `minOneBatch`
+   * @param lastFetchedEpoch -1 when the reader states none
+   */
+  read(
+    offset: number,
+    maxBytes: number,
+    minOneBatch: boolean,
+    isolation: FetchIsolation,
+    lastFetchedEpoch = -1
+  ): PartitionRead {
+    if (lastFetchedEpoch >= 0) {
+      const end = this.log.endOffsetForEpoch(lastFetchedEpoch)
+      if (end.endOffset < 0 || end.leaderEpoch < 0) return refusedRead(ErrorCode.OFFSET_OUT_OF_RANGE)
+      if (end.leaderEpoch < lastFetchedEpoch || end.endOffset < offset) {
+        return {
+          error: ErrorCode.NONE,
+          slices: NO_SLICES,
+          sizeBytes: 0,
+          endOffset: offset,
+          diverging: { epoch: end.leaderEpoch, endOffset: end.endOffset }
+        }
+      }
+    }
+    const endOffset = this.readableEnd(isolation)
+    const slices: Array<FileSlice> = []
+    let sizeBytes = 0
+    let next = offset
+    try {
+      // One read gives bytes of one segment; go on into the next ones while there is budget.
+      for (;;) {
+        const read = this.log.read(next, {
+          maxBytes: maxBytes - sizeBytes,
+          minOneBatch: minOneBatch && sizeBytes === 0,
+          endOffset
+        })
+        if (read._tag === "OffsetOutOfRange") {
+          return slices.length === 0
+            ? refusedRead(ErrorCode.OFFSET_OUT_OF_RANGE)
+            : { error: ErrorCode.NONE, slices, sizeBytes, endOffset: next, diverging: undefined }
+        }
+        if (read.slice !== undefined) {
+          slices.push(read.slice)
+          sizeBytes += read.slice.length
+        }
+        if (read.nextOffset === undefined || read.nextOffset <= next) break
+        next = read.nextOffset
+        if (read.slice === undefined || next >= endOffset || sizeBytes >= maxBytes) break
+      }
+    } catch (error) {
+      for (const slice of slices) slice.release()
+      return refusedRead(this.#storageError(error))
+    }
+    return {
+      error: ErrorCode.NONE,
+      slices,
+      sizeBytes,
+      endOffset: slices.length === 0 ? offset : next > offset ? next : endOffset,
+      diverging: undefined
+    }
+  }
+
+  /** KIP-101/279: where an epoch ends in this log. `leaderEpoch` -1 and `endOffset` -1: not known. */
+  lastOffsetForLeaderEpoch(currentLeaderEpoch: number, leaderEpoch: number): EpochEndOffset {
+    const error = this.check(currentLeaderEpoch)
+    if (error !== ErrorCode.NONE) return { error, leaderEpoch: -1, endOffset: -1 }
+    return { error, ...this.log.endOffsetForEpoch(leaderEpoch) }
+  }
+
+  /**
+   * ListOffsets: `timestamp` -1 to -6 special, else the first record at or after it. Offset -1: there is none.
+   * A new leader whose high watermark has not reached the start of its epoch cannot say yet where the log ends for
+   * consumers: OFFSET_NOT_AVAILABLE (KIP-207).
+   */
+  listOffset(timestamp: number, isolation: FetchIsolation): ListedOffset {
+    const end = this.readableEnd(isolation)
+    const isBehind = isolation !== "LogEnd" && this.state.epochStartOffset > this.state.highWatermark
+    switch (timestamp) {
+      case -1:
+        return isBehind ? NOT_AVAILABLE : listed(-1, end, this.state.leaderEpoch)
+      case -2:
+      case -4: {
+        const start = this.log.logStartOffset
+        return listed(-1, start, this.#epochOf(start))
+      }
+      case -5:
+      case -6:
+        return NO_OFFSET
+    }
+    try {
+      const found = timestamp === -3 ? this.log.maxTimestampOffset() : this.log.offsetForTimestamp(timestamp)
+      if (found !== undefined && found.offset < end) return listed(found.timestamp, found.offset, found.leaderEpoch)
+      return isBehind ? NOT_AVAILABLE : NO_OFFSET
+    } catch (error) {
+      return { ...NO_OFFSET, error: this.#storageError(error) }
+    }
+  }
+
+  /** Of the record at `offset`, -1 when no epoch is known there. */
+  #epochOf(offset: number): number {
+    return this.log.epochForOffset(offset) ?? -1
+  }
+
+  // -- log start -----------------------------------------------------------------------------------------------
+
+  /**
+   * DeleteRecords: moves the log start. `offset` -1: to the high watermark.
+   * @returns the low watermark, or an error
+   */
+  deleteRecords(offset: number): { readonly error: number; readonly lowWatermark: number } {
+    const error = this.check(-1)
+    if (error !== ErrorCode.NONE) return { error, lowWatermark: -1 }
+    if (!this.log.config.cleanupPolicy.delete) return { error: ErrorCode.POLICY_VIOLATION, lowWatermark: -1 }
+    const target = offset === -1 ? this.state.highWatermark : offset
+    if (target < 0 || target > this.state.highWatermark) {
+      return { error: ErrorCode.OFFSET_OUT_OF_RANGE, lowWatermark: -1 }
+    }
+    try {
+      if (target > this.log.logStartOffset) this.log.incrementLogStartOffset(target)
+    } catch (failure) {
+      return { error: this.#storageError(failure), lowWatermark: -1 }
+    }
+    this.apply({ _tag: "LogStartMoved", logStartOffset: this.log.logStartOffset })
+    return { error: ErrorCode.NONE, lowWatermark: this.log.logStartOffset }
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * The partitions that this broker holds, kept equal to the metadata image: an image that has a replica here which is
+ * not there yet gets its log and role, one that no longer has it loses both. Synchronous: when the controller has
+ * applied a commit, what it made can be produced to.
+ *
+ * A topic is deleted while it is read and written: its partitions answer those who wait with
+ * UNKNOWN_TOPIC_OR_PARTITION and leave the maps, then their logs are removed; slices that are being sent keep their
+ * files (leases). A topic of the same name made again has another id and a log of its own.
+ */
+import * as Effect from "effect/Effect"
+import type { MetadataImage, PartitionImage, TopicImage } from "../cluster/MetadataImage.ts"
+import { topicConfigOf } from "../cluster/MetadataImage.ts"
+import type { LogConfig } from "../log/LogConfig.ts"
+import type { LogManager } from "../log/LogManager.ts"
+import type { PartitionLog } from "../log/PartitionLog.ts"
+import type { PartitionId, TopicId, TopicName } from "../model/Ids.ts"
+import { DiskError } from "../ports/Disk.ts"
+import { Partition, type PartitionContext } from "./Partition.ts"
+import type { Purgatory } from "./Purgatory.ts"
+
+/** A topic's partitions on this broker, by index; a hole is a partition without a replica here. */
+export interface HostedTopic {
+  readonly name: string
+  readonly id: string
+  readonly partitions: Array<Partition | undefined>
+}
+
+export interface PartitionsOptions {
+  readonly brokerId: number
+  readonly logManager: LogManager
+  readonly purgatory: Purgatory
+  readonly nowMs: () => number
+  readonly fork: (effect: Effect.Effect<unknown>) => void
+  /** Of a topic: its overrides over the broker's defaults. */
+  readonly configFor: (topic: string, image: MetadataImage) => LogConfig
+  readonly minInsyncReplicasFor: (topic: string, image: MetadataImage) => number
+  /** As checkpointed before the start; undefined: none is. */
+  readonly initialHighWatermark: (topic: string, partition: number) => number | undefined
+  readonly isrChangeWanted: (partition: Partition) => void
+}
+
+export class Partitions {
+  readonly purgatory: Purgatory
+  readonly #options: PartitionsOptions
+  readonly #byName: Map<string, HostedTopic> = new Map()
+  readonly #byId: Map<string, HostedTopic> = new Map()
+  #applied: MetadataImage | undefined
+
+  constructor(options: PartitionsOptions) {
+    this.#options = options
+    this.purgatory = options.purgatory
+  }
+
+  topic(name: string): HostedTopic | undefined {
+    return this.#byName.get(name)
+  }
+
+  topicById(id: string): HostedTopic | undefined {
+    return this.#byId.get(id)
+  }
+
+  get(topic: string, partition: number): Partition | undefined {
+    return this.#byName.get(topic)?.partitions[partition]
+  }
+
+  *all(): IterableIterator<Partition> {
+    for (const { partitions } of this.#byName.values()) {
+      for (const partition of partitions) if (partition !== undefined) yield partition
+    }
+  }
+
+  /** Makes what is held here follow `image`. Costs what changed since the image before, plus a look at each topic. */
+  applyImage(image: MetadataImage): void {
+    const previous = this.#applied
+    this.#applied = image
+    for (const hosted of [...this.#byId.values()]) {
+      if (!image.topicsById.has(hosted.id)) this.#removeTopic(hosted)
+    }
+    for (const topic of image.topicsById.values()) {
+      if (previous?.topicsById.get(topic.id) !== topic) this.#applyTopic(topic, image)
+    }
+    if (previous === undefined) return
+    if (previous.brokerConfigs !== image.brokerConfigs) {
+      for (const hosted of this.#byName.values()) this.#applyConfig(hosted, image)
+    } else if (previous.topicConfigs !== image.topicConfigs) {
+      for (const hosted of this.#byName.values()) {
+        if (topicConfigOf(previous, hosted.name) !== topicConfigOf(image, hosted.name)) this.#applyConfig(hosted, image)
+      }
+    }
+  }
+
+  #applyTopic(topic: TopicImage, image: MetadataImage): void {
+    let hosted = this.#byId.get(topic.id)
+    for (const partitionImage of topic.partitions) {
+      const isReplica = partitionImage.replicas.includes(this.#options.brokerId)
+      const index = partitionImage.partition
+      const held = hosted?.partitions[index]
+      if (!isReplica) {
+        if (held !== undefined) this.#removePartition(hosted!, held)
+        continue
+      }
+      if (hosted === undefined) {
+        hosted = { name: topic.name, id: topic.id, partitions: [] }
+        this.#byId.set(topic.id, hosted)
+        this.#byName.set(topic.name, hosted)
+      }
+      const partition = held ?? this.#create(topic, index, image)
+      if (partition === undefined) continue
+      hosted.partitions[index] = partition
+      this.#applyRole(partition, partitionImage)
+    }
+  }
+
+  #applyRole(partition: Partition, image: PartitionImage): void {
+    const { leader, leaderEpoch, partitionEpoch, replicas, isr } = image
+    if (leaderEpoch < partition.leaderEpoch) return
+    if (leader === this.#options.brokerId) {
+      partition.apply({ _tag: "BecomeLeader", leaderEpoch, partitionEpoch, replicas, isr })
+    } else {
+      partition.apply({ _tag: "BecomeFollower", leaderId: leader, leaderEpoch, partitionEpoch, replicas, isr })
+    }
+  }
+
+  /** Undefined when the disk refused: the partition is answered as if it were not here. */
+  #create(topic: TopicImage, index: number, image: MetadataImage): Partition | undefined {
+    const { logManager, nowMs, fork, purgatory, brokerId, isrChangeWanted } = this.#options
+    const topicPartition = { topic: topic.name as TopicName, partition: index as PartitionId }
+    let log: PartitionLog
+    try {
+      const found = logManager.get(topicPartition)
+      if (found !== undefined && found.topicId === topic.id) {
+        log = found
+        log.setConfig(this.#options.configFor(topic.name, image))
+      } else {
+        // The log of a deleted topic of that name, left by a stop before its files went.
+        if (found !== undefined) logManager.remove(topicPartition)
+        log = logManager.create(topicPartition, topic.id as TopicId, this.#options.configFor(topic.name, image))
+      }
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error
+      fork(
+        Effect.annotateLogs(Effect.logError("log could not be made"), {
+          topic: topic.name,
+          partition: index,
+          error: error.message
+        })
+      )
+      return undefined
+    }
+    const context: PartitionContext = {
+      topic: topic.name,
+      topicId: topic.id,
+      partition: index,
+      brokerId,
+      purgatory,
+      nowMs,
+      fork,
+      isrChangeWanted
+    }
+    return new Partition(context, log, {
+      highWatermark: this.#options.initialHighWatermark(topic.name, index) ?? log.logStartOffset,
+      minInsyncReplicas: this.#options.minInsyncReplicasFor(topic.name, image)
+    })
+  }
+
+  #applyConfig(hosted: HostedTopic, image: MetadataImage): void {
+    const config = this.#options.configFor(hosted.name, image)
+    const minInsyncReplicas = this.#options.minInsyncReplicasFor(hosted.name, image)
+    for (const partition of hosted.partitions) {
+      if (partition === undefined) continue
+      partition.log.setConfig(config)
+      partition.apply({ _tag: "MinInsyncReplicas", minInsyncReplicas })
+    }
+  }
+
+  #removeTopic(hosted: HostedTopic): void {
+    this.#byId.delete(hosted.id)
+    if (this.#byName.get(hosted.name) === hosted) this.#byName.delete(hosted.name)
+    for (const partition of hosted.partitions) if (partition !== undefined) this.#removePartition(hosted, partition)
+  }
+
+  #removePartition(hosted: HostedTopic, partition: Partition): void {
+    hosted.partitions[partition.partition] = undefined
+    partition.markDeleted()
+    try {
+      this.#options.logManager.remove({
+        topic: partition.topic as TopicName,
+        partition: partition.partition as PartitionId
+      })
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error
+      this.#options.fork(
+        Effect.annotateLogs(Effect.logError("log could not be removed"), {
+          topic: partition.topic,
+          partition: partition.partition,
+          error: error.message
+        })
+      )
+    }
+  }
+}

@@ -1,0 +1,200 @@
+/**
+ * Requests that wait: for a high watermark (acks=all), for bytes (long polls), for a flush. An operation watches the
+ * objects that can complete it (partitions keep a `Watchers`) and has a deadline on the Effect Clock. It leaves all
+ * of it at once when it completes, expires or is cancelled, so nothing is left behind by a closed connection.
+ *
+ * One timer fiber serves all deadlines: it sleeps until the earliest, and is started anew only when an earlier one
+ * comes. A deadline that was met meanwhile costs one early wake-up, not a timer per request.
+ *
+ * Bounds: `maxOperations` waiting at once. When full an operation is not taken, and its caller answers as if its time
+ * were up: a fetch with what is there, a produce with REQUEST_TIMED_OUT.
+ */
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+
+/** Operations that may wait at once in one purgatory. */
+export const MAX_WAITING_OPERATIONS = 100_000
+
+/** Completes itself: `tryComplete` when something it watches changed, `expire` when its time is up. */
+export abstract class DelayedOperation {
+  /** In the clock's milliseconds. */
+  readonly deadlineMs: number
+  /** For the purgatory: index in its heap, -1 when not waiting. */
+  heapIndex = -1
+  /** For the purgatory. */
+  watching: ReadonlyArray<Watchers> = []
+  /** For the purgatory: order among equal deadlines. */
+  sequence = 0
+
+  constructor(deadlineMs: number) {
+    this.deadlineMs = deadlineMs
+  }
+
+  /** Looks whether it can complete, and if so answers and returns true. `source` changed, or undefined: look at all. */
+  abstract tryComplete(source: Watchers | undefined): boolean
+  /** Its time is up: answers with what there is. */
+  abstract expire(): void
+}
+
+/** The operations that watch one object. */
+export class Watchers {
+  readonly operations: Set<DelayedOperation> = new Set()
+  readonly #purgatory: Purgatory
+
+  constructor(purgatory: Purgatory) {
+    this.#purgatory = purgatory
+  }
+
+  /** Lets each operation look; those that completed leave. One that comes meanwhile is not looked at. */
+  check(): void {
+    if (this.operations.size === 0) return
+    for (const operation of [...this.operations]) {
+      if (operation.heapIndex !== -1 && operation.tryComplete(this)) this.#purgatory.remove(operation)
+    }
+  }
+}
+
+export interface TimerHost {
+  readonly nowMs: () => number
+  /** Starts a fiber at once, in the scope of the broker. */
+  readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+}
+
+export class Purgatory {
+  readonly #host: TimerHost
+  readonly #maxOperations: number
+  /** Binary min-heap by deadline, then sequence. */
+  readonly #heap: Array<DelayedOperation> = []
+  #sequence = 0
+  #timer: Fiber.Fiber<void> | undefined
+  #timerDeadlineMs = Infinity
+  #closed = false
+
+  constructor(host: TimerHost, maxOperations: number = MAX_WAITING_OPERATIONS) {
+    this.#host = host
+    this.#maxOperations = maxOperations
+  }
+
+  get size(): number {
+    return this.#heap.length
+  }
+
+  /** @returns false when it cannot be taken (full, closed or past its deadline): the caller answers at once */
+  watch(operation: DelayedOperation, watching: ReadonlyArray<Watchers>): boolean {
+    if (this.#closed || this.#heap.length >= this.#maxOperations) return false
+    if (operation.deadlineMs <= this.#host.nowMs()) return false
+    operation.watching = watching
+    operation.sequence = this.#sequence++
+    for (const watchers of watching) watchers.operations.add(operation)
+    this.#push(operation)
+    if (operation.deadlineMs < this.#timerDeadlineMs) this.#arm(operation.deadlineMs)
+    return true
+  }
+
+  /** Takes an operation out: it completed, or its connection is gone. Nothing when it is not waiting. */
+  remove(operation: DelayedOperation): void {
+    if (operation.heapIndex === -1) return
+    for (const watchers of operation.watching) watchers.operations.delete(operation)
+    operation.watching = []
+    this.#removeAt(operation.heapIndex)
+  }
+
+  /** Expires what waits, and takes no more: the broker stops. */
+  close(): void {
+    this.#closed = true
+    if (this.#timer !== undefined) this.#host.fork(Fiber.interrupt(this.#timer))
+    this.#timer = undefined
+    for (;;) {
+      const operation = this.#heap[0]
+      if (operation === undefined) return
+      this.remove(operation)
+      operation.expire()
+    }
+  }
+
+  #arm(deadlineMs: number): void {
+    const previous = this.#timer
+    this.#timerDeadlineMs = deadlineMs
+    const waitMs = Math.max(0, deadlineMs - this.#host.nowMs())
+    this.#timer = this.#host.fork(
+      Effect.andThen(Effect.sleep(waitMs), Effect.sync(() => {
+        // A timer that was replaced and fires all the same does nothing: its successor has the deadline.
+        if (this.#timerDeadlineMs === deadlineMs) this.#expireDue()
+      }))
+    )
+    if (previous !== undefined) this.#host.fork(Fiber.interrupt(previous))
+  }
+
+  #expireDue(): void {
+    this.#timer = undefined
+    this.#timerDeadlineMs = Infinity
+    const nowMs = this.#host.nowMs()
+    for (;;) {
+      const operation = this.#heap[0]
+      if (operation === undefined) return
+      if (operation.deadlineMs > nowMs) {
+        if (operation.deadlineMs < this.#timerDeadlineMs) this.#arm(operation.deadlineMs)
+        return
+      }
+      this.remove(operation)
+      operation.expire()
+    }
+  }
+
+  #isBefore(a: DelayedOperation, b: DelayedOperation): boolean {
+    return a.deadlineMs < b.deadlineMs || (a.deadlineMs === b.deadlineMs && a.sequence < b.sequence)
+  }
+
+  #push(operation: DelayedOperation): void {
+    this.#heap.push(operation)
+    operation.heapIndex = this.#heap.length - 1
+    this.#siftUp(operation.heapIndex)
+  }
+
+  #removeAt(index: number): void {
+    const heap = this.#heap
+    const removed = heap[index]!
+    const last = heap.pop()!
+    removed.heapIndex = -1
+    if (last === removed) return
+    heap[index] = last
+    last.heapIndex = index
+    this.#siftDown(index)
+    this.#siftUp(last.heapIndex)
+  }
+
+  #siftUp(from: number): void {
+    const heap = this.#heap
+    let index = from
+    const operation = heap[index]!
+    while (index > 0) {
+      const parentIndex = (index - 1) >> 1
+      const parent = heap[parentIndex]!
+      if (!this.#isBefore(operation, parent)) break
+      heap[index] = parent
+      parent.heapIndex = index
+      index = parentIndex
+    }
+    heap[index] = operation
+    operation.heapIndex = index
+  }
+
+  #siftDown(from: number): void {
+    const heap = this.#heap
+    let index = from
+    const operation = heap[index]!
+    for (;;) {
+      let childIndex = 2 * index + 1
+      if (childIndex >= heap.length) break
+      const right = heap[childIndex + 1]
+      if (right !== undefined && this.#isBefore(right, heap[childIndex]!)) childIndex++
+      const child = heap[childIndex]!
+      if (!this.#isBefore(child, operation)) break
+      heap[index] = child
+      child.heapIndex = index
+      index = childIndex
+    }
+    heap[index] = operation
+    operation.heapIndex = index
+  }
+}
