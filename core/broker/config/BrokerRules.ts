@@ -1,0 +1,70 @@
+/** Rules that several broker keys make together, or that Kafka states outside its definitions. */
+import type { ConfigValue } from "../../cluster/configs/ConfigParse.ts"
+
+/** A broker key's value; null when it has none. */
+export type BrokerValues = (key: string) => ConfigValue | null
+
+const LOG_CLEANER_MIN_BYTES_PER_THREAD = 1024 * 1024
+
+/** The first broken rule, in Kafka's words; it holds for static and dynamic values alike. */
+export const brokerValuesError = (value: BrokerValues): string | undefined => {
+  const number = (key: string): number => value(key) as number
+  const require = (holds: boolean, message: string): string | undefined => (holds ? undefined : `requirement failed: ${message}`)
+  const rollMs = value("log.roll.ms") ?? number("log.roll.hours") * 3_600_000
+  const jitterMs = value("log.roll.jitter.ms") ?? number("log.roll.jitter.hours") * 3_600_000
+  const retention = value("log.retention.ms") ?? value("log.retention.minutes") ?? value("log.retention.hours")
+  return (
+    require((rollMs as number) >= 1, "log.roll.ms must be greater than or equal to 1") ??
+    require((jitterMs as number) >= 0, "log.roll.jitter.ms must be greater than or equal to 0") ??
+    require(
+      (retention as number) >= 1 || (retention as number) < 0,
+      "log.retention.ms must be unlimited (-1) or, greater than or equal to 1"
+    ) ??
+    require(
+      number("log.cleaner.dedupe.buffer.size") / number("log.cleaner.threads") >= LOG_CLEANER_MIN_BYTES_PER_THREAD,
+      "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread."
+    ) ??
+    require(
+      number("log.cleaner.min.compaction.lag.ms") <= number("log.cleaner.max.compaction.lag.ms"),
+      "log.cleaner.min.compaction.lag.ms must not be greater than log.cleaner.max.compaction.lag.ms"
+    ) ??
+    connectionOverridesError(value("max.connections.per.ip.overrides") as string | null)
+  )
+}
+
+/** `host:count,…` (`[v6]:count` too). */
+export const parseConnectionOverrides = (text: string): ReadonlyMap<string, number> | string => {
+  const counts = new Map<string, number>()
+  for (const entry of text.split(",").map((e) => e.trim()).filter((e) => e !== "")) {
+    const colon = entry.lastIndexOf(":")
+    const count = Number(entry.slice(colon + 1))
+    if (colon <= 0 || !Number.isInteger(count) || count < 0) {
+      return `Error parsing configuration property 'max.connections.per.ip.overrides': ${entry} is not host:count`
+    }
+    counts.set(entry.slice(0, colon).trim().replace(/^\[(.*)\]$/, "$1"), count)
+  }
+  return counts
+}
+
+const connectionOverridesError = (text: string | null): string | undefined => {
+  const counts = parseConnectionOverrides(text ?? "")
+  return typeof counts === "string" ? counts : undefined
+}
+
+/** Rules for what is fixed at start, in our words. */
+export const staticErrors = (value: BrokerValues, set: ReadonlySet<string>): ReadonlyArray<string> => {
+  const errors: Array<string> = []
+  const roles = value("process.roles") as ReadonlyArray<string> | null
+  if (roles !== null && !roles.includes("broker")) {
+    errors.push("process.roles: there is no controller without a broker here; say broker,controller or leave it out")
+  }
+  const interBroker = value("security.inter.broker.protocol")
+  if (set.has("inter.broker.listener.name") && set.has("security.inter.broker.protocol")) {
+    errors.push("inter.broker.listener.name and security.inter.broker.protocol are both set; only one can be")
+  }
+  if (interBroker !== "PLAINTEXT") {
+    errors.push(`security.inter.broker.protocol: ${String(interBroker)} cannot be used; only PLAINTEXT is there yet`)
+  }
+  if ((value("default.replication.factor") as number) < 1) errors.push("default.replication.factor must be at least 1")
+  return errors
+}
