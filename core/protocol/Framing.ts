@@ -10,8 +10,8 @@ export interface FrameReaderOptions {
   /** Largest size accepted, in bytes (`socket.request.max.bytes`). */
   readonly maxBytes: number
   /**
-   * Takes a frame without its size. The view is the receiver's only until it returns, as the bytes pushed are. It
-   * must not push.
+   * Takes a frame without its size. The view is the receiver's until `push` returns, as the bytes pushed are. It must
+   * not push.
    */
   readonly onFrame: (frame: Uint8Array) => void
 }
@@ -19,8 +19,11 @@ export interface FrameReaderOptions {
 /** First allocation for a frame that spans pushes, in bytes. */
 const FIRST_BUFFER_BYTES = 4096
 
+/** A buffer is at most this many times as long as what has arrived: few copies on the way to a large frame. */
+const GROWTH = 8
+
 /** A larger buffer is given up once its frame is done, so that an idle connection does not keep it. In bytes. */
-const KEPT_BUFFER_BYTES = 64 * 1024
+const KEPT_BUFFER_BYTES: number = 256 * 1024
 
 const SIZE_BYTES = 4
 
@@ -30,6 +33,10 @@ export class FrameReader {
   /** Start of the frame that is incomplete, its size included. */
   #buffer: Uint8Array = new Uint8Array(0)
   #buffered = 0
+  /** The other of two buffers that take turns: what was given of one stays intact until `push` returns. */
+  #spare: Uint8Array = new Uint8Array(0)
+  /** A frame in `#buffer` was given by the `push` that runs. */
+  #isLent = false
 
   constructor(options: FrameReaderOptions) {
     this.#maxBytes = options.maxBytes
@@ -39,6 +46,11 @@ export class FrameReader {
   /** Bytes of a frame that is not complete yet, its size included. */
   get pendingBytes(): number {
     return this.#buffered
+  }
+
+  /** Bytes of memory kept for incomplete frames. */
+  get heldBytes(): number {
+    return this.#buffer.length
   }
 
   /**
@@ -53,7 +65,12 @@ export class FrameReader {
       this.#onFrame(view(bytes, position + SIZE_BYTES, end))
       position = end
     }
-    if (position < bytes.length) this.#keep(bytes, position, bytes.length)
+    if (position < bytes.length) {
+      // The broker writes the batches of all frames of a push at its end: the next frame must not go over them.
+      if (this.#isLent) [this.#buffer, this.#spare] = [this.#spare, this.#buffer]
+      this.#keep(bytes, position, bytes.length)
+    }
+    this.#isLent = false
   }
 
   /** Goes on with the incomplete frame; gives the position in `bytes` after what it took. */
@@ -71,6 +88,7 @@ export class FrameReader {
     const frame = view(this.#buffer, SIZE_BYTES, total)
     this.#buffered = 0
     if (this.#buffer.length > KEPT_BUFFER_BYTES) this.#buffer = new Uint8Array(0)
+    else this.#isLent = true
     this.#onFrame(frame)
     return position + taken
   }
@@ -87,7 +105,7 @@ export class FrameReader {
   #keep(bytes: Uint8Array, start: number, end: number, total: number = Infinity): void {
     const needed = this.#buffered + end - start
     if (needed > this.#buffer.length) {
-      const room = Math.max(needed, Math.min(total, Math.max(FIRST_BUFFER_BYTES, 2 * this.#buffer.length)))
+      const room = Math.max(needed, Math.min(total, Math.max(FIRST_BUFFER_BYTES, GROWTH * needed)))
       const larger = new Uint8Array(room)
       larger.set(view(this.#buffer, 0, this.#buffered))
       this.#buffer = larger
