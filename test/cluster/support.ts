@@ -3,18 +3,28 @@ import * as Effect from "effect/Effect"
 import type { Scope } from "effect/Scope"
 import * as ControllerModule from "../../core/cluster/Controller.ts"
 import type { Controller, ControllerOptions } from "../../core/cluster/Controller.ts"
-import type { NewTopic } from "../../core/cluster/Commands.ts"
+import type { NewTopic, RegisterBroker } from "../../core/cluster/Commands.ts"
 import type { BrokerRegistration, MetadataImage } from "../../core/cluster/MetadataImage.ts"
 import { Crypto } from "../../core/ports/Crypto.ts"
 import { MetadataStore } from "../../core/ports/MetadataStore.ts"
+
+const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1
+  return crc >>> 0
+})
+
+const crc32c = (bytes: Uint8Array, seed = 0): number => {
+  let crc = ~seed
+  for (const byte of bytes) crc = (crcTable[(crc ^ byte) & 255] as number) ^ (crc >>> 8)
+  return ~crc >>> 0
+}
 
 /** Bytes that repeat: the same tests make the same topic ids. */
 export const seededCrypto = (seed = 1): Crypto => {
   let state = seed >>> 0
   return {
-    crc32c: () => {
-      throw new Error("not here")
-    },
+    crc32c,
     randomBytes: (count) => {
       const bytes = new Uint8Array(count)
       for (let i = 0; i < count; i++) {
@@ -50,7 +60,7 @@ export const makeController = (
     Effect.orDie
   )
 
-export const registration = (id: number, previousBrokerEpoch = -1, rack: string | null = null) => ({
+export const registration = (id: number, previousBrokerEpoch = -1, rack: string | null = null): RegisterBroker => ({
   id,
   rack,
   listeners: [{ name: "PLAINTEXT", host: "localhost", port: 9092 + id, securityProtocol: "PLAINTEXT" }],
