@@ -2,11 +2,11 @@
  * Answers in a form that two brokers share: what each names in its own way gets a common name, what must differ is
  * masked, lists that stand for sets are keyed by what names their items, records are read.
  */
+import { createHash } from "node:crypto"
 import { toSafe } from "../../core/protocol/Int64.ts"
 import type { Fields } from "../../scripts/peers/Calls.ts"
 import { decompress, readBatches, readRecords } from "./Batches.ts"
-import { createHash } from "node:crypto"
-import type { Side } from "./World.ts"
+import { type Side, UNKNOWN_TOPIC_ID, ZERO_TOPIC_ID } from "./World.ts"
 
 export type Tree = string | number | boolean | null | ReadonlyArray<Tree> | { readonly [key: string]: Tree }
 
@@ -24,6 +24,9 @@ export const digest = (bytes: Uint8Array): string => createHash("sha1").update(b
 /** Values that name a machine, a process or a moment. */
 const masked = new Set(["throttleTimeMs", "host", "port", "clusterId", "logDir", "finalizedFeaturesEpoch"])
 
+/** Configurations that name a place or a port of this run. */
+const maskedConfigs = new Set(["log.dir", "log.dirs", "listeners", "advertised.listeners", "controller.quorum.voters"])
+
 /** An item's name among its siblings, by the first of these that it has. */
 const keys: ReadonlyArray<string> = [
   "resourceName", "name", "topic", "topicId", "partitionIndex", "partition", "index", "apiKey", "nodeId", "brokerId", "producerId", "logDir"
@@ -33,7 +36,7 @@ const time = (ms: number, context: CanonicalContext): Tree => ms > context.runSt
 
 const topicOf = (id: string, side: Side): string => {
   for (const [name, known] of side.topicIds) if (known === id) return `id of ${name}`
-  return id
+  return id === ZERO_TOPIC_ID || id === UNKNOWN_TOPIC_ID ? id : "an id"
 }
 
 const producerOf = (id: number, side: Side): Tree => {
@@ -109,6 +112,8 @@ const tree = (value: unknown, context: CanonicalContext, name: string): Tree => 
   }
   if (typeof value === "boolean") return value
   const fields: Record<string, Tree> = {}
+  const item = value as Fields
+  if (item["configSource"] !== undefined && maskedConfigs.has(`${item["name"]}`)) return { name: `${item["name"]}`, value: "*" }
   for (const [key, field] of Object.entries(value as object)) fields[key] = tree(field, context, key)
   return fields
 }
