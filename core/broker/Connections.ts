@@ -43,6 +43,8 @@ export class Connections {
   /** Told when the last connection is gone. */
   #onEmpty: (() => void) | undefined
   #isStopping = false
+  /** The broker serves: until then who connects waits. */
+  #isOpen = false
   #index = 0
 
   constructor(options: ConnectionsOptions) {
@@ -71,8 +73,26 @@ export class Connections {
       principal: "User:ANONYMOUS"
     }
     this.#perAddress.set(address, held + 1)
-    if (this.#open.size >= this.#options.maxConnections()) return this.#wait(network, info)
+    if (!this.#hasPlace) return this.#wait(network, info)
     return this.#admit(network, info)
+  }
+
+  get #hasPlace(): boolean {
+    return this.#isOpen && this.#open.size < this.#options.maxConnections()
+  }
+
+  /** Serves from now on. */
+  open(): void {
+    this.#isOpen = true
+    this.#admitWaiting()
+  }
+
+  #admitWaiting(): void {
+    for (const waiting of this.#waiting) {
+      if (!this.#hasPlace) return
+      this.#waiting.delete(waiting)
+      waiting.admit()
+    }
   }
 
   #admit(network: NetworkConnection, info: ConnectionInfo): BrokerConnection {
@@ -87,7 +107,7 @@ export class Connections {
       queueMicrotask(() => network.destroy())
       return { ...IGNORE, onClosed: () => this.#forget(info.clientAddress) }
     }
-    this.#warn("connection waits", info.clientAddress, "max.connections is reached")
+    if (this.#isOpen) this.#warn("connection waits", info.clientAddress, "max.connections is reached")
     let inner: BrokerConnection | undefined
     // What was read before the pause took hold: at most a read or two of the socket.
     const early: Array<Uint8Array> = []
@@ -115,13 +135,7 @@ export class Connections {
   #closed(connection: BrokerConnection): void {
     if (!this.#open.delete(connection)) return
     this.#forget(connection.info.clientAddress)
-    if (this.#open.size < this.#options.maxConnections()) {
-      for (const waiting of this.#waiting) {
-        this.#waiting.delete(waiting)
-        waiting.admit()
-        break
-      }
-    }
+    this.#admitWaiting()
     if (this.#open.size === 0) this.#onEmpty?.()
   }
 

@@ -412,9 +412,16 @@ export class Partition {
     }
   }
 
-  /** Of the record at `offset`, -1 when no epoch is known there. */
+  /** The leader epoch that wrote `offset`: the smallest that ends after it. */
   #epochOf(offset: number): number {
-    return this.log.epochForOffset(offset) ?? -1
+    let low = 0
+    let high = this.log.latestEpoch
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (this.log.endOffsetForEpoch(middle).endOffset > offset) high = middle
+      else low = middle + 1
+    }
+    return high
   }
 
   // -- log start -----------------------------------------------------------------------------------------------

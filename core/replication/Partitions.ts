@@ -13,7 +13,6 @@ import { topicConfigOf } from "../cluster/MetadataImage.ts"
 import type { LogConfig } from "../log/LogConfig.ts"
 import type { LogManager } from "../log/LogManager.ts"
 import type { PartitionLog } from "../log/PartitionLog.ts"
-import type { PartitionId, TopicId, TopicName } from "../model/Ids.ts"
 import { DiskError } from "../ports/Disk.ts"
 import { Partition, type PartitionContext } from "./Partition.ts"
 import type { Purgatory } from "./Purgatory.ts"
@@ -34,8 +33,6 @@ export interface PartitionsOptions {
   /** Of a topic: its overrides over the broker's defaults. */
   readonly configFor: (topic: string, image: MetadataImage) => LogConfig
   readonly minInsyncReplicasFor: (topic: string, image: MetadataImage) => number
-  /** As checkpointed before the start; undefined: none is. */
-  readonly initialHighWatermark: (topic: string, partition: number) => number | undefined
   readonly isrChangeWanted: (partition: Partition) => void
 }
 
@@ -49,6 +46,11 @@ export class Partitions {
   constructor(options: PartitionsOptions) {
     this.#options = options
     this.purgatory = options.purgatory
+    options.logManager.setHighWatermarks((topic, partition) => this.get(topic, partition)?.highWatermark)
+    options.logManager.onOffline((log) => {
+      const partition = this.get(log.topic, log.partition)
+      if (partition?.log === log) partition.markOffline()
+    })
   }
 
   topic(name: string): HostedTopic | undefined {
@@ -124,17 +126,16 @@ export class Partitions {
   /** Undefined when the disk refused: the partition is answered as if it were not here. */
   #create(topic: TopicImage, index: number, image: MetadataImage): Partition | undefined {
     const { logManager, nowMs, fork, purgatory, brokerId, isrChangeWanted } = this.#options
-    const topicPartition = { topic: topic.name as TopicName, partition: index as PartitionId }
     let log: PartitionLog
     try {
-      const found = logManager.get(topicPartition)
+      const found = logManager.get(topic.name, index)
       if (found !== undefined && found.topicId === topic.id) {
         log = found
         log.setConfig(this.#options.configFor(topic.name, image))
       } else {
         // The log of a deleted topic of that name, left by a stop before its files went.
-        if (found !== undefined) logManager.remove(topicPartition)
-        log = logManager.create(topicPartition, topic.id as TopicId, this.#options.configFor(topic.name, image))
+        if (found !== undefined) logManager.remove(topic.name, index)
+        log = logManager.create(topic.name, index, topic.id, this.#options.configFor(topic.name, image))
       }
     } catch (error) {
       if (!(error instanceof DiskError)) throw error
@@ -157,10 +158,12 @@ export class Partitions {
       fork,
       isrChangeWanted
     }
-    return new Partition(context, log, {
-      highWatermark: this.#options.initialHighWatermark(topic.name, index) ?? log.logStartOffset,
+    const partition = new Partition(context, log, {
+      highWatermark: logManager.checkpointedHighWatermark(topic.name, index),
       minInsyncReplicas: this.#options.minInsyncReplicasFor(topic.name, image)
     })
+    if (logManager.isOffline(log)) partition.markOffline()
+    return partition
   }
 
   #applyConfig(hosted: HostedTopic, image: MetadataImage): void {
@@ -183,10 +186,7 @@ export class Partitions {
     hosted.partitions[partition.partition] = undefined
     partition.markDeleted()
     try {
-      this.#options.logManager.remove({
-        topic: partition.topic as TopicName,
-        partition: partition.partition as PartitionId
-      })
+      this.#options.logManager.remove(partition.topic, partition.partition)
     } catch (error) {
       if (!(error instanceof DiskError)) throw error
       this.#options.fork(

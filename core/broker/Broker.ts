@@ -1,0 +1,290 @@
+/**
+ * A broker: wires the rooms below it and starts them in order, each in the layer's scope, so that the end of the scope
+ * stops them in the opposite order. No module has state: several brokers live in one process.
+ *
+ * Start: metadata image (the store comes with the layer), log directories locked and loaded, registration with the
+ * controller, partitions as the image has them, listeners last.
+ * Stop: listeners close, requests in flight are answered (long polls at once) within STOP_TIMEOUT_MS, connections
+ * end, logs are flushed and marked as cleanly stopped, the session with the controller ends.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import * as Layer from "effect/Layer"
+import type { Scope } from "effect/Scope"
+import { logConfigFor, replicationConfigFor, validateTopicConfigs } from "../cluster/configs/TopicConfigs.ts"
+import { type Controller, make as makeController } from "../cluster/Controller.ts"
+import { brokerConfigOf, type MetadataImage, topicConfigOf } from "../cluster/MetadataImage.ts"
+import { type LogManager, make as makeLogManager } from "../log/LogManager.ts"
+import { Compression } from "../ports/Compression.ts"
+import { Crypto } from "../ports/Crypto.ts"
+import type { Disk, DiskError } from "../ports/Disk.ts"
+import type { MetadataStore, MetadataStoreError } from "../ports/MetadataStore.ts"
+import { Network, type NetworkError } from "../ports/Network.ts"
+import type { Partition } from "../replication/Partition.ts"
+import { Partitions } from "../replication/Partitions.ts"
+import { Purgatory } from "../replication/Purgatory.ts"
+import { AppendTurn } from "./AppendTurn.ts"
+import type { BrokerServices } from "./BrokerServices.ts"
+import type { BrokerConfig } from "./config/BrokerConfig.ts"
+import type { Endpoint } from "./config/Listeners.ts"
+import { MAX_IN_FLIGHT_REQUESTS, MAX_QUEUED_RESPONSE_BYTES } from "./Connection.ts"
+import { Connections } from "./Connections.ts"
+import { Dispatcher } from "./Dispatcher.ts"
+import { FetchSessions } from "./FetchSessions.ts"
+import { makeHandlers } from "./Handlers.ts"
+import { unsupportedApiVersions } from "./handlers/ApiVersions.ts"
+
+/** Requests in flight are given this long when the broker stops, in milliseconds. */
+export const STOP_TIMEOUT_MS = 5000
+
+export interface Broker {
+  readonly brokerId: number
+  readonly clusterId: string
+  /** Where it listens, with the ports that were taken, in the order of `listeners`. */
+  readonly listeners: ReadonlyArray<Endpoint>
+  /** What clients are told, in the order of `advertised.listeners`. */
+  readonly advertised: ReadonlyArray<Endpoint>
+  /** Of its registration. */
+  readonly brokerEpoch: number
+  /** How file slices are sent, for the operator. */
+  readonly transfer: string
+  /** Everything that handlers work with: for programs that embed a broker, and for tests. */
+  readonly services: BrokerServices
+  readonly connectionCount: () => number
+}
+export const Broker: Context.Service<Broker, Broker> = Context.Service("ottla/Broker")
+
+/** A listener asks for what this broker cannot do. */
+export class UnsupportedListener extends Error {
+  readonly _tag = "UnsupportedListener"
+}
+
+export type BrokerStartError = DiskError | NetworkError | MetadataStoreError | UnsupportedListener
+
+export type BrokerRequirements = Disk | Network | Compression | Crypto | MetadataStore
+
+export interface BrokerOptions {
+  /** Default MAX_IN_FLIGHT_REQUESTS. */
+  readonly maxInFlightRequests?: number
+  /** Default MAX_QUEUED_RESPONSE_BYTES. */
+  readonly maxQueuedResponseBytes?: number
+}
+
+type Fork = <A, E>(effect: Effect.Effect<A, E>) => import("effect/Fiber").Fiber<A, E>
+
+const startController = (config: BrokerConfig): Effect.Effect<Controller, MetadataStoreError, MetadataStore | Crypto | Scope> =>
+  makeController({
+    brokerId: config.nodeId,
+    numPartitions: () => config.number("num.partitions"),
+    replicationFactor: () => config.number("default.replication.factor"),
+    deleteTopicEnable: () => config.boolean("delete.topic.enable"),
+    minInSyncReplicas: () => config.number("min.insync.replicas"),
+    uncleanLeaderElection: () => config.boolean("unclean.leader.election.enable"),
+    topicConfigError: (configs) => validateTopicConfigs(configs, config.texts)[0]?.message,
+    brokerConfigError: (configs, broker) => config.dynamicError(configs, broker),
+    sessionTimeoutMs: config.number("broker.session.timeout.ms")
+  })
+
+const startPartitions = (
+  config: BrokerConfig,
+  controller: Controller,
+  logManager: LogManager,
+  purgatory: Purgatory,
+  nowMs: () => number,
+  fork: Fork
+): Partitions => {
+  /** Asks the controller for a partition's ISR change; its image brings it when granted. */
+  const submitIsr = (partition: Partition): void => {
+    const change = partition.state.isrInFlight
+    const registration = controller.image().brokers.get(config.nodeId)
+    if (change === undefined || registration === undefined) return
+    const settled = Effect.sync(() => {
+      if (partition.state.isrInFlight === change) partition.apply({ _tag: "IsrRefused" })
+    })
+    fork(Effect.matchEffect(
+      controller.alterPartition({
+        topicId: partition.topicId,
+        partition: partition.partition,
+        leader: config.nodeId,
+        leaderEpoch: change.leaderEpoch,
+        brokerEpoch: registration.epoch,
+        partitionEpoch: change.partitionEpoch,
+        newIsr: change.isr.map((brokerId) => ({
+          brokerId,
+          brokerEpoch: brokerId === config.nodeId
+            ? registration.epoch
+            : partition.state.followers.get(brokerId)?.brokerEpoch ?? -1
+        }))
+      }),
+      { onFailure: () => settled, onSuccess: () => settled }
+    ))
+  }
+  return new Partitions({
+    brokerId: config.nodeId,
+    logManager,
+    purgatory,
+    nowMs,
+    fork: (effect) => void fork(effect),
+    configFor: (topic, image) => logConfigFor(topicConfigOf(image, topic), config.texts),
+    minInsyncReplicasFor: (topic, image) =>
+      replicationConfigFor(topicConfigOf(image, topic), config.texts).minInsyncReplicas,
+    isrChangeWanted: submitIsr
+  })
+}
+
+/** `host:count` of max.connections.per.ip.overrides. */
+const perIpLimit = (config: BrokerConfig, address: string): number => {
+  for (const entry of config.list("max.connections.per.ip.overrides")) {
+    const colon = entry.lastIndexOf(":")
+    if (entry.slice(0, colon) === address) return Number(entry.slice(colon + 1))
+  }
+  return config.number("max.connections.per.ip")
+}
+
+/** Starts a broker in the scope. */
+export const make = (
+  config: BrokerConfig,
+  options: BrokerOptions = {}
+): Effect.Effect<Broker, BrokerStartError, BrokerRequirements | Scope> =>
+  Effect.gen(function*() {
+    for (const { name, securityProtocol } of config.listeners) {
+      if (securityProtocol !== "PLAINTEXT") {
+        return yield* Effect.fail(
+          new UnsupportedListener(`listener ${name}: ${securityProtocol} is not served yet, PLAINTEXT is`)
+        )
+      }
+    }
+    const network = yield* Network
+    const crypto = yield* Crypto
+    const compression = yield* Compression
+    const clock = yield* Clock.Clock
+    const nowMs = (): number => clock.currentTimeMillisUnsafe()
+    const fork: Fork = yield* FiberSet.makeRuntime<never>()
+
+    const controller = yield* startController(config)
+    config.applyDynamic(
+      brokerConfigOf(controller.image(), undefined),
+      brokerConfigOf(controller.image(), config.nodeId)
+    )
+    const logManager = yield* makeLogManager({
+      logDirs: config.logDirs,
+      brokerId: config.nodeId,
+      clusterId: controller.image().clusterId,
+      config,
+      configFor: (topic: string) => logConfigFor(topicConfigOf(controller.image(), topic), config.texts)
+    })
+
+    const purgatory = new Purgatory({ nowMs, fork })
+    const partitions = startPartitions(config, controller, logManager, purgatory, nowMs, fork)
+    const applyImage = (image: MetadataImage): void => {
+      config.applyDynamic(brokerConfigOf(image, undefined), brokerConfigOf(image, config.nodeId))
+      partitions.applyImage(image)
+    }
+
+    const randomInt31 = (): number => {
+      const [a = 0, b = 0, c = 0, d = 0] = crypto.randomBytes(4)
+      return ((a & 0x7f) << 24) | (b << 16) | (c << 8) | d
+    }
+    const appendTurn = new AppendTurn()
+    const services: BrokerServices = {
+      brokerId: config.nodeId,
+      clusterId: controller.image().clusterId,
+      config,
+      controller,
+      image: controller.image,
+      logManager,
+      partitions,
+      crypto,
+      compression,
+      nowMs,
+      randomInt31,
+      appendTurn,
+      fetchSessions: new FetchSessions(() => config.number("max.incremental.fetch.session.cache.slots"), randomInt31),
+      fetchMaxBytes: () => config.number("fetch.max.bytes"),
+      advertisedApis: () => dispatcher.advertised,
+      fork: (effect) => void fork(effect)
+    }
+    const dispatcher: Dispatcher = new Dispatcher(makeHandlers(services), unsupportedApiVersions(services))
+    const connections = new Connections({
+      host: {
+        dispatcher,
+        appendTurn,
+        limits: {
+          maxInFlightRequests: options.maxInFlightRequests ?? MAX_IN_FLIGHT_REQUESTS,
+          maxQueuedResponseBytes: options.maxQueuedResponseBytes ?? MAX_QUEUED_RESPONSE_BYTES,
+          maxRequestBytes: config.number("socket.request.max.bytes")
+        },
+        nowMs,
+        runFork: fork
+      },
+      maxConnections: () => config.number("max.connections"),
+      maxConnectionsPerIp: (address) => perIpLimit(config, address),
+      maxIdleMs: () => config.number("connections.max.idle.ms")
+    })
+
+    // Runs after the listeners have closed (finalizers run backwards) and before the logs do.
+    yield* Effect.addFinalizer(() =>
+      Effect.gen(function*() {
+        connections.stop()
+        purgatory.close()
+        yield* connections.awaitEmpty.pipe(
+          Effect.timeoutOrElse({ duration: STOP_TIMEOUT_MS, orElse: () => Effect.sync(() => connections.destroyAll()) })
+        )
+      })
+    )
+
+    // Ports are taken before the registration, which names them; who connects early waits until `open`.
+    const bound: Array<Endpoint> = []
+    for (const endpoint of config.listeners) {
+      const { address } = yield* network.listen(
+        { host: endpoint.host, port: endpoint.port, backlog: config.number("socket.listen.backlog.size") },
+        (connection) => connections.accept(connection, endpoint)
+      )
+      bound.push({ ...endpoint, port: address.port })
+    }
+    const advertised = config.advertised(new Map(bound.map(({ name, port }) => [name, port])))
+    const registration = yield* controller.registerBroker({
+      id: config.nodeId,
+      rack: config.rack,
+      listeners: advertised,
+      logDirs: logManager.directories().map(({ id }) => id),
+      previousBrokerEpoch: logManager.previousBrokerEpoch
+    })
+    logManager.setBrokerEpoch(registration.epoch)
+    partitions.applyImage(controller.image())
+    yield* Effect.acquireRelease(
+      Effect.sync(() => controller.onChange(applyImage)),
+      (stop) => Effect.sync(stop)
+    )
+    connections.open()
+
+    yield* Effect.forkScoped(
+      Effect.forever(Effect.suspend(() => Effect.sleep(connections.closeIdle())))
+    )
+    yield* Effect.forkScoped(
+      Effect.forever(Effect.andThen(
+        Effect.suspend(() => Effect.sleep(config.number("replica.lag.time.max.ms") / 2)),
+        Effect.sync(() => {
+          const replicaLagTimeMaxMs = config.number("replica.lag.time.max.ms")
+          for (const partition of partitions.all()) partition.apply({ _tag: "LagCheck", replicaLagTimeMaxMs })
+        })
+      ))
+    )
+    return {
+      brokerId: config.nodeId,
+      clusterId: services.clusterId,
+      listeners: bound,
+      advertised,
+      brokerEpoch: registration.epoch,
+      transfer: network.transfer,
+      services,
+      connectionCount: () => connections.count
+    }
+  })
+
+export const layer = (
+  config: BrokerConfig,
+  options: BrokerOptions = {}
+): Layer.Layer<Broker, BrokerStartError, BrokerRequirements> => Layer.effect(Broker, make(config, options))
