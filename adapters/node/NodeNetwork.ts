@@ -16,7 +16,7 @@ import {
   Network,
   type NetworkError
 } from "../../core/ports/Network.ts"
-import type { Libc } from "../shared/Libc.ts"
+import { type Libc, noLibc } from "../shared/Libc.ts"
 import { toNetworkError } from "../shared/NetworkErrors.ts"
 import { SENDFILE_FROM_BYTES } from "../shared/SendQueue.ts"
 import { showAddress, SocketConnection, type SocketConnectionOptions } from "../shared/SocketConnection.ts"
@@ -196,4 +196,4 @@ export const make = (libc: Libc): Network => {
 
 /** `OTTLA_SENDFILE=off` copies always. */
 export const layer: Layer.Layer<Network> = Layer.sync(Network, () =>
-  make(process.env["OTTLA_SENDFILE"] === "off" ? { sendfile: undefined, flock: undefined } : nodeLibc()))
+  make(process.env["OTTLA_SENDFILE"] === "off" ? noLibc : nodeLibc()))

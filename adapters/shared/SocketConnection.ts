@@ -138,14 +138,14 @@ export abstract class SocketConnection implements Connection, SendHost {
    * The runtime freed the socket: nothing comes after this. A close that nobody asked for, before both ends were
    * seen, is a reset: some runtimes tell it as a close only.
    */
-  protected reportClosed(): void {
+  protected reportClosed(error?: NetworkError): void {
     if (this.reported) return
     this.reported = true
     if (!this.dead) {
       this.dead = true
       clearTimeout(this.linger)
       if (!(this.peerEnded && this.queue.queuedBytes === 0) && !this.shut) {
-        this.error = new NetworkError("Reset", "connection reset by peer")
+        this.error = error ?? new NetworkError("Reset", "connection reset by peer")
       }
       this.queue.close()
     }

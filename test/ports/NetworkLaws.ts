@@ -50,17 +50,20 @@ class End implements ConnectionHandler {
   inCall = false
   onBytes: ((bytes: Uint8Array) => void) | undefined
   keep = true
-  private waiting: Array<{ readonly holds: () => boolean; readonly done: () => void }> = []
+  /** A law that a callback broke. */
+  broken: string | undefined
+  private waiting: Array<{ readonly holds: () => boolean; readonly done: (broken: string | undefined) => void }> = []
 
   private happened(event: string): void {
-    if (this.inCall) throw new Error(`${event} inside a call on the connection`)
-    if (this.closed > 0) throw new Error(`${event} after onClosed`)
+    // a runtime may swallow what is thrown here: `until` fails with it
+    if (this.inCall) this.broken = `${event} inside a call on the connection`
+    if (this.closed > 0) this.broken = `${event} after onClosed`
     if (this.events.at(-1) !== event) this.events.push(event)
   }
   private check(): void {
-    const now = this.waiting.filter(({ holds }) => holds())
+    const now = this.waiting.filter(({ holds }) => this.broken !== undefined || holds())
     this.waiting = this.waiting.filter((each) => !now.includes(each))
-    for (const { done } of now) done()
+    for (const { done } of now) done(this.broken)
   }
   onData(bytes: Uint8Array): void {
     this.happened("data")
@@ -87,7 +90,10 @@ class End implements ConnectionHandler {
     this.inCall = false
   }
   until(holds: () => boolean): Promise<void> {
-    return holds() ? Promise.resolve() : new Promise((done) => this.waiting.push({ holds, done }))
+    if (holds()) return this.broken === undefined ? Promise.resolve() : Promise.reject(new Error(this.broken))
+    return new Promise((resolve, reject) =>
+      this.waiting.push({ holds, done: (broken) => (broken === undefined ? resolve() : reject(new Error(broken))) })
+    )
   }
   untilReceived(bytes: number): Promise<void> {
     return this.until(() => this.receivedBytes >= bytes)
@@ -386,7 +392,9 @@ export const networkLaws = (name: string, layer: Layer.Layer<Network>, makeFile:
         expect(server.error).toBe(undefined)
         client.connection.resume()
         yield* until(() => client.untilClosed())
-        expect(client.error?.kind).toBe("Reset")
+        // A host that cannot send a reset (Deno) lets it look like an end in the middle: framing has to notice.
+        expect([undefined, "Reset"]).toContain(client.error?.kind)
+        expect(client.receivedBytes).toBeLessThan(8 * ((4 << 20) + 10))
       }))
 
     law("end sends what is queued, then both ends close in order", (network) =>
