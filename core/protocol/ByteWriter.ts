@@ -18,20 +18,44 @@ export type Records = Uint8Array | ReadonlyArray<Payload>
 
 const encoder: TextEncoder = new TextEncoder()
 
+/**
+ * Most responses are a few hundred bytes, and making an array of their own would cost more than filling it. So writers
+ * claim the next bytes of a slab, and give back what they did not use; no byte of a slab is ever given out twice.
+ */
+const SLAB_BYTES: number = 64 * 1024
+
+/** What a writer claims at first unless told otherwise, in bytes. */
+const FIRST_CLAIM_BYTES = 1024
+
+let slab: Uint8Array = new Uint8Array(SLAB_BYTES)
+let slabUsed = 0
+
 export class ByteWriter {
   #buffer: Uint8Array
   /** Of the next byte in the buffer. */
-  #position = 0
+  #position: number
+  /** End of what this writer may fill. */
+  #limit: number
   /** Where the piece of the buffer begins that is in no part yet. */
-  #pieceStart = 0
+  #pieceStart: number
   #parts: Array<Payload> = []
   /** Bytes in `#parts`. */
   #partBytes = 0
   /** Tagged fields that are open: their bytes may move, so nothing is spliced. */
   #openTags = 0
 
-  constructor(initialBytes: number = 256) {
-    this.#buffer = new Uint8Array(initialBytes)
+  /** `expectedBytes`: a guess, spliced payloads left out. */
+  constructor(expectedBytes: number = FIRST_CLAIM_BYTES) {
+    const inSlab = expectedBytes <= SLAB_BYTES / 4
+    if (inSlab && slabUsed + expectedBytes > SLAB_BYTES) {
+      slab = new Uint8Array(SLAB_BYTES)
+      slabUsed = 0
+    }
+    this.#buffer = inSlab ? slab : new Uint8Array(expectedBytes)
+    this.#position = inSlab ? slabUsed : 0
+    this.#pieceStart = this.#position
+    this.#limit = this.#position + expectedBytes
+    if (inSlab) slabUsed = this.#limit
   }
 
   /** All bytes written, spliced ones included. */
@@ -42,19 +66,39 @@ export class ByteWriter {
   /** Makes room for `count` bytes and gives the position they start at. */
   #reserve(count: number): number {
     const position = this.#position
-    if (position + count > this.#buffer.length) return this.#grow(count)
+    if (position + count > this.#limit) return this.#grow(count)
     this.#position = position + count
     return position
   }
 
   #grow(count: number): number {
     const pending = this.#position - this.#pieceStart
-    const buffer = new Uint8Array(Math.max(pending + count, 2 * this.#buffer.length))
-    buffer.set(this.#buffer.subarray(this.#pieceStart, this.#position))
+    const wanted = Math.max(pending + count, 2 * (this.#limit - this.#pieceStart), FIRST_CLAIM_BYTES)
+    if (this.#ownsSlabEnd() && this.#pieceStart + wanted <= SLAB_BYTES) {
+      const position = this.#position
+      this.#limit = this.#pieceStart + wanted
+      slabUsed = this.#limit
+      this.#position = position + count
+      return position
+    }
+    const buffer = new Uint8Array(wanted)
+    buffer.set(view(this.#buffer, this.#pieceStart, this.#position))
     this.#buffer = buffer
     this.#pieceStart = 0
+    this.#limit = wanted
     this.#position = pending + count
     return pending
+  }
+
+  /** True when nobody has claimed what comes after this writer's part of the slab. */
+  #ownsSlabEnd(): boolean {
+    return this.#buffer === slab && this.#limit === slabUsed
+  }
+
+  #giveBack(): void {
+    if (!this.#ownsSlabEnd()) return
+    slabUsed = this.#position
+    this.#limit = this.#position
   }
 
   int8(value: number): void {
@@ -104,13 +148,13 @@ export class ByteWriter {
 
   int64(value: Int64): void {
     const at = this.#reserve(8)
-    const safe = toSafe(value)
-    if (safe !== undefined) {
-      this.#word(at, Math.floor(safe / 0x100000000))
-      this.#word(at + 4, safe | 0)
+    if (typeof value === "number") {
+      if (!Number.isSafeInteger(value)) throw outOfRange("int64", value)
+      this.#word(at, Math.floor(value / 0x100000000))
+      this.#word(at + 4, value | 0)
       return
     }
-    if (typeof value !== "bigint" || BigInt.asIntN(64, value) !== value) throw outOfRange("int64", value)
+    if (BigInt.asIntN(64, value) !== value) throw outOfRange("int64", value)
     this.#word(at, Number(value >> 32n))
     this.#word(at + 4, Number(BigInt.asIntN(32, value)))
   }
@@ -243,7 +287,7 @@ export class ByteWriter {
   #closePiece(): void {
     const length = this.#position - this.#pieceStart
     if (length === 0) return
-    this.#parts.push(this.#buffer.subarray(this.#pieceStart, this.#position))
+    this.#parts.push(view(this.#buffer, this.#pieceStart, this.#position))
     this.#partBytes += length
     this.#pieceStart = this.#position
   }
@@ -350,6 +394,7 @@ export class ByteWriter {
   /** What was written. Whoever takes it ends the leases of its slices; the writer starts anew. */
   finish(): Array<Payload> {
     this.#closePiece()
+    this.#giveBack()
     const parts = this.#parts
     this.#parts = []
     this.#partBytes = 0
@@ -358,7 +403,8 @@ export class ByteWriter {
 
   /** What was written, as one array. @throws ProtocolError when slices of files are among it */
   toBytes(): Uint8Array {
-    if (this.#parts.length === 0) return this.#buffer.subarray(this.#pieceStart, this.#position)
+    this.#giveBack()
+    if (this.#parts.length === 0) return view(this.#buffer, this.#pieceStart, this.#position)
     this.#closePiece()
     const bytes = new Uint8Array(this.#partBytes)
     let at = 0
@@ -370,5 +416,8 @@ export class ByteWriter {
     return bytes
   }
 }
+
+const view = (bytes: Uint8Array, start: number, end: number): Uint8Array =>
+  new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start)
 
 const outOfRange = (type: string, value: unknown): Error => invalidValue(`not an ${type}: ${String(value)}`)

@@ -1,5 +1,6 @@
+import fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { type FileSlice, isFileSlice, payloadLength, toBytes } from "../../core/model/Payload.ts"
+import { type FileSlice, isFileSlice, type Payload, payloadLength, toBytes } from "../../core/model/Payload.ts"
 import { ByteReader } from "../../core/protocol/ByteReader.ts"
 import { ByteWriter, SPLICE_BYTES } from "../../core/protocol/ByteWriter.ts"
 import { ProtocolError } from "../../core/protocol/ProtocolError.ts"
@@ -44,6 +45,33 @@ describe("ByteWriter", () => {
     expect(toHex(records)).toBe(toHex(large) + toHex(small) + toHex(filled(5, 3)))
     expect(reader.int8()).toBe(9)
     expect(reader.remaining).toBe(0)
+  })
+
+  it("never shares bytes with another writer, however they interleave", () => {
+    const action = fc.tuple(fc.nat(3), fc.oneof(fc.nat(40), fc.nat(3000), fc.nat(30_000)), fc.nat(9), fc.nat(2000))
+    fc.assert(
+      fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
+        const writers: Array<ByteWriter | undefined> = []
+        const expected: Array<Array<Uint8Array>> = [[], [], [], []]
+        const done: Array<readonly [given: ReadonlyArray<Payload>, expected: string]> = []
+        const all = (pieces: ReadonlyArray<Uint8Array>): string => pieces.map(toHex).join("")
+        actions.forEach(([index, length, kind, claim], step) => {
+          const writer = (writers[index] ??= new ByteWriter(claim))
+          if (kind === 0) writers[index] = undefined // given up half way, as when an encoder throws
+          else if (kind < 4) done.push([writer.finish(), all(expected[index]!)])
+          else {
+            const bytes = filled(length, step + 1)
+            if (kind < 6) writer.splice(bytes)
+            else writer.raw(bytes)
+            expected[index]!.push(bytes)
+            return
+          }
+          expected[index] = []
+        })
+        for (const [given, wanted] of done) expect(toHex(toBytes(given))).toBe(wanted)
+      }),
+      { seed: 20260617, numRuns: 300 }
+    )
   })
 
   it("starts anew after finish and leaves what it gave alone", () => {
