@@ -84,8 +84,10 @@ export interface KafkaOptions {
   /** Lines `key=value` behind the defaults. */
   readonly properties?: ReadonlyArray<string>
   readonly heap?: string
-  /** A data directory that an earlier Kafka left; a new, formatted one when missing. */
+  /** A data directory that an earlier Kafka left; a new one when missing. */
   readonly dataDirectory?: string
+  /** Whether the data directory is to be formatted: true for a new one. */
+  readonly format?: boolean
 }
 
 /** Starts a broker that is its own controller; resolves when it answers with itself as a broker. */
@@ -110,7 +112,7 @@ export const startKafka = async (options: KafkaOptions = {}): Promise<Peer> => {
     "share.coordinator.state.topic.min.isr=1",
     ...options.properties ?? []
   ].join("\n") + "\n")
-  if (options.dataDirectory === undefined) {
+  if (options.format ?? options.dataDirectory === undefined) {
     await runOrThrow("java", [
       "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", `${jars}/*`, "kafka.tools.StorageTool", "format",
       "-t", "F5-_0JNCRnKftvn6fDeMVw", "-c", file
