@@ -6,7 +6,7 @@
  *
  * Bounds, each stops reading until there is room (TCP then slows the client down):
  *  - MAX_IN_FLIGHT_REQUESTS requests without their answer sent
- *  - MAX_QUEUED_RESPONSE_BYTES given to the network and not taken by the client
+ *  - MAX_QUEUED_RESPONSE_BYTES of responses made and not taken by the client
  * Requests that were already received when a bound was met are kept as copies, at most what one or two reads of the
  * socket hold. A client that stops reading altogether is closed like an idle one, after connections.max.idle.ms
  * without progress in either direction.
@@ -16,7 +16,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type { Fiber } from "effect/Fiber"
-import { type Payload, isFileSlice, releaseAll } from "../model/Payload.ts"
+import { isFileSlice, type Payload, payloadLength, releaseAll } from "../model/Payload.ts"
 import type { Connection as NetworkConnection, ConnectionHandler, NetworkError } from "../ports/Network.ts"
 import { ByteWriter } from "../protocol/ByteWriter.ts"
 import { FrameReader } from "../protocol/Framing.ts"
@@ -82,6 +82,8 @@ export class BrokerConnection implements ConnectionHandler {
   #slots: Array<Slot> = []
   /** Ready to be sent. */
   #out: Array<Payload> = []
+  /** Bytes of all responses that are made and not given to the network yet. */
+  #readyBytes = 0
   #writer: ByteWriter | undefined
   /** Requests received while a bound was met. */
   #backlog: Array<Uint8Array> = []
@@ -152,7 +154,7 @@ export class BrokerConnection implements ConnectionHandler {
 
   get #hasRoom(): boolean {
     return this.#slots.length < this.#host.limits.maxInFlightRequests &&
-      this.#network.queuedBytes <= this.#host.limits.maxQueuedResponseBytes
+      this.#network.queuedBytes + this.#readyBytes <= this.#host.limits.maxQueuedResponseBytes
   }
 
   #onFrame(frame: Uint8Array): void {
@@ -198,11 +200,10 @@ export class BrokerConnection implements ConnectionHandler {
       slot.later = reply
       reply.listen((response) => this.#settle(slot, response))
     } else if (isEffectReply(reply)) {
-      const fiber = this.#host.runFork(Effect.matchCause(reply, {
+      this.#host.runFork(Effect.matchCause(reply, {
         onFailure: (cause) => this.#failed(slot, cause),
         onSuccess: (response) => this.#settle(slot, response)
       }))
-      void fiber
     }
   }
 
@@ -225,6 +226,7 @@ export class BrokerConnection implements ConnectionHandler {
         responseHeader(writer, slot.context.apiKey, slot.responseVersion, slot.context.correlationId)
         response(writer)
         slot.payloads = writer.finishFrame()
+        this.#readyBytes += payloadLength(slot.payloads)
       } catch (error) {
         if (this.#writer !== undefined) releaseAll(this.#writer.finish())
         this.#writer = undefined
@@ -270,6 +272,7 @@ export class BrokerConnection implements ConnectionHandler {
     if (this.#out.length > 0) {
       const out = this.#out
       this.#out = []
+      this.#readyBytes -= payloadLength(out)
       this.#network.send(out)
     }
     this.#endIfStopped()
