@@ -1,0 +1,109 @@
+/** The program `ottla`, given the host's layers: reads the command line, starts a broker, stops it on a signal. */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as References from "effect/References"
+import { readFileSync } from "node:fs"
+import { hostname } from "node:os"
+import process from "node:process"
+import { Broker, type BrokerStartError, layer as brokerLayer } from "../../core/broker/Broker.ts"
+import { BrokerConfig, BrokerConfigError } from "../../core/broker/config/BrokerConfig.ts"
+import { layer as journalLayer, METADATA_DIRECTORY } from "../../core/cluster/JournalMetadataStore.ts"
+import type { Disk } from "../../core/ports/Disk.ts"
+import type { MetadataStoreError } from "../../core/ports/MetadataStore.ts"
+import type { Network } from "../../core/ports/Network.ts"
+import * as Compression from "../shared/Compression.ts"
+import * as Crypto from "../shared/Crypto.ts"
+import { parseCommand, usage } from "./Arguments.ts"
+import { jsonLogs, textLogs } from "./Logs.ts"
+import { version } from "./Version.ts"
+
+export interface Host {
+  /** For the first line of the log: "Node 26.10.0". */
+  readonly runtime: string
+  readonly disk: Layer.Layer<Disk>
+  readonly network: Layer.Layer<Network>
+}
+
+/** Exit codes: what was asked is wrong; it could not be done. */
+const WRONG_USAGE = 2
+const FAILED = 1
+
+const fail = (code: number, message: string): never => {
+  process.stderr.write(`ottla: ${message}\n`)
+  return process.exit(code)
+}
+
+const readProperties = (path: string): string => {
+  try {
+    return readFileSync(path, "utf8")
+  } catch (error) {
+    return fail(FAILED, `the properties file cannot be read: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+
+/** What the operator can do about an error of the start. */
+const hintFor = (error: BrokerStartError | MetadataStoreError): string => {
+  if (error._tag === "NetworkError" && error.kind === "AddressInUse") {
+    return "; another program listens there: stop it or choose a port with --override listeners=PLAINTEXT://:PORT"
+  }
+  if (error._tag === "DiskError" && error.kind === "Busy") {
+    return "; another broker uses this directory: stop it or choose another with --override log.dirs=PATH"
+  }
+  return ""
+}
+
+const serve = (config: BrokerConfig, host: Host): Effect.Effect<never, BrokerStartError | MetadataStoreError> => {
+  const ports = Layer.mergeAll(host.disk, host.network, Compression.layer, Crypto.layer)
+  const store = journalLayer({ directory: `${config.logDirs[0]}/${METADATA_DIRECTORY}` })
+  const live = brokerLayer(config).pipe(Layer.provideMerge(store), Layer.provideMerge(ports))
+  const running = Effect.gen(function*() {
+    for (const note of config.notes) yield* Effect.logInfo(note)
+    for (const warning of config.warnings) yield* Effect.logWarning(warning)
+    const broker = yield* Broker
+    const listeners = broker.listeners.map(({ host: address, name, port }) => `${name}://${address}:${port}`)
+    yield* Effect.logInfo(`ottla ${version} on ${host.runtime}, broker ${broker.brokerId}: listening on ${listeners.join(", ")}`).pipe(
+      Effect.annotateLogs({ "cluster.id": broker.clusterId, "log.dirs": config.logDirs.join(","), transfer: broker.transfer })
+    )
+    return yield* Effect.never
+  })
+  return Effect.provide(running, live)
+}
+
+/** Runs the program; the process ends with it. */
+export const main = (host: Host): void => {
+  const command = parseCommand(process.argv.slice(2))
+  if (command._tag === "Help") return void process.stdout.write(`${usage}\n`)
+  if (command._tag === "Version") return void process.stdout.write(`${version}\n`)
+  if (command._tag === "Wrong") return fail(WRONG_USAGE, `${command.message}\n\n${usage}`)
+
+  const config = BrokerConfig.load({
+    ...(command.propertiesFile === undefined ? {} : { properties: readProperties(command.propertiesFile) }),
+    environment: process.env,
+    overrides: command.overrides,
+    hostName: hostname()
+  })
+  if (config instanceof BrokerConfigError) return fail(FAILED, `the configuration is wrong:\n  ${config.problems.join("\n  ")}`)
+
+  const fiber = Effect.runFork(serve(config, host).pipe(
+    Effect.provide(command.logFormat === "json" ? jsonLogs : textLogs),
+    Effect.provideService(References.MinimumLogLevel, command.logLevel)
+  ))
+  let isStopping = false
+  const stop = (signal: string): void => {
+    if (isStopping) return fail(FAILED, `${signal} again: stopped without flushing; the next start recovers`)
+    isStopping = true
+    Effect.runFork(Effect.provide(Effect.logInfo(`${signal}: stopping`), command.logFormat === "json" ? jsonLogs : textLogs))
+    Effect.runFork(Fiber.interrupt(fiber))
+  }
+  process.on("SIGINT", () => stop("SIGINT"))
+  process.on("SIGTERM", () => stop("SIGTERM"))
+  fiber.addObserver((exit) => {
+    if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) process.exit(0)
+    const error = Cause.squash(exit.cause) as BrokerStartError | MetadataStoreError | Error
+    if ("_tag" in error) fail(FAILED, `${error.message}${hintFor(error)}`)
+    fail(FAILED, Cause.pretty(exit.cause))
+  })
+}
