@@ -1,0 +1,22 @@
+/** Node's layers of the ports, for programs that embed a broker: `Broker.layer(config).pipe(Layer.provide(layer))`. */
+import * as Layer from "effect/Layer"
+import type { Compression as CompressionPort } from "../../core/ports/Compression.ts"
+import type { Crypto as CryptoPort } from "../../core/ports/Crypto.ts"
+import type { Disk as DiskPort } from "../../core/ports/Disk.ts"
+import type { Network as NetworkPort } from "../../core/ports/Network.ts"
+import * as Compression from "../shared/Compression.ts"
+import * as Crypto from "../shared/Crypto.ts"
+import * as Disk from "./NodeDisk.ts"
+import * as Network from "./NodeNetwork.ts"
+
+/** Files, sockets, codecs and checksums of this runtime. */
+export const layer: Layer.Layer<DiskPort | NetworkPort | CompressionPort | CryptoPort> = Layer.mergeAll(
+  Disk.layer,
+  Network.layer,
+  Compression.layer,
+  Crypto.layer
+)
+export const disk: Layer.Layer<DiskPort> = Disk.layer
+export const network: Layer.Layer<NetworkPort> = Network.layer
+export const compression: Layer.Layer<CompressionPort> = Compression.layer
+export const crypto: Layer.Layer<CryptoPort> = Crypto.layer
