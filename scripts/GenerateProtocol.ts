@@ -27,8 +27,7 @@ const apiTable = (apis: ReadonlyArray<ApiFacts>, messages: ReadonlyMap<string, M
       clusterAction: api.clusterAction === true,
       forwardable: api.forwardable === true
     }
-    const text = Object.entries(row).map(([key, value]) => `${key}: ${JSON.stringify(value)}`).join(", ")
-    return [`  { ${text} }`]
+    return [`  {\n${Object.entries(row).map(([key, value]) => `    ${key}: ${JSON.stringify(value)}`).join(",\n")}\n  }`]
   })
   return `${HEAD}
 import type { ApiFacts } from "../ApiFacts.ts"
@@ -76,7 +75,7 @@ const codecs = (apis: ReadonlyArray<ApiFacts>): string => {
   const live = apis.filter((api) => api.versions !== null)
   const imports = live.map((api) => {
     const names = [`decode${api.name}Request`, `decode${api.name}Response`, `encode${api.name}Request`, `encode${api.name}Response`]
-    return `import { ${names.join(", ")} } from "./${api.name}.ts"`
+    return `import {\n  ${names.join(",\n  ")}\n} from "./${api.name}.ts"`
   })
   const rows = live.map(
     (api) =>
@@ -96,33 +95,37 @@ ${rows.join(",\n")}
 `
 }
 
-/** The numbers by which a log's records name their schema: a metadata record's type, a coordinator key's version. */
-const recordTypes = (messages: ReadonlyArray<Message>): string => {
-  const table = (name: string, comment: string, of: ReadonlyArray<Message>, strip: string): string => {
-    const sorted = [...of].sort((a, b) => a.facts.apiKey! - b.facts.apiKey!)
-    const named = sorted.map((message) => [message.facts.name.replace(new RegExp(`${strip}$`), ""), message.facts.apiKey!] as const)
-    return `/** ${comment} */
+const recordTable = (name: string, comment: string, of: ReadonlyArray<Message>, strip: string): string => {
+  const sorted = [...of].sort((a, b) => a.facts.apiKey! - b.facts.apiKey!)
+  const suffix = new RegExp(`${strip}$`)
+  const named = sorted.map(({ facts }) => [facts.name.replace(suffix, ""), facts.apiKey!] as const)
+  return `/** ${comment} */
 export const ${name}: {
 ${named.map(([key, value]) => `  readonly ${key}: ${value}`).join("\n")}
 } = {
 ${named.map(([key, value]) => `  ${key}: ${value}`).join(",\n")}
 }
 `
+}
+
+/** The numbers by which a log's records name their schema: a metadata record's type, a coordinator key's version. */
+const recordTypes = (messages: ReadonlyArray<Message>): string => {
+  const keys = (name: string, topic: string, module: string): string => {
+    const ofModule = messages.filter((m) => m.facts.kind === "coordinator-key" && m.facts.module === module)
+    return recordTable(name, `The int16 before a key in ${topic}.`, ofModule, "Key")
   }
-  const coordinator = (module: string): ReadonlyArray<Message> =>
-    messages.filter((m) => m.facts.kind === "coordinator-key" && m.facts.module === module)
   return [
     HEAD,
     "",
-    table(
+    recordTable(
       "MetadataRecordType",
       "The type of a record in __cluster_metadata: the uvarint after its frame version.",
       messages.filter((m) => m.facts.kind === "metadata" && m.facts.module === "metadata"),
       ""
     ),
-    table("GroupRecordType", "The int16 before a key in __consumer_offsets.", coordinator("group-coordinator"), "Key"),
-    table("TransactionRecordType", "The int16 before a key in __transaction_state.", coordinator("transaction-coordinator"), "Key"),
-    table("ShareRecordType", "The int16 before a key in __share_group_state.", coordinator("share-coordinator"), "Key")
+    keys("GroupRecordType", "__consumer_offsets", "group-coordinator"),
+    keys("TransactionRecordType", "__transaction_state", "transaction-coordinator"),
+    keys("ShareRecordType", "__share_group_state", "share-coordinator")
   ].join("\n")
 }
 

@@ -39,7 +39,7 @@ const decoder: TextDecoder = new TextDecoder("utf-8", { ignoreBOM: true })
  */
 const STRING_SLOTS = 1024
 const MAX_CACHED_LENGTH = 64
-const cachedStrings: Array<string> = new Array<string>(STRING_SLOTS).fill("")
+const cachedStrings: Array<string> = Array.from({ length: STRING_SLOTS }, () => "")
 
 export class ByteReader {
   readonly bytes: Uint8Array

@@ -27,8 +27,23 @@ const SLAB_BYTES: number = 64 * 1024
 /** What a writer claims at first unless told otherwise, in bytes. */
 const FIRST_CLAIM_BYTES = 1024
 
+/** A larger claim gets an array of its own. */
+const MAX_CLAIM_BYTES: number = SLAB_BYTES / 4
+
 let slab: Uint8Array = new Uint8Array(SLAB_BYTES)
 let slabUsed = 0
+
+/** Gives where in the slab the next `bytes` bytes start, or -1 when they are too many for it. */
+const claim = (bytes: number): number => {
+  if (bytes > MAX_CLAIM_BYTES) return -1
+  if (slabUsed + bytes > SLAB_BYTES) {
+    slab = new Uint8Array(SLAB_BYTES)
+    slabUsed = 0
+  }
+  const start = slabUsed
+  slabUsed += bytes
+  return start
+}
 
 export class ByteWriter {
   #buffer: Uint8Array
@@ -46,16 +61,10 @@ export class ByteWriter {
 
   /** `expectedBytes`: a guess, spliced payloads left out. */
   constructor(expectedBytes: number = FIRST_CLAIM_BYTES) {
-    const inSlab = expectedBytes <= SLAB_BYTES / 4
-    if (inSlab && slabUsed + expectedBytes > SLAB_BYTES) {
-      slab = new Uint8Array(SLAB_BYTES)
-      slabUsed = 0
-    }
-    this.#buffer = inSlab ? slab : new Uint8Array(expectedBytes)
-    this.#position = inSlab ? slabUsed : 0
-    this.#pieceStart = this.#position
+    const start = claim(expectedBytes)
+    this.#buffer = start < 0 ? new Uint8Array(expectedBytes) : slab
+    this.#position = this.#pieceStart = Math.max(start, 0)
     this.#limit = this.#position + expectedBytes
-    if (inSlab) slabUsed = this.#limit
   }
 
   /** All bytes written, spliced ones included. */
@@ -81,13 +90,21 @@ export class ByteWriter {
       this.#position = position + count
       return position
     }
-    const buffer = new Uint8Array(wanted)
-    buffer.set(view(this.#buffer, this.#pieceStart, this.#position))
+    const start = claim(wanted)
+    const buffer = start < 0 ? new Uint8Array(wanted) : slab
+    this.#moveTo(buffer, Math.max(start, 0))
+    this.#limit = this.#pieceStart + wanted
+    const position = this.#position
+    this.#position = position + count
+    return position
+  }
+
+  /** Takes the piece that is in no part yet along. */
+  #moveTo(buffer: Uint8Array, start: number): void {
+    if (this.#position > this.#pieceStart) buffer.set(view(this.#buffer, this.#pieceStart, this.#position), start)
     this.#buffer = buffer
-    this.#pieceStart = 0
-    this.#limit = wanted
-    this.#position = pending + count
-    return pending
+    this.#position = start + this.#position - this.#pieceStart
+    this.#pieceStart = start
   }
 
   /** True when nobody has claimed what comes after this writer's part of the slab. */

@@ -14,7 +14,7 @@ for (let i = 0; i < 64; i++) SEXTETS[ALPHABET.charCodeAt(i)] = i
 /** Slots of the cache: 1024 spellings, about 60 KiB. A slot is overwritten by the next uuid that falls on it. */
 const SLOTS = 1024
 const cachedWords: Int32Array = new Int32Array(SLOTS * 4)
-const cachedTexts: Array<string> = new Array<string>(SLOTS).fill(ZERO_UUID)
+const cachedTexts: Array<string> = Array.from({ length: SLOTS }, () => ZERO_UUID)
 
 /** The text of the 16 bytes at `position`, which the caller has checked are there. */
 export const readUuid = (bytes: Uint8Array, position: number): string => {

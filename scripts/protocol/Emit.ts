@@ -3,155 +3,41 @@
  * branch on the version only where a field's presence or encoding does.
  */
 import { covers, type Field, intersect, isEmpty, type Message, type Struct, type Versions } from "./Facts.ts"
-
-/** Names that a field's local variable must not take. */
-const TAKEN: ReadonlySet<string> = new Set(
-  (
-    "reader writer version value flexible unknown unknownTaggedFields tag tagCount tagEnd mark i count " +
-    "break case catch class const continue debugger default delete do else enum export extends false finally for " +
-    "function if import in instanceof new null return super switch this throw true try typeof var void while with " +
-    "yield let static implements interface package private protected public await arguments eval"
-  ).split(" ")
-)
-const local = (field: Field): string => (TAKEN.has(field.name) ? `${field.name}_` : field.name)
-
-/** True in `range`, given that the version is `within`; undefined when always true. */
-const condition = (range: Versions, within: Versions): string | undefined => {
-  const both = intersect(range, within)
-  if (isEmpty(both)) return "false"
-  if (covers(both, within)) return undefined
-  if (both.min === both.max) return `version === ${both.min}`
-  if (both.max === within.max) return `version >= ${both.min}`
-  if (both.min === within.min) return `version <= ${both.max}`
-  return `version >= ${both.min} && version <= ${both.max}`
-}
-const negated = (test: string): string => {
-  const simple = /^version (>=|<=|===) (\d+)$/.exec(test)
-  if (simple === null) return `!(${test})`
-  return `version ${simple[1] === ">=" ? "<" : simple[1] === "<=" ? ">" : "!=="} ${simple[2]}`
-}
-
-const isNullable = (field: Field): boolean =>
-  !isEmpty(field.nullable) || field.default === null || field.default === "null"
-
-/** What a version without the field gives, and what an encoder takes for one left out. */
-const defaultOf = (field: Field): string => {
-  if (field.default === null || field.default === "null") return "null"
-  if (field.isArray) return "[]"
-  const given = field.default === undefined || field.default === "" ? undefined : String(field.default)
-  switch (field.base) {
-    case "bool":
-      return given ?? "false"
-    case "string":
-      return JSON.stringify(given ?? "")
-    case "uuid":
-      return "ZERO_UUID"
-    case "bytes":
-      return "NO_BYTES"
-    case "records":
-      return isNullable(field) ? "null" : "NO_BYTES"
-    case "struct":
-      return `default${field.struct!.typeName}`
-    case "int64": {
-      const value = BigInt(given ?? 0)
-      return Number.isSafeInteger(Number(value)) ? `${value}` : `${value}n`
-    }
-    default:
-      return String(Number(given ?? 0))
-  }
-}
-
-const elementType = (field: Field, input: boolean): string => {
-  switch (field.base) {
-    case "bool":
-      return "boolean"
-    case "string":
-    case "uuid":
-      return "string"
-    case "int64":
-      return "Int64"
-    case "bytes":
-      return "Uint8Array"
-    case "records":
-      return input ? "Records" : "Uint8Array"
-    case "struct":
-      return field.struct!.typeName + (input ? "Input" : "")
-    default:
-      return "number"
-  }
-}
-const typeOf = (field: Field, input: boolean): string => {
-  const element = elementType(field, input)
-  return (field.isArray ? `ReadonlyArray<${element}>` : element) + (isNullable(field) ? " | null" : "")
-}
-
-const isOptional = (field: Field, struct: Struct): boolean =>
-  field.tag !== undefined || field.default !== undefined || !covers(field.versions, struct.versions)
-
-const showVersions = (range: Versions, within: Versions): string =>
-  range.min === range.max
-    ? `version ${range.min}`
-    : range.max === within.max
-      ? `versions from ${range.min}`
-      : `versions ${range.min} to ${range.max}`
-
-/** What the types cannot say: versions, null only in some, the default. */
-const remark = (field: Field, struct: Struct): string | undefined => {
-  const notes: Array<string> = []
-  if (!covers(field.versions, struct.versions)) notes.push(showVersions(field.versions, struct.versions))
-  if (!isEmpty(field.nullable) && !covers(field.nullable, field.versions)) {
-    notes.push(`null in ${showVersions(field.nullable, field.versions)}`)
-  }
-  if (field.default !== undefined && field.default !== "") notes.push(`default ${String(field.default)}`)
-  if (notes.length === 0) return undefined
-  const text = notes.join("; ")
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`
-}
-
-/** The fewest bytes that a struct takes in any version. */
-const smallest = (message: Message, struct: Struct): number => {
-  let fewest = Infinity
-  for (let version = struct.versions.min; version <= struct.versions.max; version++) {
-    const at: Versions = { min: version, max: version }
-    const flexible = covers(message.flexible, at)
-    let bytes = flexible ? 1 : 0
-    for (const field of struct.fields) {
-      if (field.tag === undefined && covers(field.versions, at)) bytes += smallestField(message, field, flexible)
-    }
-    fewest = Math.min(fewest, bytes)
-  }
-  return Math.max(1, fewest)
-}
-const smallestField = (message: Message, field: Field, flexible: boolean): number => {
-  if (field.isArray) return flexible ? 1 : 4
-  switch (field.base) {
-    case "bool":
-    case "int8":
-      return 1
-    case "int16":
-    case "uint16":
-      return 2
-    case "int32":
-    case "uint32":
-      return 4
-    case "int64":
-    case "float64":
-      return 8
-    case "uuid":
-      return 16
-    case "string":
-      return flexible ? 1 : 2
-    case "bytes":
-    case "records":
-      return flexible ? 1 : 4
-    case "struct":
-      return isEmpty(field.nullable) ? smallest(message, field.struct!) : 1
-  }
-}
+import {
+  condition,
+  defaultOf,
+  elementType,
+  has,
+  isNullable,
+  isOptional,
+  local,
+  negated,
+  remark,
+  smallest,
+  typeOf
+} from "./Fields.ts"
 
 const LINE_WIDTH = 120
 
-const mentions = (lines: ReadonlyArray<string>, name: string): boolean => lines.some((line) => new RegExp(`\\b${name}\\b`).test(line.replace(/"[^"]*"/g, "")))
+/** Whether a name occurs in the lines, strings left out. */
+const mentions = (lines: ReadonlyArray<string>, name: string): boolean => {
+  const word = new RegExp(`\\b${name}\\b`)
+  return lines.some((line) => word.test(line.replace(/"[^"]*"/g, "")))
+}
+
+/** Breaks the kinds of lines that get too long. */
+const wrapped = (line: string): ReadonlyArray<string> => {
+  if (line.length <= LINE_WIDTH) return [line]
+  const indent = /^ */.exec(line)![0]
+  const statement = /^( *(?:for|if|else if) \(.*\)) (throw .*|\S*\.push\(.*|encode.*)$/.exec(line)
+  if (statement !== null) return [statement[1]!, `${indent}  ${statement[2]!}`]
+  const either = /^( *const \S+ =) (.*)$/.exec(line)
+  const operators = line.includes("writer.uvarint(") ? / (?=\+ )/ : / (?=(?:&&|\?|:) )/
+  const parts = (either?.[2] ?? line.trim()).split(operators)
+  if (parts.length === 1) return [line]
+  const first = either === null ? `${indent}${parts[0]!}` : `${either[1]!} ${parts[0]!}`
+  return [first, ...parts.slice(1).map((part) => `${indent}  ${part}`)]
+}
 
 class Emitter {
   readonly message: Message
@@ -282,8 +168,8 @@ class Emitter {
     const withVersion = mentions(body, "version")
     if (withVersion) this.decodersWithVersion.add(struct)
     const parameters = `${mentions(body, "reader") ? "" : "_"}reader: ByteReader${withVersion ? ", version: number" : ""}`
-    if (isRoot) this.lines.push("/** @throws ProtocolError */")
-    this.lines.push(`${isRoot ? "export " : ""}const decode${name} = (${parameters}): ${name} => {`, ...body, "}", "")
+    this.openFunction(isRoot, `decode${name}`, parameters, name)
+    this.lines.push(...body, "}", "")
   }
 
   decoderBody(struct: Struct): void {
@@ -465,16 +351,6 @@ class Emitter {
     } else out.push(`${indent}writer.${field.base}(${expression})`)
   }
 
-  /** True when `writeField` declares a variable or needs more than one statement. */
-  isBlock(field: Field): boolean {
-    const nullableTest = isEmpty(field.nullable) ? "false" : (condition(field.nullable, field.versions) ?? "true")
-    return (
-      field.base === "struct" ||
-      (isNullable(field) && nullableTest !== "true") ||
-      (field.isArray && nullableTest !== "false")
-    )
-  }
-
   encoder(struct: Struct): void {
     const name = struct.typeName
     const isRoot = struct === this.message.root
@@ -487,11 +363,16 @@ class Emitter {
     const unused = (parameter: string): string => (mentions(body, parameter) ? parameter : `_${parameter}`)
     const version = withVersion ? "version: number, " : ""
     const parameters = `${unused("writer")}: ByteWriter, ${version}${unused("value")}: ${name}Input`
-    if (isRoot) this.lines.push("/** @throws ProtocolError */")
-    const head = `${isRoot ? "export " : ""}const encode${name} = (`
-    if (head.length + parameters.length + 12 <= LINE_WIDTH) this.lines.push(`${head}${parameters}): void => {`)
-    else this.lines.push(head, ...parameters.split(", ").map((p, i, all) => `  ${p}${i < all.length - 1 ? "," : ""}`), "): void => {")
+    this.openFunction(isRoot, `encode${name}`, parameters, "void")
     this.lines.push(...body, "}", "")
+  }
+
+  openFunction(isRoot: boolean, name: string, parameters: string, result: string): void {
+    if (isRoot) this.lines.push("/** @throws ProtocolError */")
+    const head = `${isRoot ? "export " : ""}const ${name} = (`
+    const line = `${head}${parameters}): ${result} => {`
+    if (line.length <= LINE_WIDTH) this.lines.push(line)
+    else this.lines.push(head, parameters.split(", ").map((p) => `  ${p}`).join(",\n"), `): ${result} => {`)
   }
 
   encoderBody(struct: Struct): void {
@@ -528,7 +409,6 @@ class Emitter {
     const flexibleTest = this.flexibleIn(struct)
     if (flexibleTest === "false") return
     const tagged = struct.fields.filter((f) => f.tag !== undefined).sort((a, b) => a.tag! - b.tag!)
-    const has = (field: Field): string => `has${field.kafkaName}`
     for (const field of tagged) {
       const test = condition(field.versions, struct.versions)
       const differs = this.differs(field, `value.${field.name}`, true)
@@ -599,7 +479,7 @@ class Emitter {
     }
     for (const struct of this.message.structs) this.decoder(struct)
     for (const struct of this.message.structs) this.encoder(struct)
-    return this.lines
+    return this.lines.flatMap(wrapped)
   }
 
   /** A struct's default matters where it is tagged or missing in some versions. */

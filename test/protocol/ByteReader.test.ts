@@ -1,4 +1,4 @@
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { ByteReader, MAX_ELEMENTS } from "../../core/protocol/ByteReader.ts"
 import { ByteWriter } from "../../core/protocol/ByteWriter.ts"

@@ -1,4 +1,4 @@
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { type FileSlice, isFileSlice, type Payload, payloadLength, toBytes } from "../../core/model/Payload.ts"
 import { ByteReader } from "../../core/protocol/ByteReader.ts"
@@ -19,6 +19,8 @@ const sliceOf = (bytes: Uint8Array): FileSlice => ({
   length: bytes.length,
   release: () => {}
 })
+
+const all = (pieces: ReadonlyArray<Uint8Array>): string => pieces.map(toHex).join("")
 
 const filled = (length: number, value: number): Uint8Array => new Uint8Array(length).fill(value)
 
@@ -54,7 +56,6 @@ describe("ByteWriter", () => {
         const writers: Array<ByteWriter | undefined> = []
         const expected: Array<Array<Uint8Array>> = [[], [], [], []]
         const done: Array<readonly [given: ReadonlyArray<Payload>, expected: string]> = []
-        const all = (pieces: ReadonlyArray<Uint8Array>): string => pieces.map(toHex).join("")
         actions.forEach(([index, length, kind, claim], step) => {
           const writer = (writers[index] ??= new ByteWriter(claim))
           if (kind === 0) writers[index] = undefined // given up half way, as when an encoder throws

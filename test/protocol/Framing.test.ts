@@ -1,4 +1,4 @@
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { FrameReader } from "../../core/protocol/Framing.ts"
 import { ProtocolError } from "../../core/protocol/ProtocolError.ts"
@@ -83,9 +83,9 @@ describe("FrameReader", () => {
     for (const size of [-1, -(2 ** 31), 101, 2 ** 31 - 1]) {
       const head = new Uint8Array(4)
       new DataView(head.buffer).setInt32(0, size)
-      const reader = (): FrameReader => new FrameReader({ maxBytes: 100, onFrame: () => {} })
-      expect(() => reader().push(head)).toThrow(ProtocolError)
-      const slow = reader()
+      const options = { maxBytes: 100, onFrame: (): void => {} }
+      expect(() => new FrameReader(options).push(head)).toThrow(ProtocolError)
+      const slow = new FrameReader(options)
       slow.push(head.subarray(0, 1))
       slow.push(head.subarray(1, 3))
       expect(() => slow.push(head.subarray(3))).toThrow(ProtocolError)

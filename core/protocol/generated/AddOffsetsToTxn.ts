@@ -47,7 +47,8 @@ export const encodeAddOffsetsToTxnRequest = (
   writer.int16(value.producerEpoch)
   writer.string(value.groupId, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AddOffsetsToTxnRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AddOffsetsToTxnRequest.unknownTaggedFields", version)
 }
 
 export interface AddOffsetsToTxnResponse {
@@ -84,5 +85,6 @@ export const encodeAddOffsetsToTxnResponse = (
   writer.int32(value.throttleTimeMs)
   writer.int16(value.errorCode)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AddOffsetsToTxnResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AddOffsetsToTxnResponse.unknownTaggedFields", version)
 }

@@ -65,7 +65,10 @@ export interface AddPartitionsToTxnRequestAddPartitionsToTxnTopicInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeAddPartitionsToTxnRequestAddPartitionsToTxnTopic = (reader: ByteReader, version: number): AddPartitionsToTxnRequestAddPartitionsToTxnTopic => {
+const decodeAddPartitionsToTxnRequestAddPartitionsToTxnTopic = (
+  reader: ByteReader,
+  version: number
+): AddPartitionsToTxnRequestAddPartitionsToTxnTopic => {
   const flexible = version >= 3
   const name = reader.string(flexible)
   const partitions = reader.int32Array(flexible)
@@ -74,13 +77,17 @@ const decodeAddPartitionsToTxnRequestAddPartitionsToTxnTopic = (reader: ByteRead
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeAddPartitionsToTxnRequestAddPartitionsToTxnTransaction = (reader: ByteReader, version: number): AddPartitionsToTxnRequestAddPartitionsToTxnTransaction => {
+const decodeAddPartitionsToTxnRequestAddPartitionsToTxnTransaction = (
+  reader: ByteReader,
+  version: number
+): AddPartitionsToTxnRequestAddPartitionsToTxnTransaction => {
   const transactionalId = reader.string(true)
   const producerId = reader.int64()
   const producerEpoch = reader.int16()
   const verifyOnly = reader.bool()
   const topics: Array<AddPartitionsToTxnRequestAddPartitionsToTxnTopic> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) topics.push(decodeAddPartitionsToTxnRequestAddPartitionsToTxnTopic(reader, version))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    topics.push(decodeAddPartitionsToTxnRequestAddPartitionsToTxnTopic(reader, version))
   return withUnknownTags<AddPartitionsToTxnRequestAddPartitionsToTxnTransaction>({
     transactionalId, producerId, producerEpoch, verifyOnly, topics
   }, reader.unknownTags())
@@ -92,14 +99,16 @@ export const decodeAddPartitionsToTxnRequest = (reader: ByteReader, version: num
   const flexible = version >= 3
   const transactions: Array<AddPartitionsToTxnRequestAddPartitionsToTxnTransaction> = []
   if (version >= 4) {
-    for (let left = reader.arrayLength(flexible, 14); left > 0; left--) transactions.push(decodeAddPartitionsToTxnRequestAddPartitionsToTxnTransaction(reader, version))
+    for (let left = reader.arrayLength(flexible, 14); left > 0; left--)
+      transactions.push(decodeAddPartitionsToTxnRequestAddPartitionsToTxnTransaction(reader, version))
   }
   const v3AndBelowTransactionalId = version <= 3 ? reader.string(flexible) : ""
   const v3AndBelowProducerId = version <= 3 ? reader.int64() : 0
   const v3AndBelowProducerEpoch = version <= 3 ? reader.int16() : 0
   const v3AndBelowTopics: Array<AddPartitionsToTxnRequestAddPartitionsToTxnTopic> = []
   if (version <= 3) {
-    for (let left = reader.arrayLength(flexible, 3); left > 0; left--) v3AndBelowTopics.push(decodeAddPartitionsToTxnRequestAddPartitionsToTxnTopic(reader, version))
+    for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+      v3AndBelowTopics.push(decodeAddPartitionsToTxnRequestAddPartitionsToTxnTopic(reader, version))
   }
   return withUnknownTags<AddPartitionsToTxnRequest>({
     transactions, v3AndBelowTransactionalId, v3AndBelowProducerId, v3AndBelowProducerEpoch, v3AndBelowTopics
@@ -115,7 +124,8 @@ const encodeAddPartitionsToTxnRequestAddPartitionsToTxnTopic = (
   writer.string(value.name, flexible)
   writer.int32Array(value.partitions, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AddPartitionsToTxnRequestAddPartitionsToTxnTopic.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AddPartitionsToTxnRequestAddPartitionsToTxnTopic.unknownTaggedFields", version)
 }
 
 const encodeAddPartitionsToTxnRequestAddPartitionsToTxnTransaction = (
@@ -144,7 +154,8 @@ export const encodeAddPartitionsToTxnRequest = (
   if (version >= 4) {
     const transactions = value.transactions ?? []
     writer.lengthOrCount(transactions.length, flexible)
-    for (const element of transactions) encodeAddPartitionsToTxnRequestAddPartitionsToTxnTransaction(writer, version, element)
+    for (const element of transactions)
+      encodeAddPartitionsToTxnRequestAddPartitionsToTxnTransaction(writer, version, element)
   } else if (value.transactions !== undefined && value.transactions.length !== 0) {
     throw unsupportedField("AddPartitionsToTxnRequest.transactions", version)
   }
@@ -166,12 +177,14 @@ export const encodeAddPartitionsToTxnRequest = (
   if (version <= 3) {
     const v3AndBelowTopics = value.v3AndBelowTopics ?? []
     writer.lengthOrCount(v3AndBelowTopics.length, flexible)
-    for (const element of v3AndBelowTopics) encodeAddPartitionsToTxnRequestAddPartitionsToTxnTopic(writer, version, element)
+    for (const element of v3AndBelowTopics)
+      encodeAddPartitionsToTxnRequestAddPartitionsToTxnTopic(writer, version, element)
   } else if (value.v3AndBelowTopics !== undefined && value.v3AndBelowTopics.length !== 0) {
     throw unsupportedField("AddPartitionsToTxnRequest.v3AndBelowTopics", version)
   }
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AddPartitionsToTxnRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AddPartitionsToTxnRequest.unknownTaggedFields", version)
 }
 
 export interface AddPartitionsToTxnResponse {
@@ -232,7 +245,10 @@ export interface AddPartitionsToTxnResponseAddPartitionsToTxnPartitionResultInpu
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeAddPartitionsToTxnResponseAddPartitionsToTxnPartitionResult = (reader: ByteReader, version: number): AddPartitionsToTxnResponseAddPartitionsToTxnPartitionResult => {
+const decodeAddPartitionsToTxnResponseAddPartitionsToTxnPartitionResult = (
+  reader: ByteReader,
+  version: number
+): AddPartitionsToTxnResponseAddPartitionsToTxnPartitionResult => {
   const flexible = version >= 3
   const partitionIndex = reader.int32()
   const partitionErrorCode = reader.int16()
@@ -241,20 +257,28 @@ const decodeAddPartitionsToTxnResponseAddPartitionsToTxnPartitionResult = (reade
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeAddPartitionsToTxnResponseAddPartitionsToTxnTopicResult = (reader: ByteReader, version: number): AddPartitionsToTxnResponseAddPartitionsToTxnTopicResult => {
+const decodeAddPartitionsToTxnResponseAddPartitionsToTxnTopicResult = (
+  reader: ByteReader,
+  version: number
+): AddPartitionsToTxnResponseAddPartitionsToTxnTopicResult => {
   const flexible = version >= 3
   const name = reader.string(flexible)
   const resultsByPartition: Array<AddPartitionsToTxnResponseAddPartitionsToTxnPartitionResult> = []
-  for (let left = reader.arrayLength(flexible, 6); left > 0; left--) resultsByPartition.push(decodeAddPartitionsToTxnResponseAddPartitionsToTxnPartitionResult(reader, version))
+  for (let left = reader.arrayLength(flexible, 6); left > 0; left--)
+    resultsByPartition.push(decodeAddPartitionsToTxnResponseAddPartitionsToTxnPartitionResult(reader, version))
   return withUnknownTags<AddPartitionsToTxnResponseAddPartitionsToTxnTopicResult>({
     name, resultsByPartition
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeAddPartitionsToTxnResponseAddPartitionsToTxnResult = (reader: ByteReader, version: number): AddPartitionsToTxnResponseAddPartitionsToTxnResult => {
+const decodeAddPartitionsToTxnResponseAddPartitionsToTxnResult = (
+  reader: ByteReader,
+  version: number
+): AddPartitionsToTxnResponseAddPartitionsToTxnResult => {
   const transactionalId = reader.string(true)
   const topicResults: Array<AddPartitionsToTxnResponseAddPartitionsToTxnTopicResult> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) topicResults.push(decodeAddPartitionsToTxnResponseAddPartitionsToTxnTopicResult(reader, version))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    topicResults.push(decodeAddPartitionsToTxnResponseAddPartitionsToTxnTopicResult(reader, version))
   return withUnknownTags<AddPartitionsToTxnResponseAddPartitionsToTxnResult>({
     transactionalId, topicResults
   }, reader.unknownTags())
@@ -268,11 +292,13 @@ export const decodeAddPartitionsToTxnResponse = (reader: ByteReader, version: nu
   const errorCode = version >= 4 ? reader.int16() : 0
   const resultsByTransaction: Array<AddPartitionsToTxnResponseAddPartitionsToTxnResult> = []
   if (version >= 4) {
-    for (let left = reader.arrayLength(flexible, 3); left > 0; left--) resultsByTransaction.push(decodeAddPartitionsToTxnResponseAddPartitionsToTxnResult(reader, version))
+    for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+      resultsByTransaction.push(decodeAddPartitionsToTxnResponseAddPartitionsToTxnResult(reader, version))
   }
   const resultsByTopicV3AndBelow: Array<AddPartitionsToTxnResponseAddPartitionsToTxnTopicResult> = []
   if (version <= 3) {
-    for (let left = reader.arrayLength(flexible, 3); left > 0; left--) resultsByTopicV3AndBelow.push(decodeAddPartitionsToTxnResponseAddPartitionsToTxnTopicResult(reader, version))
+    for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+      resultsByTopicV3AndBelow.push(decodeAddPartitionsToTxnResponseAddPartitionsToTxnTopicResult(reader, version))
   }
   return withUnknownTags<AddPartitionsToTxnResponse>({
     throttleTimeMs, errorCode, resultsByTransaction, resultsByTopicV3AndBelow
@@ -288,7 +314,8 @@ const encodeAddPartitionsToTxnResponseAddPartitionsToTxnPartitionResult = (
   writer.int32(value.partitionIndex)
   writer.int16(value.partitionErrorCode)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AddPartitionsToTxnResponseAddPartitionsToTxnPartitionResult.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AddPartitionsToTxnResponseAddPartitionsToTxnPartitionResult.unknownTaggedFields", version)
 }
 
 const encodeAddPartitionsToTxnResponseAddPartitionsToTxnTopicResult = (
@@ -300,9 +327,11 @@ const encodeAddPartitionsToTxnResponseAddPartitionsToTxnTopicResult = (
   writer.string(value.name, flexible)
   const resultsByPartition = value.resultsByPartition
   writer.lengthOrCount(resultsByPartition.length, flexible)
-  for (const element of resultsByPartition) encodeAddPartitionsToTxnResponseAddPartitionsToTxnPartitionResult(writer, version, element)
+  for (const element of resultsByPartition)
+    encodeAddPartitionsToTxnResponseAddPartitionsToTxnPartitionResult(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AddPartitionsToTxnResponseAddPartitionsToTxnTopicResult.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AddPartitionsToTxnResponseAddPartitionsToTxnTopicResult.unknownTaggedFields", version)
 }
 
 const encodeAddPartitionsToTxnResponseAddPartitionsToTxnResult = (
@@ -313,7 +342,8 @@ const encodeAddPartitionsToTxnResponseAddPartitionsToTxnResult = (
   writer.string(value.transactionalId, true)
   const topicResults = value.topicResults
   writer.lengthOrCount(topicResults.length, true)
-  for (const element of topicResults) encodeAddPartitionsToTxnResponseAddPartitionsToTxnTopicResult(writer, version, element)
+  for (const element of topicResults)
+    encodeAddPartitionsToTxnResponseAddPartitionsToTxnTopicResult(writer, version, element)
   writer.tags(value.unknownTaggedFields)
 }
 
@@ -330,17 +360,20 @@ export const encodeAddPartitionsToTxnResponse = (
   if (version >= 4) {
     const resultsByTransaction = value.resultsByTransaction ?? []
     writer.lengthOrCount(resultsByTransaction.length, flexible)
-    for (const element of resultsByTransaction) encodeAddPartitionsToTxnResponseAddPartitionsToTxnResult(writer, version, element)
+    for (const element of resultsByTransaction)
+      encodeAddPartitionsToTxnResponseAddPartitionsToTxnResult(writer, version, element)
   } else if (value.resultsByTransaction !== undefined && value.resultsByTransaction.length !== 0) {
     throw unsupportedField("AddPartitionsToTxnResponse.resultsByTransaction", version)
   }
   if (version <= 3) {
     const resultsByTopicV3AndBelow = value.resultsByTopicV3AndBelow ?? []
     writer.lengthOrCount(resultsByTopicV3AndBelow.length, flexible)
-    for (const element of resultsByTopicV3AndBelow) encodeAddPartitionsToTxnResponseAddPartitionsToTxnTopicResult(writer, version, element)
+    for (const element of resultsByTopicV3AndBelow)
+      encodeAddPartitionsToTxnResponseAddPartitionsToTxnTopicResult(writer, version, element)
   } else if (value.resultsByTopicV3AndBelow !== undefined && value.resultsByTopicV3AndBelow.length !== 0) {
     throw unsupportedField("AddPartitionsToTxnResponse.resultsByTopicV3AndBelow", version)
   }
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AddPartitionsToTxnResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AddPartitionsToTxnResponse.unknownTaggedFields", version)
 }

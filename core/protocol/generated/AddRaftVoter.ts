@@ -55,7 +55,8 @@ export const decodeAddRaftVoterRequest = (reader: ByteReader, version: number): 
   const voterId = reader.int32()
   const voterDirectoryId = reader.uuid()
   const listeners: Array<AddRaftVoterRequestListener> = []
-  for (let left = reader.arrayLength(true, 5); left > 0; left--) listeners.push(decodeAddRaftVoterRequestListener(reader))
+  for (let left = reader.arrayLength(true, 5); left > 0; left--)
+    listeners.push(decodeAddRaftVoterRequestListener(reader))
   const ackWhenCommitted = version === 1 ? reader.bool() : true
   return withUnknownTags<AddRaftVoterRequest>({
     clusterId, timeoutMs, voterId, voterDirectoryId, listeners, ackWhenCommitted

@@ -54,7 +54,10 @@ export interface AlterClientQuotasRequestEntityDataInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeAlterClientQuotasRequestEntityData = (reader: ByteReader, version: number): AlterClientQuotasRequestEntityData => {
+const decodeAlterClientQuotasRequestEntityData = (
+  reader: ByteReader,
+  version: number
+): AlterClientQuotasRequestEntityData => {
   const flexible = version === 1
   const entityType = reader.string(flexible)
   const entityName = reader.nullableString(flexible)
@@ -73,12 +76,17 @@ const decodeAlterClientQuotasRequestOpData = (reader: ByteReader, version: numbe
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeAlterClientQuotasRequestEntryData = (reader: ByteReader, version: number): AlterClientQuotasRequestEntryData => {
+const decodeAlterClientQuotasRequestEntryData = (
+  reader: ByteReader,
+  version: number
+): AlterClientQuotasRequestEntryData => {
   const flexible = version === 1
   const entity: Array<AlterClientQuotasRequestEntityData> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) entity.push(decodeAlterClientQuotasRequestEntityData(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    entity.push(decodeAlterClientQuotasRequestEntityData(reader, version))
   const ops: Array<AlterClientQuotasRequestOpData> = []
-  for (let left = reader.arrayLength(flexible, 11); left > 0; left--) ops.push(decodeAlterClientQuotasRequestOpData(reader, version))
+  for (let left = reader.arrayLength(flexible, 11); left > 0; left--)
+    ops.push(decodeAlterClientQuotasRequestOpData(reader, version))
   return withUnknownTags<AlterClientQuotasRequestEntryData>({
     entity, ops
   }, flexible ? reader.unknownTags() : undefined)
@@ -89,7 +97,8 @@ export const decodeAlterClientQuotasRequest = (reader: ByteReader, version: numb
   if (version < 0 || version > 1) throw unsupportedVersion("AlterClientQuotasRequest", version)
   const flexible = version === 1
   const entries: Array<AlterClientQuotasRequestEntryData> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) entries.push(decodeAlterClientQuotasRequestEntryData(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    entries.push(decodeAlterClientQuotasRequestEntryData(reader, version))
   const validateOnly = reader.bool()
   return withUnknownTags<AlterClientQuotasRequest>({
     entries, validateOnly
@@ -105,7 +114,8 @@ const encodeAlterClientQuotasRequestEntityData = (
   writer.string(value.entityType, flexible)
   writer.nullableString(value.entityName, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AlterClientQuotasRequestEntityData.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AlterClientQuotasRequestEntityData.unknownTaggedFields", version)
 }
 
 const encodeAlterClientQuotasRequestOpData = (
@@ -118,7 +128,8 @@ const encodeAlterClientQuotasRequestOpData = (
   writer.float64(value.value)
   writer.bool(value.remove)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AlterClientQuotasRequestOpData.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AlterClientQuotasRequestOpData.unknownTaggedFields", version)
 }
 
 const encodeAlterClientQuotasRequestEntryData = (
@@ -134,7 +145,8 @@ const encodeAlterClientQuotasRequestEntryData = (
   writer.lengthOrCount(ops.length, flexible)
   for (const element of ops) encodeAlterClientQuotasRequestOpData(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AlterClientQuotasRequestEntryData.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AlterClientQuotasRequestEntryData.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -150,7 +162,8 @@ export const encodeAlterClientQuotasRequest = (
   for (const element of entries) encodeAlterClientQuotasRequestEntryData(writer, version, element)
   writer.bool(value.validateOnly)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AlterClientQuotasRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AlterClientQuotasRequest.unknownTaggedFields", version)
 }
 
 export interface AlterClientQuotasResponse {
@@ -191,7 +204,10 @@ export interface AlterClientQuotasResponseEntityDataInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeAlterClientQuotasResponseEntityData = (reader: ByteReader, version: number): AlterClientQuotasResponseEntityData => {
+const decodeAlterClientQuotasResponseEntityData = (
+  reader: ByteReader,
+  version: number
+): AlterClientQuotasResponseEntityData => {
   const flexible = version === 1
   const entityType = reader.string(flexible)
   const entityName = reader.nullableString(flexible)
@@ -200,12 +216,16 @@ const decodeAlterClientQuotasResponseEntityData = (reader: ByteReader, version: 
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeAlterClientQuotasResponseEntryData = (reader: ByteReader, version: number): AlterClientQuotasResponseEntryData => {
+const decodeAlterClientQuotasResponseEntryData = (
+  reader: ByteReader,
+  version: number
+): AlterClientQuotasResponseEntryData => {
   const flexible = version === 1
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(flexible)
   const entity: Array<AlterClientQuotasResponseEntityData> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) entity.push(decodeAlterClientQuotasResponseEntityData(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    entity.push(decodeAlterClientQuotasResponseEntityData(reader, version))
   return withUnknownTags<AlterClientQuotasResponseEntryData>({
     errorCode, errorMessage, entity
   }, flexible ? reader.unknownTags() : undefined)
@@ -217,7 +237,8 @@ export const decodeAlterClientQuotasResponse = (reader: ByteReader, version: num
   const flexible = version === 1
   const throttleTimeMs = reader.int32()
   const entries: Array<AlterClientQuotasResponseEntryData> = []
-  for (let left = reader.arrayLength(flexible, 5); left > 0; left--) entries.push(decodeAlterClientQuotasResponseEntryData(reader, version))
+  for (let left = reader.arrayLength(flexible, 5); left > 0; left--)
+    entries.push(decodeAlterClientQuotasResponseEntryData(reader, version))
   return withUnknownTags<AlterClientQuotasResponse>({
     throttleTimeMs, entries
   }, flexible ? reader.unknownTags() : undefined)
@@ -232,7 +253,8 @@ const encodeAlterClientQuotasResponseEntityData = (
   writer.string(value.entityType, flexible)
   writer.nullableString(value.entityName, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AlterClientQuotasResponseEntityData.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AlterClientQuotasResponseEntityData.unknownTaggedFields", version)
 }
 
 const encodeAlterClientQuotasResponseEntryData = (
@@ -247,7 +269,8 @@ const encodeAlterClientQuotasResponseEntryData = (
   writer.lengthOrCount(entity.length, flexible)
   for (const element of entity) encodeAlterClientQuotasResponseEntityData(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AlterClientQuotasResponseEntryData.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AlterClientQuotasResponseEntryData.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -263,5 +286,6 @@ export const encodeAlterClientQuotasResponse = (
   writer.lengthOrCount(entries.length, flexible)
   for (const element of entries) encodeAlterClientQuotasResponseEntryData(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AlterClientQuotasResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AlterClientQuotasResponse.unknownTaggedFields", version)
 }

@@ -42,7 +42,10 @@ export interface AlterConfigsRequestAlterableConfigInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeAlterConfigsRequestAlterableConfig = (reader: ByteReader, version: number): AlterConfigsRequestAlterableConfig => {
+const decodeAlterConfigsRequestAlterableConfig = (
+  reader: ByteReader,
+  version: number
+): AlterConfigsRequestAlterableConfig => {
   const flexible = version === 2
   const name = reader.string(flexible)
   const value_ = reader.nullableString(flexible)
@@ -51,12 +54,16 @@ const decodeAlterConfigsRequestAlterableConfig = (reader: ByteReader, version: n
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeAlterConfigsRequestAlterConfigsResource = (reader: ByteReader, version: number): AlterConfigsRequestAlterConfigsResource => {
+const decodeAlterConfigsRequestAlterConfigsResource = (
+  reader: ByteReader,
+  version: number
+): AlterConfigsRequestAlterConfigsResource => {
   const flexible = version === 2
   const resourceType = reader.int8()
   const resourceName = reader.string(flexible)
   const configs: Array<AlterConfigsRequestAlterableConfig> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) configs.push(decodeAlterConfigsRequestAlterableConfig(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    configs.push(decodeAlterConfigsRequestAlterableConfig(reader, version))
   return withUnknownTags<AlterConfigsRequestAlterConfigsResource>({
     resourceType, resourceName, configs
   }, flexible ? reader.unknownTags() : undefined)
@@ -67,7 +74,8 @@ export const decodeAlterConfigsRequest = (reader: ByteReader, version: number): 
   if (version < 0 || version > 2) throw unsupportedVersion("AlterConfigsRequest", version)
   const flexible = version === 2
   const resources: Array<AlterConfigsRequestAlterConfigsResource> = []
-  for (let left = reader.arrayLength(flexible, 4); left > 0; left--) resources.push(decodeAlterConfigsRequestAlterConfigsResource(reader, version))
+  for (let left = reader.arrayLength(flexible, 4); left > 0; left--)
+    resources.push(decodeAlterConfigsRequestAlterConfigsResource(reader, version))
   const validateOnly = reader.bool()
   return withUnknownTags<AlterConfigsRequest>({ resources, validateOnly }, flexible ? reader.unknownTags() : undefined)
 }
@@ -81,7 +89,8 @@ const encodeAlterConfigsRequestAlterableConfig = (
   writer.string(value.name, flexible)
   writer.nullableString(value.value, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AlterConfigsRequestAlterableConfig.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AlterConfigsRequestAlterableConfig.unknownTaggedFields", version)
 }
 
 const encodeAlterConfigsRequestAlterConfigsResource = (
@@ -96,7 +105,8 @@ const encodeAlterConfigsRequestAlterConfigsResource = (
   writer.lengthOrCount(configs.length, flexible)
   for (const element of configs) encodeAlterConfigsRequestAlterableConfig(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AlterConfigsRequestAlterConfigsResource.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AlterConfigsRequestAlterConfigsResource.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -112,7 +122,8 @@ export const encodeAlterConfigsRequest = (
   for (const element of resources) encodeAlterConfigsRequestAlterConfigsResource(writer, version, element)
   writer.bool(value.validateOnly)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AlterConfigsRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AlterConfigsRequest.unknownTaggedFields", version)
 }
 
 export interface AlterConfigsResponse {
@@ -143,7 +154,10 @@ export interface AlterConfigsResponseAlterConfigsResourceResponseInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeAlterConfigsResponseAlterConfigsResourceResponse = (reader: ByteReader, version: number): AlterConfigsResponseAlterConfigsResourceResponse => {
+const decodeAlterConfigsResponseAlterConfigsResourceResponse = (
+  reader: ByteReader,
+  version: number
+): AlterConfigsResponseAlterConfigsResourceResponse => {
   const flexible = version === 2
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(flexible)
@@ -160,7 +174,8 @@ export const decodeAlterConfigsResponse = (reader: ByteReader, version: number):
   const flexible = version === 2
   const throttleTimeMs = reader.int32()
   const responses: Array<AlterConfigsResponseAlterConfigsResourceResponse> = []
-  for (let left = reader.arrayLength(flexible, 6); left > 0; left--) responses.push(decodeAlterConfigsResponseAlterConfigsResourceResponse(reader, version))
+  for (let left = reader.arrayLength(flexible, 6); left > 0; left--)
+    responses.push(decodeAlterConfigsResponseAlterConfigsResourceResponse(reader, version))
   return withUnknownTags<AlterConfigsResponse>({
     throttleTimeMs, responses
   }, flexible ? reader.unknownTags() : undefined)
@@ -177,7 +192,8 @@ const encodeAlterConfigsResponseAlterConfigsResourceResponse = (
   writer.int8(value.resourceType)
   writer.string(value.resourceName, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AlterConfigsResponseAlterConfigsResourceResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AlterConfigsResponseAlterConfigsResourceResponse.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -193,5 +209,6 @@ export const encodeAlterConfigsResponse = (
   writer.lengthOrCount(responses.length, flexible)
   for (const element of responses) encodeAlterConfigsResponseAlterConfigsResourceResponse(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AlterConfigsResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AlterConfigsResponse.unknownTaggedFields", version)
 }

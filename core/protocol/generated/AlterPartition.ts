@@ -79,7 +79,10 @@ const decodeAlterPartitionRequestBrokerState = (reader: ByteReader): AlterPartit
   return withUnknownTags<AlterPartitionRequestBrokerState>({ brokerId, brokerEpoch }, reader.unknownTags())
 }
 
-const decodeAlterPartitionRequestPartitionData = (reader: ByteReader, version: number): AlterPartitionRequestPartitionData => {
+const decodeAlterPartitionRequestPartitionData = (
+  reader: ByteReader,
+  version: number
+): AlterPartitionRequestPartitionData => {
   const partitionIndex = reader.int32()
   const leaderEpoch = reader.int32()
   let newIsr: Array<number> = []
@@ -88,7 +91,8 @@ const decodeAlterPartitionRequestPartitionData = (reader: ByteReader, version: n
   }
   const newIsrWithEpochs: Array<AlterPartitionRequestBrokerState> = []
   if (version === 3) {
-    for (let left = reader.arrayLength(true, 13); left > 0; left--) newIsrWithEpochs.push(decodeAlterPartitionRequestBrokerState(reader))
+    for (let left = reader.arrayLength(true, 13); left > 0; left--)
+      newIsrWithEpochs.push(decodeAlterPartitionRequestBrokerState(reader))
   }
   const leaderRecoveryState = reader.int8()
   const partitionEpoch = reader.int32()
@@ -100,7 +104,8 @@ const decodeAlterPartitionRequestPartitionData = (reader: ByteReader, version: n
 const decodeAlterPartitionRequestTopicData = (reader: ByteReader, version: number): AlterPartitionRequestTopicData => {
   const topicId = reader.uuid()
   const partitions: Array<AlterPartitionRequestPartitionData> = []
-  for (let left = reader.arrayLength(true, 15); left > 0; left--) partitions.push(decodeAlterPartitionRequestPartitionData(reader, version))
+  for (let left = reader.arrayLength(true, 15); left > 0; left--)
+    partitions.push(decodeAlterPartitionRequestPartitionData(reader, version))
   return withUnknownTags<AlterPartitionRequestTopicData>({ topicId, partitions }, reader.unknownTags())
 }
 
@@ -110,7 +115,8 @@ export const decodeAlterPartitionRequest = (reader: ByteReader, version: number)
   const brokerId = reader.int32()
   const brokerEpoch = reader.int64()
   const topics: Array<AlterPartitionRequestTopicData> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) topics.push(decodeAlterPartitionRequestTopicData(reader, version))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    topics.push(decodeAlterPartitionRequestTopicData(reader, version))
   return withUnknownTags<AlterPartitionRequest>({ brokerId, brokerEpoch, topics }, reader.unknownTags())
 }
 
@@ -240,7 +246,8 @@ const decodeAlterPartitionResponsePartitionData = (reader: ByteReader): AlterPar
 const decodeAlterPartitionResponseTopicData = (reader: ByteReader): AlterPartitionResponseTopicData => {
   const topicId = reader.uuid()
   const partitions: Array<AlterPartitionResponsePartitionData> = []
-  for (let left = reader.arrayLength(true, 21); left > 0; left--) partitions.push(decodeAlterPartitionResponsePartitionData(reader))
+  for (let left = reader.arrayLength(true, 21); left > 0; left--)
+    partitions.push(decodeAlterPartitionResponsePartitionData(reader))
   return withUnknownTags<AlterPartitionResponseTopicData>({ topicId, partitions }, reader.unknownTags())
 }
 
@@ -250,7 +257,8 @@ export const decodeAlterPartitionResponse = (reader: ByteReader, version: number
   const throttleTimeMs = reader.int32()
   const errorCode = reader.int16()
   const topics: Array<AlterPartitionResponseTopicData> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) topics.push(decodeAlterPartitionResponseTopicData(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    topics.push(decodeAlterPartitionResponseTopicData(reader))
   return withUnknownTags<AlterPartitionResponse>({ throttleTimeMs, errorCode, topics }, reader.unknownTags())
 }
 

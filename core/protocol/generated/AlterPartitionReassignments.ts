@@ -48,7 +48,9 @@ export interface AlterPartitionReassignmentsRequestReassignablePartitionInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeAlterPartitionReassignmentsRequestReassignablePartition = (reader: ByteReader): AlterPartitionReassignmentsRequestReassignablePartition => {
+const decodeAlterPartitionReassignmentsRequestReassignablePartition = (
+  reader: ByteReader
+): AlterPartitionReassignmentsRequestReassignablePartition => {
   const partitionIndex = reader.int32()
   const replicas = reader.skipNullArray(true) ? null : reader.int32Array(true)
   return withUnknownTags<AlterPartitionReassignmentsRequestReassignablePartition>({
@@ -56,22 +58,29 @@ const decodeAlterPartitionReassignmentsRequestReassignablePartition = (reader: B
   }, reader.unknownTags())
 }
 
-const decodeAlterPartitionReassignmentsRequestReassignableTopic = (reader: ByteReader): AlterPartitionReassignmentsRequestReassignableTopic => {
+const decodeAlterPartitionReassignmentsRequestReassignableTopic = (
+  reader: ByteReader
+): AlterPartitionReassignmentsRequestReassignableTopic => {
   const name = reader.string(true)
   const partitions: Array<AlterPartitionReassignmentsRequestReassignablePartition> = []
-  for (let left = reader.arrayLength(true, 6); left > 0; left--) partitions.push(decodeAlterPartitionReassignmentsRequestReassignablePartition(reader))
+  for (let left = reader.arrayLength(true, 6); left > 0; left--)
+    partitions.push(decodeAlterPartitionReassignmentsRequestReassignablePartition(reader))
   return withUnknownTags<AlterPartitionReassignmentsRequestReassignableTopic>({
     name, partitions
   }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeAlterPartitionReassignmentsRequest = (reader: ByteReader, version: number): AlterPartitionReassignmentsRequest => {
+export const decodeAlterPartitionReassignmentsRequest = (
+  reader: ByteReader,
+  version: number
+): AlterPartitionReassignmentsRequest => {
   if (version < 0 || version > 1) throw unsupportedVersion("AlterPartitionReassignmentsRequest", version)
   const timeoutMs = reader.int32()
   const allowReplicationFactorChange = version === 1 ? reader.bool() : true
   const topics: Array<AlterPartitionReassignmentsRequestReassignableTopic> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) topics.push(decodeAlterPartitionReassignmentsRequestReassignableTopic(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    topics.push(decodeAlterPartitionReassignmentsRequestReassignableTopic(reader))
   return withUnknownTags<AlterPartitionReassignmentsRequest>({
     timeoutMs, allowReplicationFactorChange, topics
   }, reader.unknownTags())
@@ -164,7 +173,9 @@ export interface AlterPartitionReassignmentsResponseReassignablePartitionRespons
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeAlterPartitionReassignmentsResponseReassignablePartitionResponse = (reader: ByteReader): AlterPartitionReassignmentsResponseReassignablePartitionResponse => {
+const decodeAlterPartitionReassignmentsResponseReassignablePartitionResponse = (
+  reader: ByteReader
+): AlterPartitionReassignmentsResponseReassignablePartitionResponse => {
   const partitionIndex = reader.int32()
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
@@ -173,24 +184,31 @@ const decodeAlterPartitionReassignmentsResponseReassignablePartitionResponse = (
   }, reader.unknownTags())
 }
 
-const decodeAlterPartitionReassignmentsResponseReassignableTopicResponse = (reader: ByteReader): AlterPartitionReassignmentsResponseReassignableTopicResponse => {
+const decodeAlterPartitionReassignmentsResponseReassignableTopicResponse = (
+  reader: ByteReader
+): AlterPartitionReassignmentsResponseReassignableTopicResponse => {
   const name = reader.string(true)
   const partitions: Array<AlterPartitionReassignmentsResponseReassignablePartitionResponse> = []
-  for (let left = reader.arrayLength(true, 8); left > 0; left--) partitions.push(decodeAlterPartitionReassignmentsResponseReassignablePartitionResponse(reader))
+  for (let left = reader.arrayLength(true, 8); left > 0; left--)
+    partitions.push(decodeAlterPartitionReassignmentsResponseReassignablePartitionResponse(reader))
   return withUnknownTags<AlterPartitionReassignmentsResponseReassignableTopicResponse>({
     name, partitions
   }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeAlterPartitionReassignmentsResponse = (reader: ByteReader, version: number): AlterPartitionReassignmentsResponse => {
+export const decodeAlterPartitionReassignmentsResponse = (
+  reader: ByteReader,
+  version: number
+): AlterPartitionReassignmentsResponse => {
   if (version < 0 || version > 1) throw unsupportedVersion("AlterPartitionReassignmentsResponse", version)
   const throttleTimeMs = reader.int32()
   const allowReplicationFactorChange = version === 1 ? reader.bool() : true
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
   const responses: Array<AlterPartitionReassignmentsResponseReassignableTopicResponse> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) responses.push(decodeAlterPartitionReassignmentsResponseReassignableTopicResponse(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    responses.push(decodeAlterPartitionReassignmentsResponseReassignableTopicResponse(reader))
   return withUnknownTags<AlterPartitionReassignmentsResponse>({
     throttleTimeMs, allowReplicationFactorChange, errorCode, errorMessage, responses
   }, reader.unknownTags())
@@ -213,7 +231,8 @@ const encodeAlterPartitionReassignmentsResponseReassignableTopicResponse = (
   writer.string(value.name, true)
   const partitions = value.partitions
   writer.lengthOrCount(partitions.length, true)
-  for (const element of partitions) encodeAlterPartitionReassignmentsResponseReassignablePartitionResponse(writer, element)
+  for (const element of partitions)
+    encodeAlterPartitionReassignmentsResponseReassignablePartitionResponse(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
 

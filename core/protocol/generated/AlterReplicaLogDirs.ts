@@ -38,7 +38,10 @@ export interface AlterReplicaLogDirsRequestAlterReplicaLogDirTopicInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeAlterReplicaLogDirsRequestAlterReplicaLogDirTopic = (reader: ByteReader, version: number): AlterReplicaLogDirsRequestAlterReplicaLogDirTopic => {
+const decodeAlterReplicaLogDirsRequestAlterReplicaLogDirTopic = (
+  reader: ByteReader,
+  version: number
+): AlterReplicaLogDirsRequestAlterReplicaLogDirTopic => {
   const flexible = version === 2
   const name = reader.string(flexible)
   const partitions = reader.int32Array(flexible)
@@ -47,11 +50,15 @@ const decodeAlterReplicaLogDirsRequestAlterReplicaLogDirTopic = (reader: ByteRea
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeAlterReplicaLogDirsRequestAlterReplicaLogDir = (reader: ByteReader, version: number): AlterReplicaLogDirsRequestAlterReplicaLogDir => {
+const decodeAlterReplicaLogDirsRequestAlterReplicaLogDir = (
+  reader: ByteReader,
+  version: number
+): AlterReplicaLogDirsRequestAlterReplicaLogDir => {
   const flexible = version === 2
   const path = reader.string(flexible)
   const topics: Array<AlterReplicaLogDirsRequestAlterReplicaLogDirTopic> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) topics.push(decodeAlterReplicaLogDirsRequestAlterReplicaLogDirTopic(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    topics.push(decodeAlterReplicaLogDirsRequestAlterReplicaLogDirTopic(reader, version))
   return withUnknownTags<AlterReplicaLogDirsRequestAlterReplicaLogDir>({
     path, topics
   }, flexible ? reader.unknownTags() : undefined)
@@ -62,7 +69,8 @@ export const decodeAlterReplicaLogDirsRequest = (reader: ByteReader, version: nu
   if (version < 1 || version > 2) throw unsupportedVersion("AlterReplicaLogDirsRequest", version)
   const flexible = version === 2
   const dirs: Array<AlterReplicaLogDirsRequestAlterReplicaLogDir> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) dirs.push(decodeAlterReplicaLogDirsRequestAlterReplicaLogDir(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    dirs.push(decodeAlterReplicaLogDirsRequestAlterReplicaLogDir(reader, version))
   return withUnknownTags<AlterReplicaLogDirsRequest>({ dirs }, flexible ? reader.unknownTags() : undefined)
 }
 
@@ -75,7 +83,8 @@ const encodeAlterReplicaLogDirsRequestAlterReplicaLogDirTopic = (
   writer.string(value.name, flexible)
   writer.int32Array(value.partitions, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AlterReplicaLogDirsRequestAlterReplicaLogDirTopic.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AlterReplicaLogDirsRequestAlterReplicaLogDirTopic.unknownTaggedFields", version)
 }
 
 const encodeAlterReplicaLogDirsRequestAlterReplicaLogDir = (
@@ -89,7 +98,8 @@ const encodeAlterReplicaLogDirsRequestAlterReplicaLogDir = (
   writer.lengthOrCount(topics.length, flexible)
   for (const element of topics) encodeAlterReplicaLogDirsRequestAlterReplicaLogDirTopic(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AlterReplicaLogDirsRequestAlterReplicaLogDir.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AlterReplicaLogDirsRequestAlterReplicaLogDir.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -104,7 +114,8 @@ export const encodeAlterReplicaLogDirsRequest = (
   writer.lengthOrCount(dirs.length, flexible)
   for (const element of dirs) encodeAlterReplicaLogDirsRequestAlterReplicaLogDir(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AlterReplicaLogDirsRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AlterReplicaLogDirsRequest.unknownTaggedFields", version)
 }
 
 export interface AlterReplicaLogDirsResponse {
@@ -143,7 +154,10 @@ export interface AlterReplicaLogDirsResponseAlterReplicaLogDirPartitionResultInp
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeAlterReplicaLogDirsResponseAlterReplicaLogDirPartitionResult = (reader: ByteReader, version: number): AlterReplicaLogDirsResponseAlterReplicaLogDirPartitionResult => {
+const decodeAlterReplicaLogDirsResponseAlterReplicaLogDirPartitionResult = (
+  reader: ByteReader,
+  version: number
+): AlterReplicaLogDirsResponseAlterReplicaLogDirPartitionResult => {
   const flexible = version === 2
   const partitionIndex = reader.int32()
   const errorCode = reader.int16()
@@ -152,11 +166,15 @@ const decodeAlterReplicaLogDirsResponseAlterReplicaLogDirPartitionResult = (read
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeAlterReplicaLogDirsResponseAlterReplicaLogDirTopicResult = (reader: ByteReader, version: number): AlterReplicaLogDirsResponseAlterReplicaLogDirTopicResult => {
+const decodeAlterReplicaLogDirsResponseAlterReplicaLogDirTopicResult = (
+  reader: ByteReader,
+  version: number
+): AlterReplicaLogDirsResponseAlterReplicaLogDirTopicResult => {
   const flexible = version === 2
   const topicName = reader.string(flexible)
   const partitions: Array<AlterReplicaLogDirsResponseAlterReplicaLogDirPartitionResult> = []
-  for (let left = reader.arrayLength(flexible, 6); left > 0; left--) partitions.push(decodeAlterReplicaLogDirsResponseAlterReplicaLogDirPartitionResult(reader, version))
+  for (let left = reader.arrayLength(flexible, 6); left > 0; left--)
+    partitions.push(decodeAlterReplicaLogDirsResponseAlterReplicaLogDirPartitionResult(reader, version))
   return withUnknownTags<AlterReplicaLogDirsResponseAlterReplicaLogDirTopicResult>({
     topicName, partitions
   }, flexible ? reader.unknownTags() : undefined)
@@ -168,7 +186,8 @@ export const decodeAlterReplicaLogDirsResponse = (reader: ByteReader, version: n
   const flexible = version === 2
   const throttleTimeMs = reader.int32()
   const results: Array<AlterReplicaLogDirsResponseAlterReplicaLogDirTopicResult> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) results.push(decodeAlterReplicaLogDirsResponseAlterReplicaLogDirTopicResult(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    results.push(decodeAlterReplicaLogDirsResponseAlterReplicaLogDirTopicResult(reader, version))
   return withUnknownTags<AlterReplicaLogDirsResponse>({
     throttleTimeMs, results
   }, flexible ? reader.unknownTags() : undefined)
@@ -183,7 +202,8 @@ const encodeAlterReplicaLogDirsResponseAlterReplicaLogDirPartitionResult = (
   writer.int32(value.partitionIndex)
   writer.int16(value.errorCode)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AlterReplicaLogDirsResponseAlterReplicaLogDirPartitionResult.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AlterReplicaLogDirsResponseAlterReplicaLogDirPartitionResult.unknownTaggedFields", version)
 }
 
 const encodeAlterReplicaLogDirsResponseAlterReplicaLogDirTopicResult = (
@@ -195,9 +215,11 @@ const encodeAlterReplicaLogDirsResponseAlterReplicaLogDirTopicResult = (
   writer.string(value.topicName, flexible)
   const partitions = value.partitions
   writer.lengthOrCount(partitions.length, flexible)
-  for (const element of partitions) encodeAlterReplicaLogDirsResponseAlterReplicaLogDirPartitionResult(writer, version, element)
+  for (const element of partitions)
+    encodeAlterReplicaLogDirsResponseAlterReplicaLogDirPartitionResult(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AlterReplicaLogDirsResponseAlterReplicaLogDirTopicResult.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AlterReplicaLogDirsResponseAlterReplicaLogDirTopicResult.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -211,7 +233,9 @@ export const encodeAlterReplicaLogDirsResponse = (
   writer.int32(value.throttleTimeMs)
   const results = value.results
   writer.lengthOrCount(results.length, flexible)
-  for (const element of results) encodeAlterReplicaLogDirsResponseAlterReplicaLogDirTopicResult(writer, version, element)
+  for (const element of results)
+    encodeAlterReplicaLogDirsResponseAlterReplicaLogDirTopicResult(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("AlterReplicaLogDirsResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("AlterReplicaLogDirsResponse.unknownTaggedFields", version)
 }

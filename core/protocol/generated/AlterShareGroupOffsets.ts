@@ -41,7 +41,9 @@ export interface AlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestParti
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeAlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestPartition = (reader: ByteReader): AlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestPartition => {
+const decodeAlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestPartition = (
+  reader: ByteReader
+): AlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestPartition => {
   const partitionIndex = reader.int32()
   const startOffset = reader.int64()
   return withUnknownTags<AlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestPartition>({
@@ -49,21 +51,28 @@ const decodeAlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestPartition 
   }, reader.unknownTags())
 }
 
-const decodeAlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestTopic = (reader: ByteReader): AlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestTopic => {
+const decodeAlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestTopic = (
+  reader: ByteReader
+): AlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestTopic => {
   const topicName = reader.string(true)
   const partitions: Array<AlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestPartition> = []
-  for (let left = reader.arrayLength(true, 13); left > 0; left--) partitions.push(decodeAlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestPartition(reader))
+  for (let left = reader.arrayLength(true, 13); left > 0; left--)
+    partitions.push(decodeAlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestPartition(reader))
   return withUnknownTags<AlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestTopic>({
     topicName, partitions
   }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeAlterShareGroupOffsetsRequest = (reader: ByteReader, version: number): AlterShareGroupOffsetsRequest => {
+export const decodeAlterShareGroupOffsetsRequest = (
+  reader: ByteReader,
+  version: number
+): AlterShareGroupOffsetsRequest => {
   if (version !== 0) throw unsupportedVersion("AlterShareGroupOffsetsRequest", version)
   const groupId = reader.string(true)
   const topics: Array<AlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestTopic> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) topics.push(decodeAlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestTopic(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    topics.push(decodeAlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestTopic(reader))
   return withUnknownTags<AlterShareGroupOffsetsRequest>({ groupId, topics }, reader.unknownTags())
 }
 
@@ -83,7 +92,8 @@ const encodeAlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestTopic = (
   writer.string(value.topicName, true)
   const partitions = value.partitions
   writer.lengthOrCount(partitions.length, true)
-  for (const element of partitions) encodeAlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestPartition(writer, element)
+  for (const element of partitions)
+    encodeAlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestPartition(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
 
@@ -149,7 +159,9 @@ export interface AlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponsePar
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeAlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponsePartition = (reader: ByteReader): AlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponsePartition => {
+const decodeAlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponsePartition = (
+  reader: ByteReader
+): AlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponsePartition => {
   const partitionIndex = reader.int32()
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
@@ -158,24 +170,31 @@ const decodeAlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponsePartitio
   }, reader.unknownTags())
 }
 
-const decodeAlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponseTopic = (reader: ByteReader): AlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponseTopic => {
+const decodeAlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponseTopic = (
+  reader: ByteReader
+): AlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponseTopic => {
   const topicName = reader.string(true)
   const topicId = reader.uuid()
   const partitions: Array<AlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponsePartition> = []
-  for (let left = reader.arrayLength(true, 8); left > 0; left--) partitions.push(decodeAlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponsePartition(reader))
+  for (let left = reader.arrayLength(true, 8); left > 0; left--)
+    partitions.push(decodeAlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponsePartition(reader))
   return withUnknownTags<AlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponseTopic>({
     topicName, topicId, partitions
   }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeAlterShareGroupOffsetsResponse = (reader: ByteReader, version: number): AlterShareGroupOffsetsResponse => {
+export const decodeAlterShareGroupOffsetsResponse = (
+  reader: ByteReader,
+  version: number
+): AlterShareGroupOffsetsResponse => {
   if (version !== 0) throw unsupportedVersion("AlterShareGroupOffsetsResponse", version)
   const throttleTimeMs = reader.int32()
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
   const responses: Array<AlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponseTopic> = []
-  for (let left = reader.arrayLength(true, 19); left > 0; left--) responses.push(decodeAlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponseTopic(reader))
+  for (let left = reader.arrayLength(true, 19); left > 0; left--)
+    responses.push(decodeAlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponseTopic(reader))
   return withUnknownTags<AlterShareGroupOffsetsResponse>({
     throttleTimeMs, errorCode, errorMessage, responses
   }, reader.unknownTags())
@@ -199,7 +218,8 @@ const encodeAlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponseTopic = 
   writer.uuid(value.topicId)
   const partitions = value.partitions
   writer.lengthOrCount(partitions.length, true)
-  for (const element of partitions) encodeAlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponsePartition(writer, element)
+  for (const element of partitions)
+    encodeAlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponsePartition(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
 
@@ -215,6 +235,7 @@ export const encodeAlterShareGroupOffsetsResponse = (
   writer.nullableString(value.errorMessage ?? null, true)
   const responses = value.responses
   writer.lengthOrCount(responses.length, true)
-  for (const element of responses) encodeAlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponseTopic(writer, element)
+  for (const element of responses)
+    encodeAlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponseTopic(writer, element)
   writer.tags(value.unknownTaggedFields)
 }

@@ -46,7 +46,9 @@ export interface AlterUserScramCredentialsRequestScramCredentialDeletionInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeAlterUserScramCredentialsRequestScramCredentialDeletion = (reader: ByteReader): AlterUserScramCredentialsRequestScramCredentialDeletion => {
+const decodeAlterUserScramCredentialsRequestScramCredentialDeletion = (
+  reader: ByteReader
+): AlterUserScramCredentialsRequestScramCredentialDeletion => {
   const name = reader.string(true)
   const mechanism = reader.int8()
   return withUnknownTags<AlterUserScramCredentialsRequestScramCredentialDeletion>({
@@ -54,7 +56,9 @@ const decodeAlterUserScramCredentialsRequestScramCredentialDeletion = (reader: B
   }, reader.unknownTags())
 }
 
-const decodeAlterUserScramCredentialsRequestScramCredentialUpsertion = (reader: ByteReader): AlterUserScramCredentialsRequestScramCredentialUpsertion => {
+const decodeAlterUserScramCredentialsRequestScramCredentialUpsertion = (
+  reader: ByteReader
+): AlterUserScramCredentialsRequestScramCredentialUpsertion => {
   const name = reader.string(true)
   const mechanism = reader.int8()
   const iterations = reader.int32()
@@ -66,12 +70,17 @@ const decodeAlterUserScramCredentialsRequestScramCredentialUpsertion = (reader: 
 }
 
 /** @throws ProtocolError */
-export const decodeAlterUserScramCredentialsRequest = (reader: ByteReader, version: number): AlterUserScramCredentialsRequest => {
+export const decodeAlterUserScramCredentialsRequest = (
+  reader: ByteReader,
+  version: number
+): AlterUserScramCredentialsRequest => {
   if (version !== 0) throw unsupportedVersion("AlterUserScramCredentialsRequest", version)
   const deletions: Array<AlterUserScramCredentialsRequestScramCredentialDeletion> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) deletions.push(decodeAlterUserScramCredentialsRequestScramCredentialDeletion(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    deletions.push(decodeAlterUserScramCredentialsRequestScramCredentialDeletion(reader))
   const upsertions: Array<AlterUserScramCredentialsRequestScramCredentialUpsertion> = []
-  for (let left = reader.arrayLength(true, 9); left > 0; left--) upsertions.push(decodeAlterUserScramCredentialsRequestScramCredentialUpsertion(reader))
+  for (let left = reader.arrayLength(true, 9); left > 0; left--)
+    upsertions.push(decodeAlterUserScramCredentialsRequestScramCredentialUpsertion(reader))
   return withUnknownTags<AlterUserScramCredentialsRequest>({ deletions, upsertions }, reader.unknownTags())
 }
 
@@ -138,7 +147,9 @@ export interface AlterUserScramCredentialsResponseAlterUserScramCredentialsResul
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeAlterUserScramCredentialsResponseAlterUserScramCredentialsResult = (reader: ByteReader): AlterUserScramCredentialsResponseAlterUserScramCredentialsResult => {
+const decodeAlterUserScramCredentialsResponseAlterUserScramCredentialsResult = (
+  reader: ByteReader
+): AlterUserScramCredentialsResponseAlterUserScramCredentialsResult => {
   const user = reader.string(true)
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
@@ -148,11 +159,15 @@ const decodeAlterUserScramCredentialsResponseAlterUserScramCredentialsResult = (
 }
 
 /** @throws ProtocolError */
-export const decodeAlterUserScramCredentialsResponse = (reader: ByteReader, version: number): AlterUserScramCredentialsResponse => {
+export const decodeAlterUserScramCredentialsResponse = (
+  reader: ByteReader,
+  version: number
+): AlterUserScramCredentialsResponse => {
   if (version !== 0) throw unsupportedVersion("AlterUserScramCredentialsResponse", version)
   const throttleTimeMs = reader.int32()
   const results: Array<AlterUserScramCredentialsResponseAlterUserScramCredentialsResult> = []
-  for (let left = reader.arrayLength(true, 5); left > 0; left--) results.push(decodeAlterUserScramCredentialsResponseAlterUserScramCredentialsResult(reader))
+  for (let left = reader.arrayLength(true, 5); left > 0; left--)
+    results.push(decodeAlterUserScramCredentialsResponseAlterUserScramCredentialsResult(reader))
   return withUnknownTags<AlterUserScramCredentialsResponse>({ throttleTimeMs, results }, reader.unknownTags())
 }
 

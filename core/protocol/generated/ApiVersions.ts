@@ -148,7 +148,8 @@ export const decodeApiVersionsResponse = (reader: ByteReader, version: number): 
   const flexible = version >= 3
   const errorCode = reader.int16()
   const apiKeys: Array<ApiVersionsResponseApiVersion> = []
-  for (let left = reader.arrayLength(flexible, 6); left > 0; left--) apiKeys.push(decodeApiVersionsResponseApiVersion(reader, version))
+  for (let left = reader.arrayLength(flexible, 6); left > 0; left--)
+    apiKeys.push(decodeApiVersionsResponseApiVersion(reader, version))
   const throttleTimeMs = version >= 1 ? reader.int32() : 0
   let supportedFeatures: ReadonlyArray<ApiVersionsResponseSupportedFeatureKey> = []
   let finalizedFeaturesEpoch: Int64 = -1
@@ -162,7 +163,8 @@ export const decodeApiVersionsResponse = (reader: ByteReader, version: number): 
       switch (tag) {
         case 0: {
           const values: Array<ApiVersionsResponseSupportedFeatureKey> = []
-          for (let left = reader.arrayLength(true, 6); left > 0; left--) values.push(decodeApiVersionsResponseSupportedFeatureKey(reader))
+          for (let left = reader.arrayLength(true, 6); left > 0; left--)
+            values.push(decodeApiVersionsResponseSupportedFeatureKey(reader))
           supportedFeatures = values
           break
         }
@@ -172,7 +174,8 @@ export const decodeApiVersionsResponse = (reader: ByteReader, version: number): 
         }
         case 2: {
           const values: Array<ApiVersionsResponseFinalizedFeatureKey> = []
-          for (let left = reader.arrayLength(true, 6); left > 0; left--) values.push(decodeApiVersionsResponseFinalizedFeatureKey(reader))
+          for (let left = reader.arrayLength(true, 6); left > 0; left--)
+            values.push(decodeApiVersionsResponseFinalizedFeatureKey(reader))
           finalizedFeatures = values
           break
         }
@@ -201,7 +204,8 @@ const encodeApiVersionsResponseApiVersion = (
   writer.int16(value.minVersion)
   writer.int16(value.maxVersion)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("ApiVersionsResponseApiVersion.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("ApiVersionsResponseApiVersion.unknownTaggedFields", version)
 }
 
 const encodeApiVersionsResponseSupportedFeatureKey = (
@@ -237,13 +241,23 @@ export const encodeApiVersionsResponse = (
   writer.lengthOrCount(apiKeys.length, flexible)
   for (const element of apiKeys) encodeApiVersionsResponseApiVersion(writer, version, element)
   if (version >= 1) writer.int32(value.throttleTimeMs ?? 0)
-  const hasSupportedFeatures = version >= 3 && value.supportedFeatures !== undefined && value.supportedFeatures.length !== 0
-  const hasFinalizedFeaturesEpoch = version >= 3 && value.finalizedFeaturesEpoch !== undefined && !sameInt64(value.finalizedFeaturesEpoch, -1)
-  const hasFinalizedFeatures = version >= 3 && value.finalizedFeatures !== undefined && value.finalizedFeatures.length !== 0
+  const hasSupportedFeatures = version >= 3
+    && value.supportedFeatures !== undefined
+    && value.supportedFeatures.length !== 0
+  const hasFinalizedFeaturesEpoch = version >= 3
+    && value.finalizedFeaturesEpoch !== undefined
+    && !sameInt64(value.finalizedFeaturesEpoch, -1)
+  const hasFinalizedFeatures = version >= 3
+    && value.finalizedFeatures !== undefined
+    && value.finalizedFeatures.length !== 0
   const hasZkMigrationReady = version >= 3 && value.zkMigrationReady !== undefined && value.zkMigrationReady
   const unknown = value.unknownTaggedFields
   if (flexible) {
-    writer.uvarint((unknown === undefined ? 0 : unknown.length) + (hasSupportedFeatures ? 1 : 0) + (hasFinalizedFeaturesEpoch ? 1 : 0) + (hasFinalizedFeatures ? 1 : 0) + (hasZkMigrationReady ? 1 : 0))
+    writer.uvarint((unknown === undefined ? 0 : unknown.length)
+      + (hasSupportedFeatures ? 1 : 0)
+      + (hasFinalizedFeaturesEpoch ? 1 : 0)
+      + (hasFinalizedFeatures ? 1 : 0)
+      + (hasZkMigrationReady ? 1 : 0))
     let written = 0
     if (hasSupportedFeatures) {
       written = writer.unknownTags(unknown, written, 0)

@@ -55,7 +55,9 @@ export interface AssignReplicasToDirsRequestPartitionDataInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeAssignReplicasToDirsRequestPartitionData = (reader: ByteReader): AssignReplicasToDirsRequestPartitionData => {
+const decodeAssignReplicasToDirsRequestPartitionData = (
+  reader: ByteReader
+): AssignReplicasToDirsRequestPartitionData => {
   const partitionIndex = reader.int32()
   return withUnknownTags<AssignReplicasToDirsRequestPartitionData>({ partitionIndex }, reader.unknownTags())
 }
@@ -63,14 +65,18 @@ const decodeAssignReplicasToDirsRequestPartitionData = (reader: ByteReader): Ass
 const decodeAssignReplicasToDirsRequestTopicData = (reader: ByteReader): AssignReplicasToDirsRequestTopicData => {
   const topicId = reader.uuid()
   const partitions: Array<AssignReplicasToDirsRequestPartitionData> = []
-  for (let left = reader.arrayLength(true, 5); left > 0; left--) partitions.push(decodeAssignReplicasToDirsRequestPartitionData(reader))
+  for (let left = reader.arrayLength(true, 5); left > 0; left--)
+    partitions.push(decodeAssignReplicasToDirsRequestPartitionData(reader))
   return withUnknownTags<AssignReplicasToDirsRequestTopicData>({ topicId, partitions }, reader.unknownTags())
 }
 
-const decodeAssignReplicasToDirsRequestDirectoryData = (reader: ByteReader): AssignReplicasToDirsRequestDirectoryData => {
+const decodeAssignReplicasToDirsRequestDirectoryData = (
+  reader: ByteReader
+): AssignReplicasToDirsRequestDirectoryData => {
   const id = reader.uuid()
   const topics: Array<AssignReplicasToDirsRequestTopicData> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) topics.push(decodeAssignReplicasToDirsRequestTopicData(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    topics.push(decodeAssignReplicasToDirsRequestTopicData(reader))
   return withUnknownTags<AssignReplicasToDirsRequestDirectoryData>({ id, topics }, reader.unknownTags())
 }
 
@@ -80,7 +86,8 @@ export const decodeAssignReplicasToDirsRequest = (reader: ByteReader, version: n
   const brokerId = reader.int32()
   const brokerEpoch = reader.int64()
   const directories: Array<AssignReplicasToDirsRequestDirectoryData> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) directories.push(decodeAssignReplicasToDirsRequestDirectoryData(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    directories.push(decodeAssignReplicasToDirsRequestDirectoryData(reader))
   return withUnknownTags<AssignReplicasToDirsRequest>({ brokerId, brokerEpoch, directories }, reader.unknownTags())
 }
 
@@ -179,7 +186,9 @@ export interface AssignReplicasToDirsResponsePartitionDataInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeAssignReplicasToDirsResponsePartitionData = (reader: ByteReader): AssignReplicasToDirsResponsePartitionData => {
+const decodeAssignReplicasToDirsResponsePartitionData = (
+  reader: ByteReader
+): AssignReplicasToDirsResponsePartitionData => {
   const partitionIndex = reader.int32()
   const errorCode = reader.int16()
   return withUnknownTags<AssignReplicasToDirsResponsePartitionData>({ partitionIndex, errorCode }, reader.unknownTags())
@@ -188,24 +197,32 @@ const decodeAssignReplicasToDirsResponsePartitionData = (reader: ByteReader): As
 const decodeAssignReplicasToDirsResponseTopicData = (reader: ByteReader): AssignReplicasToDirsResponseTopicData => {
   const topicId = reader.uuid()
   const partitions: Array<AssignReplicasToDirsResponsePartitionData> = []
-  for (let left = reader.arrayLength(true, 7); left > 0; left--) partitions.push(decodeAssignReplicasToDirsResponsePartitionData(reader))
+  for (let left = reader.arrayLength(true, 7); left > 0; left--)
+    partitions.push(decodeAssignReplicasToDirsResponsePartitionData(reader))
   return withUnknownTags<AssignReplicasToDirsResponseTopicData>({ topicId, partitions }, reader.unknownTags())
 }
 
-const decodeAssignReplicasToDirsResponseDirectoryData = (reader: ByteReader): AssignReplicasToDirsResponseDirectoryData => {
+const decodeAssignReplicasToDirsResponseDirectoryData = (
+  reader: ByteReader
+): AssignReplicasToDirsResponseDirectoryData => {
   const id = reader.uuid()
   const topics: Array<AssignReplicasToDirsResponseTopicData> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) topics.push(decodeAssignReplicasToDirsResponseTopicData(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    topics.push(decodeAssignReplicasToDirsResponseTopicData(reader))
   return withUnknownTags<AssignReplicasToDirsResponseDirectoryData>({ id, topics }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeAssignReplicasToDirsResponse = (reader: ByteReader, version: number): AssignReplicasToDirsResponse => {
+export const decodeAssignReplicasToDirsResponse = (
+  reader: ByteReader,
+  version: number
+): AssignReplicasToDirsResponse => {
   if (version !== 0) throw unsupportedVersion("AssignReplicasToDirsResponse", version)
   const throttleTimeMs = reader.int32()
   const errorCode = reader.int16()
   const directories: Array<AssignReplicasToDirsResponseDirectoryData> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) directories.push(decodeAssignReplicasToDirsResponseDirectoryData(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    directories.push(decodeAssignReplicasToDirsResponseDirectoryData(reader))
   return withUnknownTags<AssignReplicasToDirsResponse>({ throttleTimeMs, errorCode, directories }, reader.unknownTags())
 }
 

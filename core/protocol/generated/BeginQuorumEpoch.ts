@@ -71,7 +71,10 @@ export interface BeginQuorumEpochRequestPartitionDataInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeBeginQuorumEpochRequestPartitionData = (reader: ByteReader, version: number): BeginQuorumEpochRequestPartitionData => {
+const decodeBeginQuorumEpochRequestPartitionData = (
+  reader: ByteReader,
+  version: number
+): BeginQuorumEpochRequestPartitionData => {
   const flexible = version === 1
   const partitionIndex = reader.int32()
   const voterDirectoryId = version === 1 ? reader.uuid() : ZERO_UUID
@@ -82,11 +85,15 @@ const decodeBeginQuorumEpochRequestPartitionData = (reader: ByteReader, version:
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeBeginQuorumEpochRequestTopicData = (reader: ByteReader, version: number): BeginQuorumEpochRequestTopicData => {
+const decodeBeginQuorumEpochRequestTopicData = (
+  reader: ByteReader,
+  version: number
+): BeginQuorumEpochRequestTopicData => {
   const flexible = version === 1
   const topicName = reader.string(flexible)
   const partitions: Array<BeginQuorumEpochRequestPartitionData> = []
-  for (let left = reader.arrayLength(flexible, 12); left > 0; left--) partitions.push(decodeBeginQuorumEpochRequestPartitionData(reader, version))
+  for (let left = reader.arrayLength(flexible, 12); left > 0; left--)
+    partitions.push(decodeBeginQuorumEpochRequestPartitionData(reader, version))
   return withUnknownTags<BeginQuorumEpochRequestTopicData>({
     topicName, partitions
   }, flexible ? reader.unknownTags() : undefined)
@@ -106,10 +113,12 @@ export const decodeBeginQuorumEpochRequest = (reader: ByteReader, version: numbe
   const clusterId = reader.nullableString(flexible)
   const voterId = version === 1 ? reader.int32() : -1
   const topics: Array<BeginQuorumEpochRequestTopicData> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) topics.push(decodeBeginQuorumEpochRequestTopicData(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    topics.push(decodeBeginQuorumEpochRequestTopicData(reader, version))
   const leaderEndpoints: Array<BeginQuorumEpochRequestLeaderEndpoint> = []
   if (version === 1) {
-    for (let left = reader.arrayLength(flexible, 5); left > 0; left--) leaderEndpoints.push(decodeBeginQuorumEpochRequestLeaderEndpoint(reader))
+    for (let left = reader.arrayLength(flexible, 5); left > 0; left--)
+      leaderEndpoints.push(decodeBeginQuorumEpochRequestLeaderEndpoint(reader))
   }
   return withUnknownTags<BeginQuorumEpochRequest>({
     clusterId, voterId, topics, leaderEndpoints
@@ -127,7 +136,8 @@ const encodeBeginQuorumEpochRequestPartitionData = (
   writer.int32(value.leaderId)
   writer.int32(value.leaderEpoch)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("BeginQuorumEpochRequestPartitionData.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("BeginQuorumEpochRequestPartitionData.unknownTaggedFields", version)
 }
 
 const encodeBeginQuorumEpochRequestTopicData = (
@@ -141,7 +151,8 @@ const encodeBeginQuorumEpochRequestTopicData = (
   writer.lengthOrCount(partitions.length, flexible)
   for (const element of partitions) encodeBeginQuorumEpochRequestPartitionData(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("BeginQuorumEpochRequestTopicData.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("BeginQuorumEpochRequestTopicData.unknownTaggedFields", version)
 }
 
 const encodeBeginQuorumEpochRequestLeaderEndpoint = (
@@ -173,7 +184,8 @@ export const encodeBeginQuorumEpochRequest = (
     for (const element of leaderEndpoints) encodeBeginQuorumEpochRequestLeaderEndpoint(writer, element)
   }
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("BeginQuorumEpochRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("BeginQuorumEpochRequest.unknownTaggedFields", version)
 }
 
 export interface BeginQuorumEpochResponse {
@@ -234,7 +246,10 @@ export interface BeginQuorumEpochResponsePartitionDataInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeBeginQuorumEpochResponsePartitionData = (reader: ByteReader, version: number): BeginQuorumEpochResponsePartitionData => {
+const decodeBeginQuorumEpochResponsePartitionData = (
+  reader: ByteReader,
+  version: number
+): BeginQuorumEpochResponsePartitionData => {
   const flexible = version === 1
   const partitionIndex = reader.int32()
   const errorCode = reader.int16()
@@ -245,11 +260,15 @@ const decodeBeginQuorumEpochResponsePartitionData = (reader: ByteReader, version
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeBeginQuorumEpochResponseTopicData = (reader: ByteReader, version: number): BeginQuorumEpochResponseTopicData => {
+const decodeBeginQuorumEpochResponseTopicData = (
+  reader: ByteReader,
+  version: number
+): BeginQuorumEpochResponseTopicData => {
   const flexible = version === 1
   const topicName = reader.string(flexible)
   const partitions: Array<BeginQuorumEpochResponsePartitionData> = []
-  for (let left = reader.arrayLength(flexible, 14); left > 0; left--) partitions.push(decodeBeginQuorumEpochResponsePartitionData(reader, version))
+  for (let left = reader.arrayLength(flexible, 14); left > 0; left--)
+    partitions.push(decodeBeginQuorumEpochResponsePartitionData(reader, version))
   return withUnknownTags<BeginQuorumEpochResponseTopicData>({
     topicName, partitions
   }, flexible ? reader.unknownTags() : undefined)
@@ -268,7 +287,8 @@ export const decodeBeginQuorumEpochResponse = (reader: ByteReader, version: numb
   const flexible = version === 1
   const errorCode = reader.int16()
   const topics: Array<BeginQuorumEpochResponseTopicData> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) topics.push(decodeBeginQuorumEpochResponseTopicData(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    topics.push(decodeBeginQuorumEpochResponseTopicData(reader, version))
   let nodeEndpoints: ReadonlyArray<BeginQuorumEpochResponseNodeEndpoint> = []
   let unknown: Array<TaggedField> | undefined
   if (flexible) {
@@ -278,7 +298,8 @@ export const decodeBeginQuorumEpochResponse = (reader: ByteReader, version: numb
       switch (tag) {
         case 0: {
           const values: Array<BeginQuorumEpochResponseNodeEndpoint> = []
-          for (let left = reader.arrayLength(true, 8); left > 0; left--) values.push(decodeBeginQuorumEpochResponseNodeEndpoint(reader))
+          for (let left = reader.arrayLength(true, 8); left > 0; left--)
+            values.push(decodeBeginQuorumEpochResponseNodeEndpoint(reader))
           nodeEndpoints = values
           break
         }
@@ -302,7 +323,8 @@ const encodeBeginQuorumEpochResponsePartitionData = (
   writer.int32(value.leaderId)
   writer.int32(value.leaderEpoch)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("BeginQuorumEpochResponsePartitionData.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("BeginQuorumEpochResponsePartitionData.unknownTaggedFields", version)
 }
 
 const encodeBeginQuorumEpochResponseTopicData = (
@@ -316,7 +338,8 @@ const encodeBeginQuorumEpochResponseTopicData = (
   writer.lengthOrCount(partitions.length, flexible)
   for (const element of partitions) encodeBeginQuorumEpochResponsePartitionData(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("BeginQuorumEpochResponseTopicData.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("BeginQuorumEpochResponseTopicData.unknownTaggedFields", version)
 }
 
 const encodeBeginQuorumEpochResponseNodeEndpoint = (

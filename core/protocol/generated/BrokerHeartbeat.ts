@@ -85,7 +85,9 @@ export const encodeBrokerHeartbeatRequest = (
   const hasCordonedLogDirs = value.cordonedLogDirs !== undefined && value.cordonedLogDirs !== null
   if (hasCordonedLogDirs && version !== 2) throw unsupportedField("BrokerHeartbeatRequest.cordonedLogDirs", version)
   const unknown = value.unknownTaggedFields
-  writer.uvarint((unknown === undefined ? 0 : unknown.length) + (hasOfflineLogDirs ? 1 : 0) + (hasCordonedLogDirs ? 1 : 0))
+  writer.uvarint((unknown === undefined ? 0 : unknown.length)
+    + (hasOfflineLogDirs ? 1 : 0)
+    + (hasCordonedLogDirs ? 1 : 0))
   let written = 0
   if (hasOfflineLogDirs) {
     written = writer.unknownTags(unknown, written, 0)

@@ -93,9 +93,11 @@ export const decodeBrokerRegistrationRequest = (reader: ByteReader, version: num
   const clusterId = reader.string(true)
   const incarnationId = reader.uuid()
   const listeners: Array<BrokerRegistrationRequestListener> = []
-  for (let left = reader.arrayLength(true, 7); left > 0; left--) listeners.push(decodeBrokerRegistrationRequestListener(reader))
+  for (let left = reader.arrayLength(true, 7); left > 0; left--)
+    listeners.push(decodeBrokerRegistrationRequestListener(reader))
   const features: Array<BrokerRegistrationRequestFeature> = []
-  for (let left = reader.arrayLength(true, 6); left > 0; left--) features.push(decodeBrokerRegistrationRequestFeature(reader))
+  for (let left = reader.arrayLength(true, 6); left > 0; left--)
+    features.push(decodeBrokerRegistrationRequestFeature(reader))
   const rack = reader.nullableString(true)
   const isMigratingZkBroker = version >= 1 ? reader.bool() : false
   let logDirs: Array<string> = []

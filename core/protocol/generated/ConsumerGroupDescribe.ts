@@ -17,7 +17,10 @@ export interface ConsumerGroupDescribeRequestInput {
 }
 
 /** @throws ProtocolError */
-export const decodeConsumerGroupDescribeRequest = (reader: ByteReader, version: number): ConsumerGroupDescribeRequest => {
+export const decodeConsumerGroupDescribeRequest = (
+  reader: ByteReader,
+  version: number
+): ConsumerGroupDescribeRequest => {
   if (version < 0 || version > 1) throw unsupportedVersion("ConsumerGroupDescribeRequest", version)
   const groupIds = reader.stringArray(true)
   const includeAuthorizedOperations = reader.bool()
@@ -140,7 +143,9 @@ export interface ConsumerGroupDescribeResponseTopicPartitionsInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeConsumerGroupDescribeResponseTopicPartitions = (reader: ByteReader): ConsumerGroupDescribeResponseTopicPartitions => {
+const decodeConsumerGroupDescribeResponseTopicPartitions = (
+  reader: ByteReader
+): ConsumerGroupDescribeResponseTopicPartitions => {
   const topicId = reader.uuid()
   const topicName = reader.string(true)
   const partitions = reader.int32Array(true)
@@ -151,11 +156,15 @@ const decodeConsumerGroupDescribeResponseTopicPartitions = (reader: ByteReader):
 
 const decodeConsumerGroupDescribeResponseAssignment = (reader: ByteReader): ConsumerGroupDescribeResponseAssignment => {
   const topicPartitions: Array<ConsumerGroupDescribeResponseTopicPartitions> = []
-  for (let left = reader.arrayLength(true, 19); left > 0; left--) topicPartitions.push(decodeConsumerGroupDescribeResponseTopicPartitions(reader))
+  for (let left = reader.arrayLength(true, 19); left > 0; left--)
+    topicPartitions.push(decodeConsumerGroupDescribeResponseTopicPartitions(reader))
   return withUnknownTags<ConsumerGroupDescribeResponseAssignment>({ topicPartitions }, reader.unknownTags())
 }
 
-const decodeConsumerGroupDescribeResponseMember = (reader: ByteReader, version: number): ConsumerGroupDescribeResponseMember => {
+const decodeConsumerGroupDescribeResponseMember = (
+  reader: ByteReader,
+  version: number
+): ConsumerGroupDescribeResponseMember => {
   const memberId = reader.string(true)
   const instanceId = reader.nullableString(true)
   const rackId = reader.nullableString(true)
@@ -173,7 +182,10 @@ const decodeConsumerGroupDescribeResponseMember = (reader: ByteReader, version: 
   }, reader.unknownTags())
 }
 
-const decodeConsumerGroupDescribeResponseDescribedGroup = (reader: ByteReader, version: number): ConsumerGroupDescribeResponseDescribedGroup => {
+const decodeConsumerGroupDescribeResponseDescribedGroup = (
+  reader: ByteReader,
+  version: number
+): ConsumerGroupDescribeResponseDescribedGroup => {
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
   const groupId = reader.string(true)
@@ -182,7 +194,8 @@ const decodeConsumerGroupDescribeResponseDescribedGroup = (reader: ByteReader, v
   const assignmentEpoch = reader.int32()
   const assignorName = reader.string(true)
   const members: Array<ConsumerGroupDescribeResponseMember> = []
-  for (let left = reader.arrayLength(true, 16); left > 0; left--) members.push(decodeConsumerGroupDescribeResponseMember(reader, version))
+  for (let left = reader.arrayLength(true, 16); left > 0; left--)
+    members.push(decodeConsumerGroupDescribeResponseMember(reader, version))
   const authorizedOperations = reader.int32()
   return withUnknownTags<ConsumerGroupDescribeResponseDescribedGroup>({
     errorCode, errorMessage, groupId, groupState, groupEpoch, assignmentEpoch, assignorName, members,
@@ -191,11 +204,15 @@ const decodeConsumerGroupDescribeResponseDescribedGroup = (reader: ByteReader, v
 }
 
 /** @throws ProtocolError */
-export const decodeConsumerGroupDescribeResponse = (reader: ByteReader, version: number): ConsumerGroupDescribeResponse => {
+export const decodeConsumerGroupDescribeResponse = (
+  reader: ByteReader,
+  version: number
+): ConsumerGroupDescribeResponse => {
   if (version < 0 || version > 1) throw unsupportedVersion("ConsumerGroupDescribeResponse", version)
   const throttleTimeMs = reader.int32()
   const groups: Array<ConsumerGroupDescribeResponseDescribedGroup> = []
-  for (let left = reader.arrayLength(true, 20); left > 0; left--) groups.push(decodeConsumerGroupDescribeResponseDescribedGroup(reader, version))
+  for (let left = reader.arrayLength(true, 20); left > 0; left--)
+    groups.push(decodeConsumerGroupDescribeResponseDescribedGroup(reader, version))
   return withUnknownTags<ConsumerGroupDescribeResponse>({ throttleTimeMs, groups }, reader.unknownTags())
 }
 

@@ -58,14 +58,19 @@ export interface ConsumerGroupHeartbeatRequestTopicPartitionsInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeConsumerGroupHeartbeatRequestTopicPartitions = (reader: ByteReader): ConsumerGroupHeartbeatRequestTopicPartitions => {
+const decodeConsumerGroupHeartbeatRequestTopicPartitions = (
+  reader: ByteReader
+): ConsumerGroupHeartbeatRequestTopicPartitions => {
   const topicId = reader.uuid()
   const partitions = reader.int32Array(true)
   return withUnknownTags<ConsumerGroupHeartbeatRequestTopicPartitions>({ topicId, partitions }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeConsumerGroupHeartbeatRequest = (reader: ByteReader, version: number): ConsumerGroupHeartbeatRequest => {
+export const decodeConsumerGroupHeartbeatRequest = (
+  reader: ByteReader,
+  version: number
+): ConsumerGroupHeartbeatRequest => {
   if (version < 0 || version > 1) throw unsupportedVersion("ConsumerGroupHeartbeatRequest", version)
   const groupId = reader.string(true)
   const memberId = reader.string(true)
@@ -181,20 +186,28 @@ export interface ConsumerGroupHeartbeatResponseTopicPartitionsInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeConsumerGroupHeartbeatResponseTopicPartitions = (reader: ByteReader): ConsumerGroupHeartbeatResponseTopicPartitions => {
+const decodeConsumerGroupHeartbeatResponseTopicPartitions = (
+  reader: ByteReader
+): ConsumerGroupHeartbeatResponseTopicPartitions => {
   const topicId = reader.uuid()
   const partitions = reader.int32Array(true)
   return withUnknownTags<ConsumerGroupHeartbeatResponseTopicPartitions>({ topicId, partitions }, reader.unknownTags())
 }
 
-const decodeConsumerGroupHeartbeatResponseAssignment = (reader: ByteReader): ConsumerGroupHeartbeatResponseAssignment => {
+const decodeConsumerGroupHeartbeatResponseAssignment = (
+  reader: ByteReader
+): ConsumerGroupHeartbeatResponseAssignment => {
   const topicPartitions: Array<ConsumerGroupHeartbeatResponseTopicPartitions> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) topicPartitions.push(decodeConsumerGroupHeartbeatResponseTopicPartitions(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    topicPartitions.push(decodeConsumerGroupHeartbeatResponseTopicPartitions(reader))
   return withUnknownTags<ConsumerGroupHeartbeatResponseAssignment>({ topicPartitions }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeConsumerGroupHeartbeatResponse = (reader: ByteReader, version: number): ConsumerGroupHeartbeatResponse => {
+export const decodeConsumerGroupHeartbeatResponse = (
+  reader: ByteReader,
+  version: number
+): ConsumerGroupHeartbeatResponse => {
   if (version < 0 || version > 1) throw unsupportedVersion("ConsumerGroupHeartbeatResponse", version)
   const throttleTimeMs = reader.int32()
   const errorCode = reader.int16()

@@ -72,15 +72,20 @@ const decodeControllerRegistrationRequestFeature = (reader: ByteReader): Control
 }
 
 /** @throws ProtocolError */
-export const decodeControllerRegistrationRequest = (reader: ByteReader, version: number): ControllerRegistrationRequest => {
+export const decodeControllerRegistrationRequest = (
+  reader: ByteReader,
+  version: number
+): ControllerRegistrationRequest => {
   if (version !== 0) throw unsupportedVersion("ControllerRegistrationRequest", version)
   const controllerId = reader.int32()
   const incarnationId = reader.uuid()
   const zkMigrationReady = reader.bool()
   const listeners: Array<ControllerRegistrationRequestListener> = []
-  for (let left = reader.arrayLength(true, 7); left > 0; left--) listeners.push(decodeControllerRegistrationRequestListener(reader))
+  for (let left = reader.arrayLength(true, 7); left > 0; left--)
+    listeners.push(decodeControllerRegistrationRequestListener(reader))
   const features: Array<ControllerRegistrationRequestFeature> = []
-  for (let left = reader.arrayLength(true, 6); left > 0; left--) features.push(decodeControllerRegistrationRequestFeature(reader))
+  for (let left = reader.arrayLength(true, 6); left > 0; left--)
+    features.push(decodeControllerRegistrationRequestFeature(reader))
   return withUnknownTags<ControllerRegistrationRequest>({
     controllerId, incarnationId, zkMigrationReady, listeners, features
   }, reader.unknownTags())
@@ -141,7 +146,10 @@ export interface ControllerRegistrationResponseInput {
 }
 
 /** @throws ProtocolError */
-export const decodeControllerRegistrationResponse = (reader: ByteReader, version: number): ControllerRegistrationResponse => {
+export const decodeControllerRegistrationResponse = (
+  reader: ByteReader,
+  version: number
+): ControllerRegistrationResponse => {
   if (version !== 0) throw unsupportedVersion("ControllerRegistrationResponse", version)
   const throttleTimeMs = reader.int32()
   const errorCode = reader.int16()

@@ -57,7 +57,8 @@ export const decodeCreateAclsRequest = (reader: ByteReader, version: number): Cr
   if (version < 1 || version > 3) throw unsupportedVersion("CreateAclsRequest", version)
   const flexible = version >= 2
   const creations: Array<CreateAclsRequestAclCreation> = []
-  for (let left = reader.arrayLength(flexible, 8); left > 0; left--) creations.push(decodeCreateAclsRequestAclCreation(reader, version))
+  for (let left = reader.arrayLength(flexible, 8); left > 0; left--)
+    creations.push(decodeCreateAclsRequestAclCreation(reader, version))
   return withUnknownTags<CreateAclsRequest>({ creations }, flexible ? reader.unknownTags() : undefined)
 }
 
@@ -75,7 +76,8 @@ const encodeCreateAclsRequestAclCreation = (
   writer.int8(value.operation)
   writer.int8(value.permissionType)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("CreateAclsRequestAclCreation.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("CreateAclsRequestAclCreation.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -113,7 +115,10 @@ export interface CreateAclsResponseAclCreationResultInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeCreateAclsResponseAclCreationResult = (reader: ByteReader, version: number): CreateAclsResponseAclCreationResult => {
+const decodeCreateAclsResponseAclCreationResult = (
+  reader: ByteReader,
+  version: number
+): CreateAclsResponseAclCreationResult => {
   const flexible = version >= 2
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(flexible)
@@ -128,7 +133,8 @@ export const decodeCreateAclsResponse = (reader: ByteReader, version: number): C
   const flexible = version >= 2
   const throttleTimeMs = reader.int32()
   const results: Array<CreateAclsResponseAclCreationResult> = []
-  for (let left = reader.arrayLength(flexible, 4); left > 0; left--) results.push(decodeCreateAclsResponseAclCreationResult(reader, version))
+  for (let left = reader.arrayLength(flexible, 4); left > 0; left--)
+    results.push(decodeCreateAclsResponseAclCreationResult(reader, version))
   return withUnknownTags<CreateAclsResponse>({ throttleTimeMs, results }, flexible ? reader.unknownTags() : undefined)
 }
 
@@ -141,7 +147,8 @@ const encodeCreateAclsResponseAclCreationResult = (
   writer.int16(value.errorCode)
   writer.nullableString(value.errorMessage, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("CreateAclsResponseAclCreationResult.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("CreateAclsResponseAclCreationResult.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */

@@ -37,7 +37,10 @@ export interface CreateDelegationTokenRequestCreatableRenewersInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeCreateDelegationTokenRequestCreatableRenewers = (reader: ByteReader, version: number): CreateDelegationTokenRequestCreatableRenewers => {
+const decodeCreateDelegationTokenRequestCreatableRenewers = (
+  reader: ByteReader,
+  version: number
+): CreateDelegationTokenRequestCreatableRenewers => {
   const flexible = version >= 2
   const principalType = reader.string(flexible)
   const principalName = reader.string(flexible)
@@ -47,13 +50,17 @@ const decodeCreateDelegationTokenRequestCreatableRenewers = (reader: ByteReader,
 }
 
 /** @throws ProtocolError */
-export const decodeCreateDelegationTokenRequest = (reader: ByteReader, version: number): CreateDelegationTokenRequest => {
+export const decodeCreateDelegationTokenRequest = (
+  reader: ByteReader,
+  version: number
+): CreateDelegationTokenRequest => {
   if (version < 1 || version > 3) throw unsupportedVersion("CreateDelegationTokenRequest", version)
   const flexible = version >= 2
   const ownerPrincipalType = version === 3 ? reader.nullableString(flexible) : ""
   const ownerPrincipalName = version === 3 ? reader.nullableString(flexible) : ""
   const renewers: Array<CreateDelegationTokenRequestCreatableRenewers> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) renewers.push(decodeCreateDelegationTokenRequestCreatableRenewers(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    renewers.push(decodeCreateDelegationTokenRequestCreatableRenewers(reader, version))
   const maxLifetimeMs = reader.int64()
   return withUnknownTags<CreateDelegationTokenRequest>({
     ownerPrincipalType, ownerPrincipalName, renewers, maxLifetimeMs
@@ -69,7 +76,8 @@ const encodeCreateDelegationTokenRequestCreatableRenewers = (
   writer.string(value.principalType, flexible)
   writer.string(value.principalName, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("CreateDelegationTokenRequestCreatableRenewers.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("CreateDelegationTokenRequestCreatableRenewers.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -95,7 +103,8 @@ export const encodeCreateDelegationTokenRequest = (
   for (const element of renewers) encodeCreateDelegationTokenRequestCreatableRenewers(writer, version, element)
   writer.int64(value.maxLifetimeMs)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("CreateDelegationTokenRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("CreateDelegationTokenRequest.unknownTaggedFields", version)
 }
 
 export interface CreateDelegationTokenResponse {
@@ -133,7 +142,10 @@ export interface CreateDelegationTokenResponseInput {
 }
 
 /** @throws ProtocolError */
-export const decodeCreateDelegationTokenResponse = (reader: ByteReader, version: number): CreateDelegationTokenResponse => {
+export const decodeCreateDelegationTokenResponse = (
+  reader: ByteReader,
+  version: number
+): CreateDelegationTokenResponse => {
   if (version < 1 || version > 3) throw unsupportedVersion("CreateDelegationTokenResponse", version)
   const flexible = version >= 2
   const errorCode = reader.int16()
@@ -181,5 +193,6 @@ export const encodeCreateDelegationTokenResponse = (
   writer.byteArray(value.hmac, flexible)
   writer.int32(value.throttleTimeMs)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("CreateDelegationTokenResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("CreateDelegationTokenResponse.unknownTaggedFields", version)
 }

@@ -42,7 +42,10 @@ export interface CreatePartitionsRequestCreatePartitionsAssignmentInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeCreatePartitionsRequestCreatePartitionsAssignment = (reader: ByteReader, version: number): CreatePartitionsRequestCreatePartitionsAssignment => {
+const decodeCreatePartitionsRequestCreatePartitionsAssignment = (
+  reader: ByteReader,
+  version: number
+): CreatePartitionsRequestCreatePartitionsAssignment => {
   const flexible = version >= 2
   const brokerIds = reader.int32Array(flexible)
   return withUnknownTags<CreatePartitionsRequestCreatePartitionsAssignment>({
@@ -50,7 +53,10 @@ const decodeCreatePartitionsRequestCreatePartitionsAssignment = (reader: ByteRea
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeCreatePartitionsRequestCreatePartitionsTopic = (reader: ByteReader, version: number): CreatePartitionsRequestCreatePartitionsTopic => {
+const decodeCreatePartitionsRequestCreatePartitionsTopic = (
+  reader: ByteReader,
+  version: number
+): CreatePartitionsRequestCreatePartitionsTopic => {
   const flexible = version >= 2
   const name = reader.string(flexible)
   const count_ = reader.int32()
@@ -60,7 +66,8 @@ const decodeCreatePartitionsRequestCreatePartitionsTopic = (reader: ByteReader, 
     if (count < 0) assignments = null
     else {
       assignments = []
-      for (let i = 0; i < count; i++) assignments.push(decodeCreatePartitionsRequestCreatePartitionsAssignment(reader, version))
+      for (let i = 0; i < count; i++)
+        assignments.push(decodeCreatePartitionsRequestCreatePartitionsAssignment(reader, version))
     }
   }
   return withUnknownTags<CreatePartitionsRequestCreatePartitionsTopic>({
@@ -73,7 +80,8 @@ export const decodeCreatePartitionsRequest = (reader: ByteReader, version: numbe
   if (version < 0 || version > 3) throw unsupportedVersion("CreatePartitionsRequest", version)
   const flexible = version >= 2
   const topics: Array<CreatePartitionsRequestCreatePartitionsTopic> = []
-  for (let left = reader.arrayLength(flexible, 7); left > 0; left--) topics.push(decodeCreatePartitionsRequestCreatePartitionsTopic(reader, version))
+  for (let left = reader.arrayLength(flexible, 7); left > 0; left--)
+    topics.push(decodeCreatePartitionsRequestCreatePartitionsTopic(reader, version))
   const timeoutMs = reader.int32()
   const validateOnly = reader.bool()
   return withUnknownTags<CreatePartitionsRequest>({
@@ -89,7 +97,8 @@ const encodeCreatePartitionsRequestCreatePartitionsAssignment = (
   const flexible = version >= 2
   writer.int32Array(value.brokerIds, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("CreatePartitionsRequestCreatePartitionsAssignment.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("CreatePartitionsRequestCreatePartitionsAssignment.unknownTaggedFields", version)
 }
 
 const encodeCreatePartitionsRequestCreatePartitionsTopic = (
@@ -107,7 +116,8 @@ const encodeCreatePartitionsRequestCreatePartitionsTopic = (
     for (const element of assignments) encodeCreatePartitionsRequestCreatePartitionsAssignment(writer, version, element)
   }
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("CreatePartitionsRequestCreatePartitionsTopic.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("CreatePartitionsRequestCreatePartitionsTopic.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -124,7 +134,8 @@ export const encodeCreatePartitionsRequest = (
   writer.int32(value.timeoutMs)
   writer.bool(value.validateOnly)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("CreatePartitionsRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("CreatePartitionsRequest.unknownTaggedFields", version)
 }
 
 export interface CreatePartitionsResponse {
@@ -155,7 +166,10 @@ export interface CreatePartitionsResponseCreatePartitionsTopicResultInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeCreatePartitionsResponseCreatePartitionsTopicResult = (reader: ByteReader, version: number): CreatePartitionsResponseCreatePartitionsTopicResult => {
+const decodeCreatePartitionsResponseCreatePartitionsTopicResult = (
+  reader: ByteReader,
+  version: number
+): CreatePartitionsResponseCreatePartitionsTopicResult => {
   const flexible = version >= 2
   const name = reader.string(flexible)
   const errorCode = reader.int16()
@@ -171,7 +185,8 @@ export const decodeCreatePartitionsResponse = (reader: ByteReader, version: numb
   const flexible = version >= 2
   const throttleTimeMs = reader.int32()
   const results: Array<CreatePartitionsResponseCreatePartitionsTopicResult> = []
-  for (let left = reader.arrayLength(flexible, 5); left > 0; left--) results.push(decodeCreatePartitionsResponseCreatePartitionsTopicResult(reader, version))
+  for (let left = reader.arrayLength(flexible, 5); left > 0; left--)
+    results.push(decodeCreatePartitionsResponseCreatePartitionsTopicResult(reader, version))
   return withUnknownTags<CreatePartitionsResponse>({
     throttleTimeMs, results
   }, flexible ? reader.unknownTags() : undefined)
@@ -187,7 +202,8 @@ const encodeCreatePartitionsResponseCreatePartitionsTopicResult = (
   writer.int16(value.errorCode)
   writer.nullableString(value.errorMessage ?? null, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("CreatePartitionsResponseCreatePartitionsTopicResult.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("CreatePartitionsResponseCreatePartitionsTopicResult.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -203,5 +219,6 @@ export const encodeCreatePartitionsResponse = (
   writer.lengthOrCount(results.length, flexible)
   for (const element of results) encodeCreatePartitionsResponseCreatePartitionsTopicResult(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("CreatePartitionsResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("CreatePartitionsResponse.unknownTaggedFields", version)
 }

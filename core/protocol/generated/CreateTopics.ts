@@ -65,7 +65,10 @@ export interface CreateTopicsRequestCreatableReplicaAssignmentInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeCreateTopicsRequestCreatableReplicaAssignment = (reader: ByteReader, version: number): CreateTopicsRequestCreatableReplicaAssignment => {
+const decodeCreateTopicsRequestCreatableReplicaAssignment = (
+  reader: ByteReader,
+  version: number
+): CreateTopicsRequestCreatableReplicaAssignment => {
   const flexible = version >= 5
   const partitionIndex = reader.int32()
   const brokerIds = reader.int32Array(flexible)
@@ -74,7 +77,10 @@ const decodeCreateTopicsRequestCreatableReplicaAssignment = (reader: ByteReader,
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeCreateTopicsRequestCreatableTopicConfig = (reader: ByteReader, version: number): CreateTopicsRequestCreatableTopicConfig => {
+const decodeCreateTopicsRequestCreatableTopicConfig = (
+  reader: ByteReader,
+  version: number
+): CreateTopicsRequestCreatableTopicConfig => {
   const flexible = version >= 5
   const name = reader.string(flexible)
   const value_ = reader.nullableString(flexible)
@@ -83,15 +89,20 @@ const decodeCreateTopicsRequestCreatableTopicConfig = (reader: ByteReader, versi
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeCreateTopicsRequestCreatableTopic = (reader: ByteReader, version: number): CreateTopicsRequestCreatableTopic => {
+const decodeCreateTopicsRequestCreatableTopic = (
+  reader: ByteReader,
+  version: number
+): CreateTopicsRequestCreatableTopic => {
   const flexible = version >= 5
   const name = reader.string(flexible)
   const numPartitions = reader.int32()
   const replicationFactor = reader.int16()
   const assignments: Array<CreateTopicsRequestCreatableReplicaAssignment> = []
-  for (let left = reader.arrayLength(flexible, 6); left > 0; left--) assignments.push(decodeCreateTopicsRequestCreatableReplicaAssignment(reader, version))
+  for (let left = reader.arrayLength(flexible, 6); left > 0; left--)
+    assignments.push(decodeCreateTopicsRequestCreatableReplicaAssignment(reader, version))
   const configs: Array<CreateTopicsRequestCreatableTopicConfig> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) configs.push(decodeCreateTopicsRequestCreatableTopicConfig(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    configs.push(decodeCreateTopicsRequestCreatableTopicConfig(reader, version))
   return withUnknownTags<CreateTopicsRequestCreatableTopic>({
     name, numPartitions, replicationFactor, assignments, configs
   }, flexible ? reader.unknownTags() : undefined)
@@ -102,7 +113,8 @@ export const decodeCreateTopicsRequest = (reader: ByteReader, version: number): 
   if (version < 2 || version > 7) throw unsupportedVersion("CreateTopicsRequest", version)
   const flexible = version >= 5
   const topics: Array<CreateTopicsRequestCreatableTopic> = []
-  for (let left = reader.arrayLength(flexible, 10); left > 0; left--) topics.push(decodeCreateTopicsRequestCreatableTopic(reader, version))
+  for (let left = reader.arrayLength(flexible, 10); left > 0; left--)
+    topics.push(decodeCreateTopicsRequestCreatableTopic(reader, version))
   const timeoutMs = reader.int32()
   const validateOnly = reader.bool()
   return withUnknownTags<CreateTopicsRequest>({
@@ -119,7 +131,8 @@ const encodeCreateTopicsRequestCreatableReplicaAssignment = (
   writer.int32(value.partitionIndex)
   writer.int32Array(value.brokerIds, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("CreateTopicsRequestCreatableReplicaAssignment.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("CreateTopicsRequestCreatableReplicaAssignment.unknownTaggedFields", version)
 }
 
 const encodeCreateTopicsRequestCreatableTopicConfig = (
@@ -131,7 +144,8 @@ const encodeCreateTopicsRequestCreatableTopicConfig = (
   writer.string(value.name, flexible)
   writer.nullableString(value.value, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("CreateTopicsRequestCreatableTopicConfig.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("CreateTopicsRequestCreatableTopicConfig.unknownTaggedFields", version)
 }
 
 const encodeCreateTopicsRequestCreatableTopic = (
@@ -150,7 +164,8 @@ const encodeCreateTopicsRequestCreatableTopic = (
   writer.lengthOrCount(configs.length, flexible)
   for (const element of configs) encodeCreateTopicsRequestCreatableTopicConfig(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("CreateTopicsRequestCreatableTopic.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("CreateTopicsRequestCreatableTopic.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -167,7 +182,8 @@ export const encodeCreateTopicsRequest = (
   writer.int32(value.timeoutMs ?? 60000)
   writer.bool(value.validateOnly ?? false)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("CreateTopicsRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("CreateTopicsRequest.unknownTaggedFields", version)
 }
 
 export interface CreateTopicsResponse {
@@ -236,7 +252,9 @@ export interface CreateTopicsResponseCreatableTopicConfigsInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeCreateTopicsResponseCreatableTopicConfigs = (reader: ByteReader): CreateTopicsResponseCreatableTopicConfigs => {
+const decodeCreateTopicsResponseCreatableTopicConfigs = (
+  reader: ByteReader
+): CreateTopicsResponseCreatableTopicConfigs => {
   const name = reader.string(true)
   const value_ = reader.nullableString(true)
   const readOnly = reader.bool()
@@ -247,7 +265,10 @@ const decodeCreateTopicsResponseCreatableTopicConfigs = (reader: ByteReader): Cr
   }, reader.unknownTags())
 }
 
-const decodeCreateTopicsResponseCreatableTopicResult = (reader: ByteReader, version: number): CreateTopicsResponseCreatableTopicResult => {
+const decodeCreateTopicsResponseCreatableTopicResult = (
+  reader: ByteReader,
+  version: number
+): CreateTopicsResponseCreatableTopicResult => {
   const flexible = version >= 5
   const name = reader.string(flexible)
   const topicId = version === 7 ? reader.uuid() : ZERO_UUID
@@ -292,7 +313,8 @@ export const decodeCreateTopicsResponse = (reader: ByteReader, version: number):
   const flexible = version >= 5
   const throttleTimeMs = reader.int32()
   const topics: Array<CreateTopicsResponseCreatableTopicResult> = []
-  for (let left = reader.arrayLength(flexible, 6); left > 0; left--) topics.push(decodeCreateTopicsResponseCreatableTopicResult(reader, version))
+  for (let left = reader.arrayLength(flexible, 6); left > 0; left--)
+    topics.push(decodeCreateTopicsResponseCreatableTopicResult(reader, version))
   return withUnknownTags<CreateTopicsResponse>({ throttleTimeMs, topics }, flexible ? reader.unknownTags() : undefined)
 }
 
@@ -328,7 +350,9 @@ const encodeCreateTopicsResponseCreatableTopicResult = (
       for (const element of configs) encodeCreateTopicsResponseCreatableTopicConfigs(writer, element)
     }
   }
-  const hasTopicConfigErrorCode = version >= 5 && value.topicConfigErrorCode !== undefined && value.topicConfigErrorCode !== 0
+  const hasTopicConfigErrorCode = version >= 5
+    && value.topicConfigErrorCode !== undefined
+    && value.topicConfigErrorCode !== 0
   const unknown = value.unknownTaggedFields
   if (flexible) {
     writer.uvarint((unknown === undefined ? 0 : unknown.length) + (hasTopicConfigErrorCode ? 1 : 0))
@@ -356,5 +380,6 @@ export const encodeCreateTopicsResponse = (
   writer.lengthOrCount(topics.length, flexible)
   for (const element of topics) encodeCreateTopicsResponseCreatableTopicResult(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("CreateTopicsResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("CreateTopicsResponse.unknownTaggedFields", version)
 }

@@ -38,7 +38,10 @@ export interface DeleteAclsRequestDeleteAclsFilterInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDeleteAclsRequestDeleteAclsFilter = (reader: ByteReader, version: number): DeleteAclsRequestDeleteAclsFilter => {
+const decodeDeleteAclsRequestDeleteAclsFilter = (
+  reader: ByteReader,
+  version: number
+): DeleteAclsRequestDeleteAclsFilter => {
   const flexible = version >= 2
   const resourceTypeFilter = reader.int8()
   const resourceNameFilter = reader.nullableString(flexible)
@@ -57,7 +60,8 @@ export const decodeDeleteAclsRequest = (reader: ByteReader, version: number): De
   if (version < 1 || version > 3) throw unsupportedVersion("DeleteAclsRequest", version)
   const flexible = version >= 2
   const filters: Array<DeleteAclsRequestDeleteAclsFilter> = []
-  for (let left = reader.arrayLength(flexible, 8); left > 0; left--) filters.push(decodeDeleteAclsRequestDeleteAclsFilter(reader, version))
+  for (let left = reader.arrayLength(flexible, 8); left > 0; left--)
+    filters.push(decodeDeleteAclsRequestDeleteAclsFilter(reader, version))
   return withUnknownTags<DeleteAclsRequest>({ filters }, flexible ? reader.unknownTags() : undefined)
 }
 
@@ -75,7 +79,8 @@ const encodeDeleteAclsRequestDeleteAclsFilter = (
   writer.int8(value.operation)
   writer.int8(value.permissionType)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DeleteAclsRequestDeleteAclsFilter.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DeleteAclsRequestDeleteAclsFilter.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -143,7 +148,10 @@ export interface DeleteAclsResponseDeleteAclsMatchingAclInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDeleteAclsResponseDeleteAclsMatchingAcl = (reader: ByteReader, version: number): DeleteAclsResponseDeleteAclsMatchingAcl => {
+const decodeDeleteAclsResponseDeleteAclsMatchingAcl = (
+  reader: ByteReader,
+  version: number
+): DeleteAclsResponseDeleteAclsMatchingAcl => {
   const flexible = version >= 2
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(flexible)
@@ -159,12 +167,16 @@ const decodeDeleteAclsResponseDeleteAclsMatchingAcl = (reader: ByteReader, versi
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeDeleteAclsResponseDeleteAclsFilterResult = (reader: ByteReader, version: number): DeleteAclsResponseDeleteAclsFilterResult => {
+const decodeDeleteAclsResponseDeleteAclsFilterResult = (
+  reader: ByteReader,
+  version: number
+): DeleteAclsResponseDeleteAclsFilterResult => {
   const flexible = version >= 2
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(flexible)
   const matchingAcls: Array<DeleteAclsResponseDeleteAclsMatchingAcl> = []
-  for (let left = reader.arrayLength(flexible, 11); left > 0; left--) matchingAcls.push(decodeDeleteAclsResponseDeleteAclsMatchingAcl(reader, version))
+  for (let left = reader.arrayLength(flexible, 11); left > 0; left--)
+    matchingAcls.push(decodeDeleteAclsResponseDeleteAclsMatchingAcl(reader, version))
   return withUnknownTags<DeleteAclsResponseDeleteAclsFilterResult>({
     errorCode, errorMessage, matchingAcls
   }, flexible ? reader.unknownTags() : undefined)
@@ -176,7 +188,8 @@ export const decodeDeleteAclsResponse = (reader: ByteReader, version: number): D
   const flexible = version >= 2
   const throttleTimeMs = reader.int32()
   const filterResults: Array<DeleteAclsResponseDeleteAclsFilterResult> = []
-  for (let left = reader.arrayLength(flexible, 5); left > 0; left--) filterResults.push(decodeDeleteAclsResponseDeleteAclsFilterResult(reader, version))
+  for (let left = reader.arrayLength(flexible, 5); left > 0; left--)
+    filterResults.push(decodeDeleteAclsResponseDeleteAclsFilterResult(reader, version))
   return withUnknownTags<DeleteAclsResponse>({
     throttleTimeMs, filterResults
   }, flexible ? reader.unknownTags() : undefined)
@@ -198,7 +211,8 @@ const encodeDeleteAclsResponseDeleteAclsMatchingAcl = (
   writer.int8(value.operation)
   writer.int8(value.permissionType)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DeleteAclsResponseDeleteAclsMatchingAcl.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DeleteAclsResponseDeleteAclsMatchingAcl.unknownTaggedFields", version)
 }
 
 const encodeDeleteAclsResponseDeleteAclsFilterResult = (
@@ -213,7 +227,8 @@ const encodeDeleteAclsResponseDeleteAclsFilterResult = (
   writer.lengthOrCount(matchingAcls.length, flexible)
   for (const element of matchingAcls) encodeDeleteAclsResponseDeleteAclsMatchingAcl(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DeleteAclsResponseDeleteAclsFilterResult.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DeleteAclsResponseDeleteAclsFilterResult.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */

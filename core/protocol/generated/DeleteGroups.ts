@@ -32,7 +32,8 @@ export const encodeDeleteGroupsRequest = (
   const flexible = version === 2
   writer.stringArray(value.groupsNames, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DeleteGroupsRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DeleteGroupsRequest.unknownTaggedFields", version)
 }
 
 export interface DeleteGroupsResponse {
@@ -59,7 +60,10 @@ export interface DeleteGroupsResponseDeletableGroupResultInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDeleteGroupsResponseDeletableGroupResult = (reader: ByteReader, version: number): DeleteGroupsResponseDeletableGroupResult => {
+const decodeDeleteGroupsResponseDeletableGroupResult = (
+  reader: ByteReader,
+  version: number
+): DeleteGroupsResponseDeletableGroupResult => {
   const flexible = version === 2
   const groupId = reader.string(flexible)
   const errorCode = reader.int16()
@@ -74,7 +78,8 @@ export const decodeDeleteGroupsResponse = (reader: ByteReader, version: number):
   const flexible = version === 2
   const throttleTimeMs = reader.int32()
   const results: Array<DeleteGroupsResponseDeletableGroupResult> = []
-  for (let left = reader.arrayLength(flexible, 4); left > 0; left--) results.push(decodeDeleteGroupsResponseDeletableGroupResult(reader, version))
+  for (let left = reader.arrayLength(flexible, 4); left > 0; left--)
+    results.push(decodeDeleteGroupsResponseDeletableGroupResult(reader, version))
   return withUnknownTags<DeleteGroupsResponse>({ throttleTimeMs, results }, flexible ? reader.unknownTags() : undefined)
 }
 
@@ -87,7 +92,8 @@ const encodeDeleteGroupsResponseDeletableGroupResult = (
   writer.string(value.groupId, flexible)
   writer.int16(value.errorCode)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DeleteGroupsResponseDeletableGroupResult.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DeleteGroupsResponseDeletableGroupResult.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -103,5 +109,6 @@ export const encodeDeleteGroupsResponse = (
   writer.lengthOrCount(results.length, flexible)
   for (const element of results) encodeDeleteGroupsResponseDeletableGroupResult(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DeleteGroupsResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DeleteGroupsResponse.unknownTaggedFields", version)
 }

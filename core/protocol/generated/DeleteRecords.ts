@@ -41,7 +41,10 @@ export interface DeleteRecordsRequestDeleteRecordsPartitionInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDeleteRecordsRequestDeleteRecordsPartition = (reader: ByteReader, version: number): DeleteRecordsRequestDeleteRecordsPartition => {
+const decodeDeleteRecordsRequestDeleteRecordsPartition = (
+  reader: ByteReader,
+  version: number
+): DeleteRecordsRequestDeleteRecordsPartition => {
   const flexible = version === 2
   const partitionIndex = reader.int32()
   const offset = reader.int64()
@@ -50,11 +53,15 @@ const decodeDeleteRecordsRequestDeleteRecordsPartition = (reader: ByteReader, ve
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeDeleteRecordsRequestDeleteRecordsTopic = (reader: ByteReader, version: number): DeleteRecordsRequestDeleteRecordsTopic => {
+const decodeDeleteRecordsRequestDeleteRecordsTopic = (
+  reader: ByteReader,
+  version: number
+): DeleteRecordsRequestDeleteRecordsTopic => {
   const flexible = version === 2
   const name = reader.string(flexible)
   const partitions: Array<DeleteRecordsRequestDeleteRecordsPartition> = []
-  for (let left = reader.arrayLength(flexible, 12); left > 0; left--) partitions.push(decodeDeleteRecordsRequestDeleteRecordsPartition(reader, version))
+  for (let left = reader.arrayLength(flexible, 12); left > 0; left--)
+    partitions.push(decodeDeleteRecordsRequestDeleteRecordsPartition(reader, version))
   return withUnknownTags<DeleteRecordsRequestDeleteRecordsTopic>({
     name, partitions
   }, flexible ? reader.unknownTags() : undefined)
@@ -65,7 +72,8 @@ export const decodeDeleteRecordsRequest = (reader: ByteReader, version: number):
   if (version < 0 || version > 2) throw unsupportedVersion("DeleteRecordsRequest", version)
   const flexible = version === 2
   const topics: Array<DeleteRecordsRequestDeleteRecordsTopic> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) topics.push(decodeDeleteRecordsRequestDeleteRecordsTopic(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    topics.push(decodeDeleteRecordsRequestDeleteRecordsTopic(reader, version))
   const timeoutMs = reader.int32()
   return withUnknownTags<DeleteRecordsRequest>({ topics, timeoutMs }, flexible ? reader.unknownTags() : undefined)
 }
@@ -79,7 +87,8 @@ const encodeDeleteRecordsRequestDeleteRecordsPartition = (
   writer.int32(value.partitionIndex)
   writer.int64(value.offset)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DeleteRecordsRequestDeleteRecordsPartition.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DeleteRecordsRequestDeleteRecordsPartition.unknownTaggedFields", version)
 }
 
 const encodeDeleteRecordsRequestDeleteRecordsTopic = (
@@ -93,7 +102,8 @@ const encodeDeleteRecordsRequestDeleteRecordsTopic = (
   writer.lengthOrCount(partitions.length, flexible)
   for (const element of partitions) encodeDeleteRecordsRequestDeleteRecordsPartition(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DeleteRecordsRequestDeleteRecordsTopic.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DeleteRecordsRequestDeleteRecordsTopic.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -109,7 +119,8 @@ export const encodeDeleteRecordsRequest = (
   for (const element of topics) encodeDeleteRecordsRequestDeleteRecordsTopic(writer, version, element)
   writer.int32(value.timeoutMs)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DeleteRecordsRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DeleteRecordsRequest.unknownTaggedFields", version)
 }
 
 export interface DeleteRecordsResponse {
@@ -150,7 +161,10 @@ export interface DeleteRecordsResponseDeleteRecordsPartitionResultInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDeleteRecordsResponseDeleteRecordsPartitionResult = (reader: ByteReader, version: number): DeleteRecordsResponseDeleteRecordsPartitionResult => {
+const decodeDeleteRecordsResponseDeleteRecordsPartitionResult = (
+  reader: ByteReader,
+  version: number
+): DeleteRecordsResponseDeleteRecordsPartitionResult => {
   const flexible = version === 2
   const partitionIndex = reader.int32()
   const lowWatermark = reader.int64()
@@ -160,11 +174,15 @@ const decodeDeleteRecordsResponseDeleteRecordsPartitionResult = (reader: ByteRea
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeDeleteRecordsResponseDeleteRecordsTopicResult = (reader: ByteReader, version: number): DeleteRecordsResponseDeleteRecordsTopicResult => {
+const decodeDeleteRecordsResponseDeleteRecordsTopicResult = (
+  reader: ByteReader,
+  version: number
+): DeleteRecordsResponseDeleteRecordsTopicResult => {
   const flexible = version === 2
   const name = reader.string(flexible)
   const partitions: Array<DeleteRecordsResponseDeleteRecordsPartitionResult> = []
-  for (let left = reader.arrayLength(flexible, 14); left > 0; left--) partitions.push(decodeDeleteRecordsResponseDeleteRecordsPartitionResult(reader, version))
+  for (let left = reader.arrayLength(flexible, 14); left > 0; left--)
+    partitions.push(decodeDeleteRecordsResponseDeleteRecordsPartitionResult(reader, version))
   return withUnknownTags<DeleteRecordsResponseDeleteRecordsTopicResult>({
     name, partitions
   }, flexible ? reader.unknownTags() : undefined)
@@ -176,7 +194,8 @@ export const decodeDeleteRecordsResponse = (reader: ByteReader, version: number)
   const flexible = version === 2
   const throttleTimeMs = reader.int32()
   const topics: Array<DeleteRecordsResponseDeleteRecordsTopicResult> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) topics.push(decodeDeleteRecordsResponseDeleteRecordsTopicResult(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    topics.push(decodeDeleteRecordsResponseDeleteRecordsTopicResult(reader, version))
   return withUnknownTags<DeleteRecordsResponse>({ throttleTimeMs, topics }, flexible ? reader.unknownTags() : undefined)
 }
 
@@ -190,7 +209,8 @@ const encodeDeleteRecordsResponseDeleteRecordsPartitionResult = (
   writer.int64(value.lowWatermark)
   writer.int16(value.errorCode)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DeleteRecordsResponseDeleteRecordsPartitionResult.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DeleteRecordsResponseDeleteRecordsPartitionResult.unknownTaggedFields", version)
 }
 
 const encodeDeleteRecordsResponseDeleteRecordsTopicResult = (
@@ -204,7 +224,8 @@ const encodeDeleteRecordsResponseDeleteRecordsTopicResult = (
   writer.lengthOrCount(partitions.length, flexible)
   for (const element of partitions) encodeDeleteRecordsResponseDeleteRecordsPartitionResult(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DeleteRecordsResponseDeleteRecordsTopicResult.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DeleteRecordsResponseDeleteRecordsTopicResult.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -220,5 +241,6 @@ export const encodeDeleteRecordsResponse = (
   writer.lengthOrCount(topics.length, flexible)
   for (const element of topics) encodeDeleteRecordsResponseDeleteRecordsTopicResult(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DeleteRecordsResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DeleteRecordsResponse.unknownTaggedFields", version)
 }

@@ -26,7 +26,9 @@ export interface DeleteShareGroupOffsetsRequestDeleteShareGroupOffsetsRequestTop
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDeleteShareGroupOffsetsRequestDeleteShareGroupOffsetsRequestTopic = (reader: ByteReader): DeleteShareGroupOffsetsRequestDeleteShareGroupOffsetsRequestTopic => {
+const decodeDeleteShareGroupOffsetsRequestDeleteShareGroupOffsetsRequestTopic = (
+  reader: ByteReader
+): DeleteShareGroupOffsetsRequestDeleteShareGroupOffsetsRequestTopic => {
   const topicName = reader.string(true)
   return withUnknownTags<DeleteShareGroupOffsetsRequestDeleteShareGroupOffsetsRequestTopic>({
     topicName
@@ -34,11 +36,15 @@ const decodeDeleteShareGroupOffsetsRequestDeleteShareGroupOffsetsRequestTopic = 
 }
 
 /** @throws ProtocolError */
-export const decodeDeleteShareGroupOffsetsRequest = (reader: ByteReader, version: number): DeleteShareGroupOffsetsRequest => {
+export const decodeDeleteShareGroupOffsetsRequest = (
+  reader: ByteReader,
+  version: number
+): DeleteShareGroupOffsetsRequest => {
   if (version !== 0) throw unsupportedVersion("DeleteShareGroupOffsetsRequest", version)
   const groupId = reader.string(true)
   const topics: Array<DeleteShareGroupOffsetsRequestDeleteShareGroupOffsetsRequestTopic> = []
-  for (let left = reader.arrayLength(true, 2); left > 0; left--) topics.push(decodeDeleteShareGroupOffsetsRequestDeleteShareGroupOffsetsRequestTopic(reader))
+  for (let left = reader.arrayLength(true, 2); left > 0; left--)
+    topics.push(decodeDeleteShareGroupOffsetsRequestDeleteShareGroupOffsetsRequestTopic(reader))
   return withUnknownTags<DeleteShareGroupOffsetsRequest>({ groupId, topics }, reader.unknownTags())
 }
 
@@ -100,7 +106,9 @@ export interface DeleteShareGroupOffsetsResponseDeleteShareGroupOffsetsResponseT
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDeleteShareGroupOffsetsResponseDeleteShareGroupOffsetsResponseTopic = (reader: ByteReader): DeleteShareGroupOffsetsResponseDeleteShareGroupOffsetsResponseTopic => {
+const decodeDeleteShareGroupOffsetsResponseDeleteShareGroupOffsetsResponseTopic = (
+  reader: ByteReader
+): DeleteShareGroupOffsetsResponseDeleteShareGroupOffsetsResponseTopic => {
   const topicName = reader.string(true)
   const topicId = reader.uuid()
   const errorCode = reader.int16()
@@ -111,13 +119,17 @@ const decodeDeleteShareGroupOffsetsResponseDeleteShareGroupOffsetsResponseTopic 
 }
 
 /** @throws ProtocolError */
-export const decodeDeleteShareGroupOffsetsResponse = (reader: ByteReader, version: number): DeleteShareGroupOffsetsResponse => {
+export const decodeDeleteShareGroupOffsetsResponse = (
+  reader: ByteReader,
+  version: number
+): DeleteShareGroupOffsetsResponse => {
   if (version !== 0) throw unsupportedVersion("DeleteShareGroupOffsetsResponse", version)
   const throttleTimeMs = reader.int32()
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
   const responses: Array<DeleteShareGroupOffsetsResponseDeleteShareGroupOffsetsResponseTopic> = []
-  for (let left = reader.arrayLength(true, 21); left > 0; left--) responses.push(decodeDeleteShareGroupOffsetsResponseDeleteShareGroupOffsetsResponseTopic(reader))
+  for (let left = reader.arrayLength(true, 21); left > 0; left--)
+    responses.push(decodeDeleteShareGroupOffsetsResponseDeleteShareGroupOffsetsResponseTopic(reader))
   return withUnknownTags<DeleteShareGroupOffsetsResponse>({
     throttleTimeMs, errorCode, errorMessage, responses
   }, reader.unknownTags())
@@ -146,6 +158,7 @@ export const encodeDeleteShareGroupOffsetsResponse = (
   writer.nullableString(value.errorMessage ?? null, true)
   const responses = value.responses
   writer.lengthOrCount(responses.length, true)
-  for (const element of responses) encodeDeleteShareGroupOffsetsResponseDeleteShareGroupOffsetsResponseTopic(writer, element)
+  for (const element of responses)
+    encodeDeleteShareGroupOffsetsResponseDeleteShareGroupOffsetsResponseTopic(writer, element)
   writer.tags(value.unknownTaggedFields)
 }

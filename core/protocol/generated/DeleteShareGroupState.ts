@@ -38,24 +38,33 @@ export interface DeleteShareGroupStateRequestPartitionDataInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDeleteShareGroupStateRequestPartitionData = (reader: ByteReader): DeleteShareGroupStateRequestPartitionData => {
+const decodeDeleteShareGroupStateRequestPartitionData = (
+  reader: ByteReader
+): DeleteShareGroupStateRequestPartitionData => {
   const partition = reader.int32()
   return withUnknownTags<DeleteShareGroupStateRequestPartitionData>({ partition }, reader.unknownTags())
 }
 
-const decodeDeleteShareGroupStateRequestDeleteStateData = (reader: ByteReader): DeleteShareGroupStateRequestDeleteStateData => {
+const decodeDeleteShareGroupStateRequestDeleteStateData = (
+  reader: ByteReader
+): DeleteShareGroupStateRequestDeleteStateData => {
   const topicId = reader.uuid()
   const partitions: Array<DeleteShareGroupStateRequestPartitionData> = []
-  for (let left = reader.arrayLength(true, 5); left > 0; left--) partitions.push(decodeDeleteShareGroupStateRequestPartitionData(reader))
+  for (let left = reader.arrayLength(true, 5); left > 0; left--)
+    partitions.push(decodeDeleteShareGroupStateRequestPartitionData(reader))
   return withUnknownTags<DeleteShareGroupStateRequestDeleteStateData>({ topicId, partitions }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeDeleteShareGroupStateRequest = (reader: ByteReader, version: number): DeleteShareGroupStateRequest => {
+export const decodeDeleteShareGroupStateRequest = (
+  reader: ByteReader,
+  version: number
+): DeleteShareGroupStateRequest => {
   if (version !== 0) throw unsupportedVersion("DeleteShareGroupStateRequest", version)
   const groupId = reader.string(true)
   const topics: Array<DeleteShareGroupStateRequestDeleteStateData> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) topics.push(decodeDeleteShareGroupStateRequestDeleteStateData(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    topics.push(decodeDeleteShareGroupStateRequestDeleteStateData(reader))
   return withUnknownTags<DeleteShareGroupStateRequest>({ groupId, topics }, reader.unknownTags())
 }
 
@@ -130,7 +139,9 @@ export interface DeleteShareGroupStateResponsePartitionResultInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDeleteShareGroupStateResponsePartitionResult = (reader: ByteReader): DeleteShareGroupStateResponsePartitionResult => {
+const decodeDeleteShareGroupStateResponsePartitionResult = (
+  reader: ByteReader
+): DeleteShareGroupStateResponsePartitionResult => {
   const partition = reader.int32()
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
@@ -139,18 +150,25 @@ const decodeDeleteShareGroupStateResponsePartitionResult = (reader: ByteReader):
   }, reader.unknownTags())
 }
 
-const decodeDeleteShareGroupStateResponseDeleteStateResult = (reader: ByteReader): DeleteShareGroupStateResponseDeleteStateResult => {
+const decodeDeleteShareGroupStateResponseDeleteStateResult = (
+  reader: ByteReader
+): DeleteShareGroupStateResponseDeleteStateResult => {
   const topicId = reader.uuid()
   const partitions: Array<DeleteShareGroupStateResponsePartitionResult> = []
-  for (let left = reader.arrayLength(true, 8); left > 0; left--) partitions.push(decodeDeleteShareGroupStateResponsePartitionResult(reader))
+  for (let left = reader.arrayLength(true, 8); left > 0; left--)
+    partitions.push(decodeDeleteShareGroupStateResponsePartitionResult(reader))
   return withUnknownTags<DeleteShareGroupStateResponseDeleteStateResult>({ topicId, partitions }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeDeleteShareGroupStateResponse = (reader: ByteReader, version: number): DeleteShareGroupStateResponse => {
+export const decodeDeleteShareGroupStateResponse = (
+  reader: ByteReader,
+  version: number
+): DeleteShareGroupStateResponse => {
   if (version !== 0) throw unsupportedVersion("DeleteShareGroupStateResponse", version)
   const results: Array<DeleteShareGroupStateResponseDeleteStateResult> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) results.push(decodeDeleteShareGroupStateResponseDeleteStateResult(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    results.push(decodeDeleteShareGroupStateResponseDeleteStateResult(reader))
   return withUnknownTags<DeleteShareGroupStateResponse>({ results }, reader.unknownTags())
 }
 

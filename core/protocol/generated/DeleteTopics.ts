@@ -49,7 +49,8 @@ export const decodeDeleteTopicsRequest = (reader: ByteReader, version: number): 
   const flexible = version >= 4
   const topics: Array<DeleteTopicsRequestDeleteTopicState> = []
   if (version === 6) {
-    for (let left = reader.arrayLength(flexible, 18); left > 0; left--) topics.push(decodeDeleteTopicsRequestDeleteTopicState(reader))
+    for (let left = reader.arrayLength(flexible, 18); left > 0; left--)
+      topics.push(decodeDeleteTopicsRequestDeleteTopicState(reader))
   }
   let topicNames: Array<string> = []
   if (version <= 5) {
@@ -88,7 +89,8 @@ export const encodeDeleteTopicsRequest = (
   if (version <= 5) writer.stringArray(value.topicNames ?? [], flexible)
   writer.int32(value.timeoutMs)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DeleteTopicsRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DeleteTopicsRequest.unknownTaggedFields", version)
 }
 
 export interface DeleteTopicsResponse {
@@ -125,7 +127,10 @@ export interface DeleteTopicsResponseDeletableTopicResultInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDeleteTopicsResponseDeletableTopicResult = (reader: ByteReader, version: number): DeleteTopicsResponseDeletableTopicResult => {
+const decodeDeleteTopicsResponseDeletableTopicResult = (
+  reader: ByteReader,
+  version: number
+): DeleteTopicsResponseDeletableTopicResult => {
   const flexible = version >= 4
   const name = version === 6 ? reader.nullableString(flexible) : reader.string(flexible)
   const topicId = version === 6 ? reader.uuid() : ZERO_UUID
@@ -142,7 +147,8 @@ export const decodeDeleteTopicsResponse = (reader: ByteReader, version: number):
   const flexible = version >= 4
   const throttleTimeMs = reader.int32()
   const responses: Array<DeleteTopicsResponseDeletableTopicResult> = []
-  for (let left = reader.arrayLength(flexible, 4); left > 0; left--) responses.push(decodeDeleteTopicsResponseDeletableTopicResult(reader, version))
+  for (let left = reader.arrayLength(flexible, 4); left > 0; left--)
+    responses.push(decodeDeleteTopicsResponseDeletableTopicResult(reader, version))
   return withUnknownTags<DeleteTopicsResponse>({
     throttleTimeMs, responses
   }, flexible ? reader.unknownTags() : undefined)
@@ -161,7 +167,8 @@ const encodeDeleteTopicsResponseDeletableTopicResult = (
   writer.int16(value.errorCode)
   if (version >= 5) writer.nullableString(value.errorMessage ?? null, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DeleteTopicsResponseDeletableTopicResult.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DeleteTopicsResponseDeletableTopicResult.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -177,5 +184,6 @@ export const encodeDeleteTopicsResponse = (
   writer.lengthOrCount(responses.length, flexible)
   for (const element of responses) encodeDeleteTopicsResponseDeletableTopicResult(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DeleteTopicsResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DeleteTopicsResponse.unknownTaggedFields", version)
 }

@@ -60,7 +60,8 @@ export const encodeDescribeAclsRequest = (
   writer.int8(value.operation)
   writer.int8(value.permissionType)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeAclsRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeAclsRequest.unknownTaggedFields", version)
 }
 
 export interface DescribeAclsResponse {
@@ -113,7 +114,10 @@ export interface DescribeAclsResponseAclDescriptionInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDescribeAclsResponseAclDescription = (reader: ByteReader, version: number): DescribeAclsResponseAclDescription => {
+const decodeDescribeAclsResponseAclDescription = (
+  reader: ByteReader,
+  version: number
+): DescribeAclsResponseAclDescription => {
   const flexible = version >= 2
   const principal = reader.string(flexible)
   const host = reader.string(flexible)
@@ -124,13 +128,17 @@ const decodeDescribeAclsResponseAclDescription = (reader: ByteReader, version: n
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeDescribeAclsResponseDescribeAclsResource = (reader: ByteReader, version: number): DescribeAclsResponseDescribeAclsResource => {
+const decodeDescribeAclsResponseDescribeAclsResource = (
+  reader: ByteReader,
+  version: number
+): DescribeAclsResponseDescribeAclsResource => {
   const flexible = version >= 2
   const resourceType = reader.int8()
   const resourceName = reader.string(flexible)
   const patternType = reader.int8()
   const acls: Array<DescribeAclsResponseAclDescription> = []
-  for (let left = reader.arrayLength(flexible, 5); left > 0; left--) acls.push(decodeDescribeAclsResponseAclDescription(reader, version))
+  for (let left = reader.arrayLength(flexible, 5); left > 0; left--)
+    acls.push(decodeDescribeAclsResponseAclDescription(reader, version))
   return withUnknownTags<DescribeAclsResponseDescribeAclsResource>({
     resourceType, resourceName, patternType, acls
   }, flexible ? reader.unknownTags() : undefined)
@@ -144,7 +152,8 @@ export const decodeDescribeAclsResponse = (reader: ByteReader, version: number):
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(flexible)
   const resources: Array<DescribeAclsResponseDescribeAclsResource> = []
-  for (let left = reader.arrayLength(flexible, 5); left > 0; left--) resources.push(decodeDescribeAclsResponseDescribeAclsResource(reader, version))
+  for (let left = reader.arrayLength(flexible, 5); left > 0; left--)
+    resources.push(decodeDescribeAclsResponseDescribeAclsResource(reader, version))
   return withUnknownTags<DescribeAclsResponse>({
     throttleTimeMs, errorCode, errorMessage, resources
   }, flexible ? reader.unknownTags() : undefined)
@@ -161,7 +170,8 @@ const encodeDescribeAclsResponseAclDescription = (
   writer.int8(value.operation)
   writer.int8(value.permissionType)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeAclsResponseAclDescription.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeAclsResponseAclDescription.unknownTaggedFields", version)
 }
 
 const encodeDescribeAclsResponseDescribeAclsResource = (
@@ -177,7 +187,8 @@ const encodeDescribeAclsResponseDescribeAclsResource = (
   writer.lengthOrCount(acls.length, flexible)
   for (const element of acls) encodeDescribeAclsResponseAclDescription(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeAclsResponseDescribeAclsResource.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeAclsResponseDescribeAclsResource.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -195,5 +206,6 @@ export const encodeDescribeAclsResponse = (
   writer.lengthOrCount(resources.length, flexible)
   for (const element of resources) encodeDescribeAclsResponseDescribeAclsResource(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeAclsResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeAclsResponse.unknownTaggedFields", version)
 }

@@ -30,7 +30,10 @@ export interface DescribeClientQuotasRequestComponentDataInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDescribeClientQuotasRequestComponentData = (reader: ByteReader, version: number): DescribeClientQuotasRequestComponentData => {
+const decodeDescribeClientQuotasRequestComponentData = (
+  reader: ByteReader,
+  version: number
+): DescribeClientQuotasRequestComponentData => {
   const flexible = version === 1
   const entityType = reader.string(flexible)
   const matchType = reader.int8()
@@ -45,7 +48,8 @@ export const decodeDescribeClientQuotasRequest = (reader: ByteReader, version: n
   if (version < 0 || version > 1) throw unsupportedVersion("DescribeClientQuotasRequest", version)
   const flexible = version === 1
   const components: Array<DescribeClientQuotasRequestComponentData> = []
-  for (let left = reader.arrayLength(flexible, 4); left > 0; left--) components.push(decodeDescribeClientQuotasRequestComponentData(reader, version))
+  for (let left = reader.arrayLength(flexible, 4); left > 0; left--)
+    components.push(decodeDescribeClientQuotasRequestComponentData(reader, version))
   const strict = reader.bool()
   return withUnknownTags<DescribeClientQuotasRequest>({
     components, strict
@@ -62,7 +66,8 @@ const encodeDescribeClientQuotasRequestComponentData = (
   writer.int8(value.matchType)
   writer.nullableString(value.match, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeClientQuotasRequestComponentData.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeClientQuotasRequestComponentData.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -78,7 +83,8 @@ export const encodeDescribeClientQuotasRequest = (
   for (const element of components) encodeDescribeClientQuotasRequestComponentData(writer, version, element)
   writer.bool(value.strict)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeClientQuotasRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeClientQuotasRequest.unknownTaggedFields", version)
 }
 
 export interface DescribeClientQuotasResponse {
@@ -133,7 +139,10 @@ export interface DescribeClientQuotasResponseEntityDataInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDescribeClientQuotasResponseEntityData = (reader: ByteReader, version: number): DescribeClientQuotasResponseEntityData => {
+const decodeDescribeClientQuotasResponseEntityData = (
+  reader: ByteReader,
+  version: number
+): DescribeClientQuotasResponseEntityData => {
   const flexible = version === 1
   const entityType = reader.string(flexible)
   const entityName = reader.nullableString(flexible)
@@ -142,7 +151,10 @@ const decodeDescribeClientQuotasResponseEntityData = (reader: ByteReader, versio
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeDescribeClientQuotasResponseValueData = (reader: ByteReader, version: number): DescribeClientQuotasResponseValueData => {
+const decodeDescribeClientQuotasResponseValueData = (
+  reader: ByteReader,
+  version: number
+): DescribeClientQuotasResponseValueData => {
   const flexible = version === 1
   const key = reader.string(flexible)
   const value_ = reader.float64()
@@ -151,19 +163,27 @@ const decodeDescribeClientQuotasResponseValueData = (reader: ByteReader, version
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeDescribeClientQuotasResponseEntryData = (reader: ByteReader, version: number): DescribeClientQuotasResponseEntryData => {
+const decodeDescribeClientQuotasResponseEntryData = (
+  reader: ByteReader,
+  version: number
+): DescribeClientQuotasResponseEntryData => {
   const flexible = version === 1
   const entity: Array<DescribeClientQuotasResponseEntityData> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) entity.push(decodeDescribeClientQuotasResponseEntityData(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    entity.push(decodeDescribeClientQuotasResponseEntityData(reader, version))
   const values: Array<DescribeClientQuotasResponseValueData> = []
-  for (let left = reader.arrayLength(flexible, 10); left > 0; left--) values.push(decodeDescribeClientQuotasResponseValueData(reader, version))
+  for (let left = reader.arrayLength(flexible, 10); left > 0; left--)
+    values.push(decodeDescribeClientQuotasResponseValueData(reader, version))
   return withUnknownTags<DescribeClientQuotasResponseEntryData>({
     entity, values
   }, flexible ? reader.unknownTags() : undefined)
 }
 
 /** @throws ProtocolError */
-export const decodeDescribeClientQuotasResponse = (reader: ByteReader, version: number): DescribeClientQuotasResponse => {
+export const decodeDescribeClientQuotasResponse = (
+  reader: ByteReader,
+  version: number
+): DescribeClientQuotasResponse => {
   if (version < 0 || version > 1) throw unsupportedVersion("DescribeClientQuotasResponse", version)
   const flexible = version === 1
   const throttleTimeMs = reader.int32()
@@ -192,7 +212,8 @@ const encodeDescribeClientQuotasResponseEntityData = (
   writer.string(value.entityType, flexible)
   writer.nullableString(value.entityName, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeClientQuotasResponseEntityData.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeClientQuotasResponseEntityData.unknownTaggedFields", version)
 }
 
 const encodeDescribeClientQuotasResponseValueData = (
@@ -204,7 +225,8 @@ const encodeDescribeClientQuotasResponseValueData = (
   writer.string(value.key, flexible)
   writer.float64(value.value)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeClientQuotasResponseValueData.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeClientQuotasResponseValueData.unknownTaggedFields", version)
 }
 
 const encodeDescribeClientQuotasResponseEntryData = (
@@ -220,7 +242,8 @@ const encodeDescribeClientQuotasResponseEntryData = (
   writer.lengthOrCount(values.length, flexible)
   for (const element of values) encodeDescribeClientQuotasResponseValueData(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeClientQuotasResponseEntryData.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeClientQuotasResponseEntryData.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -241,5 +264,6 @@ export const encodeDescribeClientQuotasResponse = (
     for (const element of entries) encodeDescribeClientQuotasResponseEntryData(writer, version, element)
   }
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeClientQuotasResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeClientQuotasResponse.unknownTaggedFields", version)
 }

@@ -108,7 +108,10 @@ export interface DescribeClusterResponseDescribeClusterBrokerInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDescribeClusterResponseDescribeClusterBroker = (reader: ByteReader, version: number): DescribeClusterResponseDescribeClusterBroker => {
+const decodeDescribeClusterResponseDescribeClusterBroker = (
+  reader: ByteReader,
+  version: number
+): DescribeClusterResponseDescribeClusterBroker => {
   const brokerId = reader.int32()
   const host = reader.string(true)
   const port = reader.int32()
@@ -129,7 +132,8 @@ export const decodeDescribeClusterResponse = (reader: ByteReader, version: numbe
   const clusterId = reader.string(true)
   const controllerId = reader.int32()
   const brokers: Array<DescribeClusterResponseDescribeClusterBroker> = []
-  for (let left = reader.arrayLength(true, 11); left > 0; left--) brokers.push(decodeDescribeClusterResponseDescribeClusterBroker(reader, version))
+  for (let left = reader.arrayLength(true, 11); left > 0; left--)
+    brokers.push(decodeDescribeClusterResponseDescribeClusterBroker(reader, version))
   const clusterAuthorizedOperations = reader.int32()
   return withUnknownTags<DescribeClusterResponse>({
     throttleTimeMs, errorCode, errorMessage, endpointType, clusterId, controllerId, brokers, clusterAuthorizedOperations

@@ -36,7 +36,10 @@ export interface DescribeConfigsRequestDescribeConfigsResourceInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDescribeConfigsRequestDescribeConfigsResource = (reader: ByteReader, version: number): DescribeConfigsRequestDescribeConfigsResource => {
+const decodeDescribeConfigsRequestDescribeConfigsResource = (
+  reader: ByteReader,
+  version: number
+): DescribeConfigsRequestDescribeConfigsResource => {
   const flexible = version === 4
   const resourceType = reader.int8()
   const resourceName = reader.string(flexible)
@@ -51,7 +54,8 @@ export const decodeDescribeConfigsRequest = (reader: ByteReader, version: number
   if (version < 1 || version > 4) throw unsupportedVersion("DescribeConfigsRequest", version)
   const flexible = version === 4
   const resources: Array<DescribeConfigsRequestDescribeConfigsResource> = []
-  for (let left = reader.arrayLength(flexible, 4); left > 0; left--) resources.push(decodeDescribeConfigsRequestDescribeConfigsResource(reader, version))
+  for (let left = reader.arrayLength(flexible, 4); left > 0; left--)
+    resources.push(decodeDescribeConfigsRequestDescribeConfigsResource(reader, version))
   const includeSynonyms = reader.bool()
   const includeDocumentation = version >= 3 ? reader.bool() : false
   return withUnknownTags<DescribeConfigsRequest>({
@@ -71,7 +75,8 @@ const encodeDescribeConfigsRequestDescribeConfigsResource = (
   if (configurationKeys === null) writer.lengthOrCount(-1, flexible)
   else writer.stringArray(configurationKeys, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeConfigsRequestDescribeConfigsResource.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeConfigsRequestDescribeConfigsResource.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -92,7 +97,8 @@ export const encodeDescribeConfigsRequest = (
     throw unsupportedField("DescribeConfigsRequest.includeDocumentation", version)
   }
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeConfigsRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeConfigsRequest.unknownTaggedFields", version)
 }
 
 export interface DescribeConfigsResponse {
@@ -169,7 +175,10 @@ export interface DescribeConfigsResponseDescribeConfigsSynonymInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDescribeConfigsResponseDescribeConfigsSynonym = (reader: ByteReader, version: number): DescribeConfigsResponseDescribeConfigsSynonym => {
+const decodeDescribeConfigsResponseDescribeConfigsSynonym = (
+  reader: ByteReader,
+  version: number
+): DescribeConfigsResponseDescribeConfigsSynonym => {
   const flexible = version === 4
   const name = reader.string(flexible)
   const value_ = reader.nullableString(flexible)
@@ -179,7 +188,10 @@ const decodeDescribeConfigsResponseDescribeConfigsSynonym = (reader: ByteReader,
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeDescribeConfigsResponseDescribeConfigsResourceResult = (reader: ByteReader, version: number): DescribeConfigsResponseDescribeConfigsResourceResult => {
+const decodeDescribeConfigsResponseDescribeConfigsResourceResult = (
+  reader: ByteReader,
+  version: number
+): DescribeConfigsResponseDescribeConfigsResourceResult => {
   const flexible = version === 4
   const name = reader.string(flexible)
   const value_ = reader.nullableString(flexible)
@@ -187,7 +199,8 @@ const decodeDescribeConfigsResponseDescribeConfigsResourceResult = (reader: Byte
   const configSource = reader.int8()
   const isSensitive = reader.bool()
   const synonyms: Array<DescribeConfigsResponseDescribeConfigsSynonym> = []
-  for (let left = reader.arrayLength(flexible, 4); left > 0; left--) synonyms.push(decodeDescribeConfigsResponseDescribeConfigsSynonym(reader, version))
+  for (let left = reader.arrayLength(flexible, 4); left > 0; left--)
+    synonyms.push(decodeDescribeConfigsResponseDescribeConfigsSynonym(reader, version))
   const configType = version >= 3 ? reader.int8() : 0
   const documentation = version >= 3 ? reader.nullableString(flexible) : ""
   return withUnknownTags<DescribeConfigsResponseDescribeConfigsResourceResult>({
@@ -195,14 +208,18 @@ const decodeDescribeConfigsResponseDescribeConfigsResourceResult = (reader: Byte
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeDescribeConfigsResponseDescribeConfigsResult = (reader: ByteReader, version: number): DescribeConfigsResponseDescribeConfigsResult => {
+const decodeDescribeConfigsResponseDescribeConfigsResult = (
+  reader: ByteReader,
+  version: number
+): DescribeConfigsResponseDescribeConfigsResult => {
   const flexible = version === 4
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(flexible)
   const resourceType = reader.int8()
   const resourceName = reader.string(flexible)
   const configs: Array<DescribeConfigsResponseDescribeConfigsResourceResult> = []
-  for (let left = reader.arrayLength(flexible, 9); left > 0; left--) configs.push(decodeDescribeConfigsResponseDescribeConfigsResourceResult(reader, version))
+  for (let left = reader.arrayLength(flexible, 9); left > 0; left--)
+    configs.push(decodeDescribeConfigsResponseDescribeConfigsResourceResult(reader, version))
   return withUnknownTags<DescribeConfigsResponseDescribeConfigsResult>({
     errorCode, errorMessage, resourceType, resourceName, configs
   }, flexible ? reader.unknownTags() : undefined)
@@ -214,7 +231,8 @@ export const decodeDescribeConfigsResponse = (reader: ByteReader, version: numbe
   const flexible = version === 4
   const throttleTimeMs = reader.int32()
   const results: Array<DescribeConfigsResponseDescribeConfigsResult> = []
-  for (let left = reader.arrayLength(flexible, 7); left > 0; left--) results.push(decodeDescribeConfigsResponseDescribeConfigsResult(reader, version))
+  for (let left = reader.arrayLength(flexible, 7); left > 0; left--)
+    results.push(decodeDescribeConfigsResponseDescribeConfigsResult(reader, version))
   return withUnknownTags<DescribeConfigsResponse>({
     throttleTimeMs, results
   }, flexible ? reader.unknownTags() : undefined)
@@ -230,7 +248,8 @@ const encodeDescribeConfigsResponseDescribeConfigsSynonym = (
   writer.nullableString(value.value, flexible)
   writer.int8(value.source)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeConfigsResponseDescribeConfigsSynonym.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeConfigsResponseDescribeConfigsSynonym.unknownTaggedFields", version)
 }
 
 const encodeDescribeConfigsResponseDescribeConfigsResourceResult = (
@@ -250,7 +269,8 @@ const encodeDescribeConfigsResponseDescribeConfigsResourceResult = (
   if (version >= 3) writer.int8(value.configType ?? 0)
   if (version >= 3) writer.nullableString(value.documentation === undefined ? "" : value.documentation, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeConfigsResponseDescribeConfigsResourceResult.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeConfigsResponseDescribeConfigsResourceResult.unknownTaggedFields", version)
 }
 
 const encodeDescribeConfigsResponseDescribeConfigsResult = (
@@ -267,7 +287,8 @@ const encodeDescribeConfigsResponseDescribeConfigsResult = (
   writer.lengthOrCount(configs.length, flexible)
   for (const element of configs) encodeDescribeConfigsResponseDescribeConfigsResourceResult(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeConfigsResponseDescribeConfigsResult.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeConfigsResponseDescribeConfigsResult.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -283,5 +304,6 @@ export const encodeDescribeConfigsResponse = (
   writer.lengthOrCount(results.length, flexible)
   for (const element of results) encodeDescribeConfigsResponseDescribeConfigsResult(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeConfigsResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeConfigsResponse.unknownTaggedFields", version)
 }

@@ -27,7 +27,10 @@ export interface DescribeDelegationTokenRequestDescribeDelegationTokenOwnerInput
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDescribeDelegationTokenRequestDescribeDelegationTokenOwner = (reader: ByteReader, version: number): DescribeDelegationTokenRequestDescribeDelegationTokenOwner => {
+const decodeDescribeDelegationTokenRequestDescribeDelegationTokenOwner = (
+  reader: ByteReader,
+  version: number
+): DescribeDelegationTokenRequestDescribeDelegationTokenOwner => {
   const flexible = version >= 2
   const principalType = reader.string(flexible)
   const principalName = reader.string(flexible)
@@ -37,7 +40,10 @@ const decodeDescribeDelegationTokenRequestDescribeDelegationTokenOwner = (reader
 }
 
 /** @throws ProtocolError */
-export const decodeDescribeDelegationTokenRequest = (reader: ByteReader, version: number): DescribeDelegationTokenRequest => {
+export const decodeDescribeDelegationTokenRequest = (
+  reader: ByteReader,
+  version: number
+): DescribeDelegationTokenRequest => {
   if (version < 1 || version > 3) throw unsupportedVersion("DescribeDelegationTokenRequest", version)
   const flexible = version >= 2
   let owners: Array<DescribeDelegationTokenRequestDescribeDelegationTokenOwner> | null
@@ -46,7 +52,8 @@ export const decodeDescribeDelegationTokenRequest = (reader: ByteReader, version
     if (count < 0) owners = null
     else {
       owners = []
-      for (let i = 0; i < count; i++) owners.push(decodeDescribeDelegationTokenRequestDescribeDelegationTokenOwner(reader, version))
+      for (let i = 0; i < count; i++)
+        owners.push(decodeDescribeDelegationTokenRequestDescribeDelegationTokenOwner(reader, version))
     }
   }
   return withUnknownTags<DescribeDelegationTokenRequest>({ owners }, flexible ? reader.unknownTags() : undefined)
@@ -61,7 +68,8 @@ const encodeDescribeDelegationTokenRequestDescribeDelegationTokenOwner = (
   writer.string(value.principalType, flexible)
   writer.string(value.principalName, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeDelegationTokenRequestDescribeDelegationTokenOwner.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeDelegationTokenRequestDescribeDelegationTokenOwner.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -76,10 +84,12 @@ export const encodeDescribeDelegationTokenRequest = (
   if (owners === null) writer.lengthOrCount(-1, flexible)
   else {
     writer.lengthOrCount(owners.length, flexible)
-    for (const element of owners) encodeDescribeDelegationTokenRequestDescribeDelegationTokenOwner(writer, version, element)
+    for (const element of owners)
+      encodeDescribeDelegationTokenRequestDescribeDelegationTokenOwner(writer, version, element)
   }
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeDelegationTokenRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeDelegationTokenRequest.unknownTaggedFields", version)
 }
 
 export interface DescribeDelegationTokenResponse {
@@ -140,7 +150,10 @@ export interface DescribeDelegationTokenResponseDescribedDelegationTokenRenewerI
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDescribeDelegationTokenResponseDescribedDelegationTokenRenewer = (reader: ByteReader, version: number): DescribeDelegationTokenResponseDescribedDelegationTokenRenewer => {
+const decodeDescribeDelegationTokenResponseDescribedDelegationTokenRenewer = (
+  reader: ByteReader,
+  version: number
+): DescribeDelegationTokenResponseDescribedDelegationTokenRenewer => {
   const flexible = version >= 2
   const principalType = reader.string(flexible)
   const principalName = reader.string(flexible)
@@ -149,7 +162,10 @@ const decodeDescribeDelegationTokenResponseDescribedDelegationTokenRenewer = (re
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeDescribeDelegationTokenResponseDescribedDelegationToken = (reader: ByteReader, version: number): DescribeDelegationTokenResponseDescribedDelegationToken => {
+const decodeDescribeDelegationTokenResponseDescribedDelegationToken = (
+  reader: ByteReader,
+  version: number
+): DescribeDelegationTokenResponseDescribedDelegationToken => {
   const flexible = version >= 2
   const principalType = reader.string(flexible)
   const principalName = reader.string(flexible)
@@ -161,7 +177,8 @@ const decodeDescribeDelegationTokenResponseDescribedDelegationToken = (reader: B
   const tokenId = reader.string(flexible)
   const hmac = reader.byteArray(flexible)
   const renewers: Array<DescribeDelegationTokenResponseDescribedDelegationTokenRenewer> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) renewers.push(decodeDescribeDelegationTokenResponseDescribedDelegationTokenRenewer(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    renewers.push(decodeDescribeDelegationTokenResponseDescribedDelegationTokenRenewer(reader, version))
   return withUnknownTags<DescribeDelegationTokenResponseDescribedDelegationToken>({
     principalType, principalName, tokenRequesterPrincipalType, tokenRequesterPrincipalName, issueTimestamp,
     expiryTimestamp, maxTimestamp, tokenId, hmac, renewers
@@ -169,12 +186,16 @@ const decodeDescribeDelegationTokenResponseDescribedDelegationToken = (reader: B
 }
 
 /** @throws ProtocolError */
-export const decodeDescribeDelegationTokenResponse = (reader: ByteReader, version: number): DescribeDelegationTokenResponse => {
+export const decodeDescribeDelegationTokenResponse = (
+  reader: ByteReader,
+  version: number
+): DescribeDelegationTokenResponse => {
   if (version < 1 || version > 3) throw unsupportedVersion("DescribeDelegationTokenResponse", version)
   const flexible = version >= 2
   const errorCode = reader.int16()
   const tokens: Array<DescribeDelegationTokenResponseDescribedDelegationToken> = []
-  for (let left = reader.arrayLength(flexible, 30); left > 0; left--) tokens.push(decodeDescribeDelegationTokenResponseDescribedDelegationToken(reader, version))
+  for (let left = reader.arrayLength(flexible, 30); left > 0; left--)
+    tokens.push(decodeDescribeDelegationTokenResponseDescribedDelegationToken(reader, version))
   const throttleTimeMs = reader.int32()
   return withUnknownTags<DescribeDelegationTokenResponse>({
     errorCode, tokens, throttleTimeMs
@@ -190,7 +211,8 @@ const encodeDescribeDelegationTokenResponseDescribedDelegationTokenRenewer = (
   writer.string(value.principalType, flexible)
   writer.string(value.principalName, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeDelegationTokenResponseDescribedDelegationTokenRenewer.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeDelegationTokenResponseDescribedDelegationTokenRenewer.unknownTaggedFields", version)
 }
 
 const encodeDescribeDelegationTokenResponseDescribedDelegationToken = (
@@ -218,9 +240,11 @@ const encodeDescribeDelegationTokenResponseDescribedDelegationToken = (
   writer.byteArray(value.hmac, flexible)
   const renewers = value.renewers
   writer.lengthOrCount(renewers.length, flexible)
-  for (const element of renewers) encodeDescribeDelegationTokenResponseDescribedDelegationTokenRenewer(writer, version, element)
+  for (const element of renewers)
+    encodeDescribeDelegationTokenResponseDescribedDelegationTokenRenewer(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeDelegationTokenResponseDescribedDelegationToken.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeDelegationTokenResponseDescribedDelegationToken.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -237,5 +261,6 @@ export const encodeDescribeDelegationTokenResponse = (
   for (const element of tokens) encodeDescribeDelegationTokenResponseDescribedDelegationToken(writer, version, element)
   writer.int32(value.throttleTimeMs)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeDelegationTokenResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeDelegationTokenResponse.unknownTaggedFields", version)
 }

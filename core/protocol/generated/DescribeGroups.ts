@@ -44,7 +44,8 @@ export const encodeDescribeGroupsRequest = (
     throw unsupportedField("DescribeGroupsRequest.includeAuthorizedOperations", version)
   }
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeGroupsRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeGroupsRequest.unknownTaggedFields", version)
 }
 
 export interface DescribeGroupsResponse {
@@ -111,7 +112,10 @@ export interface DescribeGroupsResponseDescribedGroupMemberInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDescribeGroupsResponseDescribedGroupMember = (reader: ByteReader, version: number): DescribeGroupsResponseDescribedGroupMember => {
+const decodeDescribeGroupsResponseDescribedGroupMember = (
+  reader: ByteReader,
+  version: number
+): DescribeGroupsResponseDescribedGroupMember => {
   const flexible = version >= 5
   const memberId = reader.string(flexible)
   const groupInstanceId = version >= 4 ? reader.nullableString(flexible) : null
@@ -124,7 +128,10 @@ const decodeDescribeGroupsResponseDescribedGroupMember = (reader: ByteReader, ve
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeDescribeGroupsResponseDescribedGroup = (reader: ByteReader, version: number): DescribeGroupsResponseDescribedGroup => {
+const decodeDescribeGroupsResponseDescribedGroup = (
+  reader: ByteReader,
+  version: number
+): DescribeGroupsResponseDescribedGroup => {
   const flexible = version >= 5
   const errorCode = reader.int16()
   const errorMessage = version === 6 ? reader.nullableString(flexible) : null
@@ -133,7 +140,8 @@ const decodeDescribeGroupsResponseDescribedGroup = (reader: ByteReader, version:
   const protocolType = reader.string(flexible)
   const protocolData = reader.string(flexible)
   const members: Array<DescribeGroupsResponseDescribedGroupMember> = []
-  for (let left = reader.arrayLength(flexible, 7); left > 0; left--) members.push(decodeDescribeGroupsResponseDescribedGroupMember(reader, version))
+  for (let left = reader.arrayLength(flexible, 7); left > 0; left--)
+    members.push(decodeDescribeGroupsResponseDescribedGroupMember(reader, version))
   const authorizedOperations = version >= 3 ? reader.int32() : -2147483648
   return withUnknownTags<DescribeGroupsResponseDescribedGroup>({
     errorCode, errorMessage, groupId, groupState, protocolType, protocolData, members, authorizedOperations
@@ -146,7 +154,8 @@ export const decodeDescribeGroupsResponse = (reader: ByteReader, version: number
   const flexible = version >= 5
   const throttleTimeMs = version >= 1 ? reader.int32() : 0
   const groups: Array<DescribeGroupsResponseDescribedGroup> = []
-  for (let left = reader.arrayLength(flexible, 12); left > 0; left--) groups.push(decodeDescribeGroupsResponseDescribedGroup(reader, version))
+  for (let left = reader.arrayLength(flexible, 12); left > 0; left--)
+    groups.push(decodeDescribeGroupsResponseDescribedGroup(reader, version))
   return withUnknownTags<DescribeGroupsResponse>({
     throttleTimeMs, groups
   }, flexible ? reader.unknownTags() : undefined)
@@ -165,7 +174,8 @@ const encodeDescribeGroupsResponseDescribedGroupMember = (
   writer.byteArray(value.memberMetadata, flexible)
   writer.byteArray(value.memberAssignment, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeGroupsResponseDescribedGroupMember.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeGroupsResponseDescribedGroupMember.unknownTaggedFields", version)
 }
 
 const encodeDescribeGroupsResponseDescribedGroup = (
@@ -193,7 +203,8 @@ const encodeDescribeGroupsResponseDescribedGroup = (
     throw unsupportedField("DescribeGroupsResponseDescribedGroup.authorizedOperations", version)
   }
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeGroupsResponseDescribedGroup.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeGroupsResponseDescribedGroup.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -209,5 +220,6 @@ export const encodeDescribeGroupsResponse = (
   writer.lengthOrCount(groups.length, flexible)
   for (const element of groups) encodeDescribeGroupsResponseDescribedGroup(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeGroupsResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeGroupsResponse.unknownTaggedFields", version)
 }

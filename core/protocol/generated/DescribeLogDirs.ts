@@ -27,7 +27,10 @@ export interface DescribeLogDirsRequestDescribableLogDirTopicInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDescribeLogDirsRequestDescribableLogDirTopic = (reader: ByteReader, version: number): DescribeLogDirsRequestDescribableLogDirTopic => {
+const decodeDescribeLogDirsRequestDescribableLogDirTopic = (
+  reader: ByteReader,
+  version: number
+): DescribeLogDirsRequestDescribableLogDirTopic => {
   const flexible = version >= 2
   const topic = reader.string(flexible)
   const partitions = reader.int32Array(flexible)
@@ -61,7 +64,8 @@ const encodeDescribeLogDirsRequestDescribableLogDirTopic = (
   writer.string(value.topic, flexible)
   writer.int32Array(value.partitions, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeLogDirsRequestDescribableLogDirTopic.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeLogDirsRequestDescribableLogDirTopic.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -79,7 +83,8 @@ export const encodeDescribeLogDirsRequest = (
     for (const element of topics) encodeDescribeLogDirsRequestDescribableLogDirTopic(writer, version, element)
   }
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeLogDirsRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeLogDirsRequest.unknownTaggedFields", version)
 }
 
 export interface DescribeLogDirsResponse {
@@ -152,7 +157,10 @@ export interface DescribeLogDirsResponseDescribeLogDirsPartitionInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDescribeLogDirsResponseDescribeLogDirsPartition = (reader: ByteReader, version: number): DescribeLogDirsResponseDescribeLogDirsPartition => {
+const decodeDescribeLogDirsResponseDescribeLogDirsPartition = (
+  reader: ByteReader,
+  version: number
+): DescribeLogDirsResponseDescribeLogDirsPartition => {
   const flexible = version >= 2
   const partitionIndex = reader.int32()
   const partitionSize = reader.int64()
@@ -163,22 +171,30 @@ const decodeDescribeLogDirsResponseDescribeLogDirsPartition = (reader: ByteReade
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeDescribeLogDirsResponseDescribeLogDirsTopic = (reader: ByteReader, version: number): DescribeLogDirsResponseDescribeLogDirsTopic => {
+const decodeDescribeLogDirsResponseDescribeLogDirsTopic = (
+  reader: ByteReader,
+  version: number
+): DescribeLogDirsResponseDescribeLogDirsTopic => {
   const flexible = version >= 2
   const name = reader.string(flexible)
   const partitions: Array<DescribeLogDirsResponseDescribeLogDirsPartition> = []
-  for (let left = reader.arrayLength(flexible, 21); left > 0; left--) partitions.push(decodeDescribeLogDirsResponseDescribeLogDirsPartition(reader, version))
+  for (let left = reader.arrayLength(flexible, 21); left > 0; left--)
+    partitions.push(decodeDescribeLogDirsResponseDescribeLogDirsPartition(reader, version))
   return withUnknownTags<DescribeLogDirsResponseDescribeLogDirsTopic>({
     name, partitions
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeDescribeLogDirsResponseDescribeLogDirsResult = (reader: ByteReader, version: number): DescribeLogDirsResponseDescribeLogDirsResult => {
+const decodeDescribeLogDirsResponseDescribeLogDirsResult = (
+  reader: ByteReader,
+  version: number
+): DescribeLogDirsResponseDescribeLogDirsResult => {
   const flexible = version >= 2
   const errorCode = reader.int16()
   const logDir = reader.string(flexible)
   const topics: Array<DescribeLogDirsResponseDescribeLogDirsTopic> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) topics.push(decodeDescribeLogDirsResponseDescribeLogDirsTopic(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    topics.push(decodeDescribeLogDirsResponseDescribeLogDirsTopic(reader, version))
   const totalBytes = version >= 4 ? reader.int64() : -1
   const usableBytes = version >= 4 ? reader.int64() : -1
   const isCordoned = version === 5 ? reader.bool() : false
@@ -194,7 +210,8 @@ export const decodeDescribeLogDirsResponse = (reader: ByteReader, version: numbe
   const throttleTimeMs = reader.int32()
   const errorCode = version >= 3 ? reader.int16() : 0
   const results: Array<DescribeLogDirsResponseDescribeLogDirsResult> = []
-  for (let left = reader.arrayLength(flexible, 5); left > 0; left--) results.push(decodeDescribeLogDirsResponseDescribeLogDirsResult(reader, version))
+  for (let left = reader.arrayLength(flexible, 5); left > 0; left--)
+    results.push(decodeDescribeLogDirsResponseDescribeLogDirsResult(reader, version))
   return withUnknownTags<DescribeLogDirsResponse>({
     throttleTimeMs, errorCode, results
   }, flexible ? reader.unknownTags() : undefined)
@@ -211,7 +228,8 @@ const encodeDescribeLogDirsResponseDescribeLogDirsPartition = (
   writer.int64(value.offsetLag)
   writer.bool(value.isFutureKey)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeLogDirsResponseDescribeLogDirsPartition.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeLogDirsResponseDescribeLogDirsPartition.unknownTaggedFields", version)
 }
 
 const encodeDescribeLogDirsResponseDescribeLogDirsTopic = (
@@ -225,7 +243,8 @@ const encodeDescribeLogDirsResponseDescribeLogDirsTopic = (
   writer.lengthOrCount(partitions.length, flexible)
   for (const element of partitions) encodeDescribeLogDirsResponseDescribeLogDirsPartition(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeLogDirsResponseDescribeLogDirsTopic.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeLogDirsResponseDescribeLogDirsTopic.unknownTaggedFields", version)
 }
 
 const encodeDescribeLogDirsResponseDescribeLogDirsResult = (
@@ -243,7 +262,8 @@ const encodeDescribeLogDirsResponseDescribeLogDirsResult = (
   if (version >= 4) writer.int64(value.usableBytes ?? -1)
   if (version === 5) writer.bool(value.isCordoned ?? false)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeLogDirsResponseDescribeLogDirsResult.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeLogDirsResponseDescribeLogDirsResult.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -260,5 +280,6 @@ export const encodeDescribeLogDirsResponse = (
   writer.lengthOrCount(results.length, flexible)
   for (const element of results) encodeDescribeLogDirsResponseDescribeLogDirsResult(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DescribeLogDirsResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("DescribeLogDirsResponse.unknownTaggedFields", version)
 }

@@ -37,7 +37,8 @@ const decodeDescribeProducersRequestTopicRequest = (reader: ByteReader): Describ
 export const decodeDescribeProducersRequest = (reader: ByteReader, version: number): DescribeProducersRequest => {
   if (version !== 0) throw unsupportedVersion("DescribeProducersRequest", version)
   const topics: Array<DescribeProducersRequestTopicRequest> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) topics.push(decodeDescribeProducersRequestTopicRequest(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    topics.push(decodeDescribeProducersRequestTopicRequest(reader))
   return withUnknownTags<DescribeProducersRequest>({ topics }, reader.unknownTags())
 }
 
@@ -143,12 +144,15 @@ const decodeDescribeProducersResponseProducerState = (reader: ByteReader): Descr
   }, reader.unknownTags())
 }
 
-const decodeDescribeProducersResponsePartitionResponse = (reader: ByteReader): DescribeProducersResponsePartitionResponse => {
+const decodeDescribeProducersResponsePartitionResponse = (
+  reader: ByteReader
+): DescribeProducersResponsePartitionResponse => {
   const partitionIndex = reader.int32()
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
   const activeProducers: Array<DescribeProducersResponseProducerState> = []
-  for (let left = reader.arrayLength(true, 37); left > 0; left--) activeProducers.push(decodeDescribeProducersResponseProducerState(reader))
+  for (let left = reader.arrayLength(true, 37); left > 0; left--)
+    activeProducers.push(decodeDescribeProducersResponseProducerState(reader))
   return withUnknownTags<DescribeProducersResponsePartitionResponse>({
     partitionIndex, errorCode, errorMessage, activeProducers
   }, reader.unknownTags())
@@ -157,7 +161,8 @@ const decodeDescribeProducersResponsePartitionResponse = (reader: ByteReader): D
 const decodeDescribeProducersResponseTopicResponse = (reader: ByteReader): DescribeProducersResponseTopicResponse => {
   const name = reader.string(true)
   const partitions: Array<DescribeProducersResponsePartitionResponse> = []
-  for (let left = reader.arrayLength(true, 9); left > 0; left--) partitions.push(decodeDescribeProducersResponsePartitionResponse(reader))
+  for (let left = reader.arrayLength(true, 9); left > 0; left--)
+    partitions.push(decodeDescribeProducersResponsePartitionResponse(reader))
   return withUnknownTags<DescribeProducersResponseTopicResponse>({ name, partitions }, reader.unknownTags())
 }
 
@@ -166,7 +171,8 @@ export const decodeDescribeProducersResponse = (reader: ByteReader, version: num
   if (version !== 0) throw unsupportedVersion("DescribeProducersResponse", version)
   const throttleTimeMs = reader.int32()
   const topics: Array<DescribeProducersResponseTopicResponse> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) topics.push(decodeDescribeProducersResponseTopicResponse(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    topics.push(decodeDescribeProducersResponseTopicResponse(reader))
   return withUnknownTags<DescribeProducersResponse>({ throttleTimeMs, topics }, reader.unknownTags())
 }
 

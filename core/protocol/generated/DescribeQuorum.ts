@@ -46,7 +46,8 @@ const decodeDescribeQuorumRequestPartitionData = (reader: ByteReader): DescribeQ
 const decodeDescribeQuorumRequestTopicData = (reader: ByteReader): DescribeQuorumRequestTopicData => {
   const topicName = reader.string(true)
   const partitions: Array<DescribeQuorumRequestPartitionData> = []
-  for (let left = reader.arrayLength(true, 5); left > 0; left--) partitions.push(decodeDescribeQuorumRequestPartitionData(reader))
+  for (let left = reader.arrayLength(true, 5); left > 0; left--)
+    partitions.push(decodeDescribeQuorumRequestPartitionData(reader))
   return withUnknownTags<DescribeQuorumRequestTopicData>({ topicName, partitions }, reader.unknownTags())
 }
 
@@ -54,7 +55,8 @@ const decodeDescribeQuorumRequestTopicData = (reader: ByteReader): DescribeQuoru
 export const decodeDescribeQuorumRequest = (reader: ByteReader, version: number): DescribeQuorumRequest => {
   if (version < 0 || version > 2) throw unsupportedVersion("DescribeQuorumRequest", version)
   const topics: Array<DescribeQuorumRequestTopicData> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) topics.push(decodeDescribeQuorumRequestTopicData(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    topics.push(decodeDescribeQuorumRequestTopicData(reader))
   return withUnknownTags<DescribeQuorumRequest>({ topics }, reader.unknownTags())
 }
 
@@ -195,7 +197,10 @@ export interface DescribeQuorumResponseReplicaStateInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDescribeQuorumResponseReplicaState = (reader: ByteReader, version: number): DescribeQuorumResponseReplicaState => {
+const decodeDescribeQuorumResponseReplicaState = (
+  reader: ByteReader,
+  version: number
+): DescribeQuorumResponseReplicaState => {
   const replicaId = reader.int32()
   const replicaDirectoryId = version === 2 ? reader.uuid() : ZERO_UUID
   const logEndOffset = reader.int64()
@@ -206,7 +211,10 @@ const decodeDescribeQuorumResponseReplicaState = (reader: ByteReader, version: n
   }, reader.unknownTags())
 }
 
-const decodeDescribeQuorumResponsePartitionData = (reader: ByteReader, version: number): DescribeQuorumResponsePartitionData => {
+const decodeDescribeQuorumResponsePartitionData = (
+  reader: ByteReader,
+  version: number
+): DescribeQuorumResponsePartitionData => {
   const partitionIndex = reader.int32()
   const errorCode = reader.int16()
   const errorMessage = version === 2 ? reader.nullableString(true) : ""
@@ -214,18 +222,24 @@ const decodeDescribeQuorumResponsePartitionData = (reader: ByteReader, version: 
   const leaderEpoch = reader.int32()
   const highWatermark = reader.int64()
   const currentVoters: Array<DescribeQuorumResponseReplicaState> = []
-  for (let left = reader.arrayLength(true, 13); left > 0; left--) currentVoters.push(decodeDescribeQuorumResponseReplicaState(reader, version))
+  for (let left = reader.arrayLength(true, 13); left > 0; left--)
+    currentVoters.push(decodeDescribeQuorumResponseReplicaState(reader, version))
   const observers: Array<DescribeQuorumResponseReplicaState> = []
-  for (let left = reader.arrayLength(true, 13); left > 0; left--) observers.push(decodeDescribeQuorumResponseReplicaState(reader, version))
+  for (let left = reader.arrayLength(true, 13); left > 0; left--)
+    observers.push(decodeDescribeQuorumResponseReplicaState(reader, version))
   return withUnknownTags<DescribeQuorumResponsePartitionData>({
     partitionIndex, errorCode, errorMessage, leaderId, leaderEpoch, highWatermark, currentVoters, observers
   }, reader.unknownTags())
 }
 
-const decodeDescribeQuorumResponseTopicData = (reader: ByteReader, version: number): DescribeQuorumResponseTopicData => {
+const decodeDescribeQuorumResponseTopicData = (
+  reader: ByteReader,
+  version: number
+): DescribeQuorumResponseTopicData => {
   const topicName = reader.string(true)
   const partitions: Array<DescribeQuorumResponsePartitionData> = []
-  for (let left = reader.arrayLength(true, 25); left > 0; left--) partitions.push(decodeDescribeQuorumResponsePartitionData(reader, version))
+  for (let left = reader.arrayLength(true, 25); left > 0; left--)
+    partitions.push(decodeDescribeQuorumResponsePartitionData(reader, version))
   return withUnknownTags<DescribeQuorumResponseTopicData>({ topicName, partitions }, reader.unknownTags())
 }
 
@@ -239,7 +253,8 @@ const decodeDescribeQuorumResponseListener = (reader: ByteReader): DescribeQuoru
 const decodeDescribeQuorumResponseNode = (reader: ByteReader): DescribeQuorumResponseNode => {
   const nodeId = reader.int32()
   const listeners: Array<DescribeQuorumResponseListener> = []
-  for (let left = reader.arrayLength(true, 5); left > 0; left--) listeners.push(decodeDescribeQuorumResponseListener(reader))
+  for (let left = reader.arrayLength(true, 5); left > 0; left--)
+    listeners.push(decodeDescribeQuorumResponseListener(reader))
   return withUnknownTags<DescribeQuorumResponseNode>({ nodeId, listeners }, reader.unknownTags())
 }
 
@@ -249,7 +264,8 @@ export const decodeDescribeQuorumResponse = (reader: ByteReader, version: number
   const errorCode = reader.int16()
   const errorMessage = version === 2 ? reader.nullableString(true) : ""
   const topics: Array<DescribeQuorumResponseTopicData> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) topics.push(decodeDescribeQuorumResponseTopicData(reader, version))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    topics.push(decodeDescribeQuorumResponseTopicData(reader, version))
   const nodes: Array<DescribeQuorumResponseNode> = []
   if (version === 2) {
     for (let left = reader.arrayLength(true, 6); left > 0; left--) nodes.push(decodeDescribeQuorumResponseNode(reader))

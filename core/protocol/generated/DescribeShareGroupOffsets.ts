@@ -39,7 +39,9 @@ export interface DescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsReques
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestTopic = (reader: ByteReader): DescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestTopic => {
+const decodeDescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestTopic = (
+  reader: ByteReader
+): DescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestTopic => {
   const topicName = reader.string(true)
   const partitions = reader.int32Array(true)
   return withUnknownTags<DescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestTopic>({
@@ -47,7 +49,9 @@ const decodeDescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestTopi
   }, reader.unknownTags())
 }
 
-const decodeDescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestGroup = (reader: ByteReader): DescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestGroup => {
+const decodeDescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestGroup = (
+  reader: ByteReader
+): DescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestGroup => {
   const groupId = reader.string(true)
   let topics: Array<DescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestTopic> | null
   {
@@ -55,7 +59,8 @@ const decodeDescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestGrou
     if (count < 0) topics = null
     else {
       topics = []
-      for (let i = 0; i < count; i++) topics.push(decodeDescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestTopic(reader))
+      for (let i = 0; i < count; i++)
+        topics.push(decodeDescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestTopic(reader))
     }
   }
   return withUnknownTags<DescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestGroup>({
@@ -64,10 +69,14 @@ const decodeDescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestGrou
 }
 
 /** @throws ProtocolError */
-export const decodeDescribeShareGroupOffsetsRequest = (reader: ByteReader, version: number): DescribeShareGroupOffsetsRequest => {
+export const decodeDescribeShareGroupOffsetsRequest = (
+  reader: ByteReader,
+  version: number
+): DescribeShareGroupOffsetsRequest => {
   if (version < 0 || version > 1) throw unsupportedVersion("DescribeShareGroupOffsetsRequest", version)
   const groups: Array<DescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestGroup> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) groups.push(decodeDescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestGroup(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    groups.push(decodeDescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestGroup(reader))
   return withUnknownTags<DescribeShareGroupOffsetsRequest>({ groups }, reader.unknownTags())
 }
 
@@ -89,7 +98,8 @@ const encodeDescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestGrou
   if (topics === null) writer.lengthOrCount(-1, true)
   else {
     writer.lengthOrCount(topics.length, true)
-    for (const element of topics) encodeDescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestTopic(writer, element)
+    for (const element of topics)
+      encodeDescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestTopic(writer, element)
   }
   writer.tags(value.unknownTaggedFields)
 }
@@ -103,7 +113,8 @@ export const encodeDescribeShareGroupOffsetsRequest = (
   if (version < 0 || version > 1) throw unsupportedVersion("DescribeShareGroupOffsetsRequest", version)
   const groups = value.groups
   writer.lengthOrCount(groups.length, true)
-  for (const element of groups) encodeDescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestGroup(writer, element)
+  for (const element of groups)
+    encodeDescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestGroup(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
 
@@ -175,7 +186,10 @@ export interface DescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsRespo
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponsePartition = (reader: ByteReader, version: number): DescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponsePartition => {
+const decodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponsePartition = (
+  reader: ByteReader,
+  version: number
+): DescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponsePartition => {
   const partitionIndex = reader.int32()
   const startOffset = reader.int64()
   const leaderEpoch = reader.int32()
@@ -187,20 +201,28 @@ const decodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponsePa
   }, reader.unknownTags())
 }
 
-const decodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseTopic = (reader: ByteReader, version: number): DescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseTopic => {
+const decodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseTopic = (
+  reader: ByteReader,
+  version: number
+): DescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseTopic => {
   const topicName = reader.string(true)
   const topicId = reader.uuid()
   const partitions: Array<DescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponsePartition> = []
-  for (let left = reader.arrayLength(true, 20); left > 0; left--) partitions.push(decodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponsePartition(reader, version))
+  for (let left = reader.arrayLength(true, 20); left > 0; left--)
+    partitions.push(decodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponsePartition(reader, version))
   return withUnknownTags<DescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseTopic>({
     topicName, topicId, partitions
   }, reader.unknownTags())
 }
 
-const decodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseGroup = (reader: ByteReader, version: number): DescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseGroup => {
+const decodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseGroup = (
+  reader: ByteReader,
+  version: number
+): DescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseGroup => {
   const groupId = reader.string(true)
   const topics: Array<DescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseTopic> = []
-  for (let left = reader.arrayLength(true, 19); left > 0; left--) topics.push(decodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseTopic(reader, version))
+  for (let left = reader.arrayLength(true, 19); left > 0; left--)
+    topics.push(decodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseTopic(reader, version))
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
   return withUnknownTags<DescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseGroup>({
@@ -209,11 +231,15 @@ const decodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseGr
 }
 
 /** @throws ProtocolError */
-export const decodeDescribeShareGroupOffsetsResponse = (reader: ByteReader, version: number): DescribeShareGroupOffsetsResponse => {
+export const decodeDescribeShareGroupOffsetsResponse = (
+  reader: ByteReader,
+  version: number
+): DescribeShareGroupOffsetsResponse => {
   if (version < 0 || version > 1) throw unsupportedVersion("DescribeShareGroupOffsetsResponse", version)
   const throttleTimeMs = reader.int32()
   const groups: Array<DescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseGroup> = []
-  for (let left = reader.arrayLength(true, 6); left > 0; left--) groups.push(decodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseGroup(reader, version))
+  for (let left = reader.arrayLength(true, 6); left > 0; left--)
+    groups.push(decodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseGroup(reader, version))
   return withUnknownTags<DescribeShareGroupOffsetsResponse>({ throttleTimeMs, groups }, reader.unknownTags())
 }
 
@@ -240,7 +266,8 @@ const encodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseTo
   writer.uuid(value.topicId)
   const partitions = value.partitions
   writer.lengthOrCount(partitions.length, true)
-  for (const element of partitions) encodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponsePartition(writer, version, element)
+  for (const element of partitions)
+    encodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponsePartition(writer, version, element)
   writer.tags(value.unknownTaggedFields)
 }
 
@@ -252,7 +279,8 @@ const encodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseGr
   writer.string(value.groupId, true)
   const topics = value.topics
   writer.lengthOrCount(topics.length, true)
-  for (const element of topics) encodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseTopic(writer, version, element)
+  for (const element of topics)
+    encodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseTopic(writer, version, element)
   writer.int16(value.errorCode)
   writer.nullableString(value.errorMessage ?? null, true)
   writer.tags(value.unknownTaggedFields)
@@ -268,6 +296,7 @@ export const encodeDescribeShareGroupOffsetsResponse = (
   writer.int32(value.throttleTimeMs)
   const groups = value.groups
   writer.lengthOrCount(groups.length, true)
-  for (const element of groups) encodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseGroup(writer, version, element)
+  for (const element of groups)
+    encodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseGroup(writer, version, element)
   writer.tags(value.unknownTaggedFields)
 }

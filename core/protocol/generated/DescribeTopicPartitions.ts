@@ -44,7 +44,9 @@ export interface DescribeTopicPartitionsRequestTopicRequestInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDescribeTopicPartitionsRequestTopicRequest = (reader: ByteReader): DescribeTopicPartitionsRequestTopicRequest => {
+const decodeDescribeTopicPartitionsRequestTopicRequest = (
+  reader: ByteReader
+): DescribeTopicPartitionsRequestTopicRequest => {
   const name = reader.string(true)
   return withUnknownTags<DescribeTopicPartitionsRequestTopicRequest>({ name }, reader.unknownTags())
 }
@@ -56,10 +58,14 @@ const decodeDescribeTopicPartitionsRequestCursor = (reader: ByteReader): Describ
 }
 
 /** @throws ProtocolError */
-export const decodeDescribeTopicPartitionsRequest = (reader: ByteReader, version: number): DescribeTopicPartitionsRequest => {
+export const decodeDescribeTopicPartitionsRequest = (
+  reader: ByteReader,
+  version: number
+): DescribeTopicPartitionsRequest => {
   if (version !== 0) throw unsupportedVersion("DescribeTopicPartitionsRequest", version)
   const topics: Array<DescribeTopicPartitionsRequestTopicRequest> = []
-  for (let left = reader.arrayLength(true, 2); left > 0; left--) topics.push(decodeDescribeTopicPartitionsRequestTopicRequest(reader))
+  for (let left = reader.arrayLength(true, 2); left > 0; left--)
+    topics.push(decodeDescribeTopicPartitionsRequestTopicRequest(reader))
   const responsePartitionLimit = reader.int32()
   const cursor = (reader.int8() < 0 ? null : decodeDescribeTopicPartitionsRequestCursor(reader))
   return withUnknownTags<DescribeTopicPartitionsRequest>({
@@ -188,7 +194,9 @@ export interface DescribeTopicPartitionsResponseDescribeTopicPartitionsResponseP
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDescribeTopicPartitionsResponseDescribeTopicPartitionsResponsePartition = (reader: ByteReader): DescribeTopicPartitionsResponseDescribeTopicPartitionsResponsePartition => {
+const decodeDescribeTopicPartitionsResponseDescribeTopicPartitionsResponsePartition = (
+  reader: ByteReader
+): DescribeTopicPartitionsResponseDescribeTopicPartitionsResponsePartition => {
   const errorCode = reader.int16()
   const partitionIndex = reader.int32()
   const leaderId = reader.int32()
@@ -204,13 +212,16 @@ const decodeDescribeTopicPartitionsResponseDescribeTopicPartitionsResponsePartit
   }, reader.unknownTags())
 }
 
-const decodeDescribeTopicPartitionsResponseDescribeTopicPartitionsResponseTopic = (reader: ByteReader): DescribeTopicPartitionsResponseDescribeTopicPartitionsResponseTopic => {
+const decodeDescribeTopicPartitionsResponseDescribeTopicPartitionsResponseTopic = (
+  reader: ByteReader
+): DescribeTopicPartitionsResponseDescribeTopicPartitionsResponseTopic => {
   const errorCode = reader.int16()
   const name = reader.nullableString(true)
   const topicId = reader.uuid()
   const isInternal = reader.bool()
   const partitions: Array<DescribeTopicPartitionsResponseDescribeTopicPartitionsResponsePartition> = []
-  for (let left = reader.arrayLength(true, 20); left > 0; left--) partitions.push(decodeDescribeTopicPartitionsResponseDescribeTopicPartitionsResponsePartition(reader))
+  for (let left = reader.arrayLength(true, 20); left > 0; left--)
+    partitions.push(decodeDescribeTopicPartitionsResponseDescribeTopicPartitionsResponsePartition(reader))
   const topicAuthorizedOperations = reader.int32()
   return withUnknownTags<DescribeTopicPartitionsResponseDescribeTopicPartitionsResponseTopic>({
     errorCode, name, topicId, isInternal, partitions, topicAuthorizedOperations
@@ -224,11 +235,15 @@ const decodeDescribeTopicPartitionsResponseCursor = (reader: ByteReader): Descri
 }
 
 /** @throws ProtocolError */
-export const decodeDescribeTopicPartitionsResponse = (reader: ByteReader, version: number): DescribeTopicPartitionsResponse => {
+export const decodeDescribeTopicPartitionsResponse = (
+  reader: ByteReader,
+  version: number
+): DescribeTopicPartitionsResponse => {
   if (version !== 0) throw unsupportedVersion("DescribeTopicPartitionsResponse", version)
   const throttleTimeMs = reader.int32()
   const topics: Array<DescribeTopicPartitionsResponseDescribeTopicPartitionsResponseTopic> = []
-  for (let left = reader.arrayLength(true, 26); left > 0; left--) topics.push(decodeDescribeTopicPartitionsResponseDescribeTopicPartitionsResponseTopic(reader))
+  for (let left = reader.arrayLength(true, 26); left > 0; left--)
+    topics.push(decodeDescribeTopicPartitionsResponseDescribeTopicPartitionsResponseTopic(reader))
   const nextCursor = (reader.int8() < 0 ? null : decodeDescribeTopicPartitionsResponseCursor(reader))
   return withUnknownTags<DescribeTopicPartitionsResponse>({ throttleTimeMs, topics, nextCursor }, reader.unknownTags())
 }
@@ -263,7 +278,8 @@ const encodeDescribeTopicPartitionsResponseDescribeTopicPartitionsResponseTopic 
   writer.bool(value.isInternal ?? false)
   const partitions = value.partitions
   writer.lengthOrCount(partitions.length, true)
-  for (const element of partitions) encodeDescribeTopicPartitionsResponseDescribeTopicPartitionsResponsePartition(writer, element)
+  for (const element of partitions)
+    encodeDescribeTopicPartitionsResponseDescribeTopicPartitionsResponsePartition(writer, element)
   writer.int32(value.topicAuthorizedOperations ?? -2147483648)
   writer.tags(value.unknownTaggedFields)
 }
@@ -287,7 +303,8 @@ export const encodeDescribeTopicPartitionsResponse = (
   writer.int32(value.throttleTimeMs)
   const topics = value.topics
   writer.lengthOrCount(topics.length, true)
-  for (const element of topics) encodeDescribeTopicPartitionsResponseDescribeTopicPartitionsResponseTopic(writer, element)
+  for (const element of topics)
+    encodeDescribeTopicPartitionsResponseDescribeTopicPartitionsResponseTopic(writer, element)
   const nextCursor = value.nextCursor ?? null
   if (nextCursor === null) writer.int8(-1)
   else {

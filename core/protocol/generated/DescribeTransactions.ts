@@ -87,7 +87,9 @@ const decodeDescribeTransactionsResponseTopicData = (reader: ByteReader): Descri
   return withUnknownTags<DescribeTransactionsResponseTopicData>({ topic, partitions }, reader.unknownTags())
 }
 
-const decodeDescribeTransactionsResponseTransactionState = (reader: ByteReader): DescribeTransactionsResponseTransactionState => {
+const decodeDescribeTransactionsResponseTransactionState = (
+  reader: ByteReader
+): DescribeTransactionsResponseTransactionState => {
   const errorCode = reader.int16()
   const transactionalId = reader.string(true)
   const transactionState = reader.string(true)
@@ -96,7 +98,8 @@ const decodeDescribeTransactionsResponseTransactionState = (reader: ByteReader):
   const producerId = reader.int64()
   const producerEpoch = reader.int16()
   const topics: Array<DescribeTransactionsResponseTopicData> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) topics.push(decodeDescribeTransactionsResponseTopicData(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    topics.push(decodeDescribeTransactionsResponseTopicData(reader))
   return withUnknownTags<DescribeTransactionsResponseTransactionState>({
     errorCode, transactionalId, transactionState, transactionTimeoutMs, transactionStartTimeMs, producerId,
     producerEpoch, topics
@@ -104,11 +107,15 @@ const decodeDescribeTransactionsResponseTransactionState = (reader: ByteReader):
 }
 
 /** @throws ProtocolError */
-export const decodeDescribeTransactionsResponse = (reader: ByteReader, version: number): DescribeTransactionsResponse => {
+export const decodeDescribeTransactionsResponse = (
+  reader: ByteReader,
+  version: number
+): DescribeTransactionsResponse => {
   if (version !== 0) throw unsupportedVersion("DescribeTransactionsResponse", version)
   const throttleTimeMs = reader.int32()
   const transactionStates: Array<DescribeTransactionsResponseTransactionState> = []
-  for (let left = reader.arrayLength(true, 28); left > 0; left--) transactionStates.push(decodeDescribeTransactionsResponseTransactionState(reader))
+  for (let left = reader.arrayLength(true, 28); left > 0; left--)
+    transactionStates.push(decodeDescribeTransactionsResponseTransactionState(reader))
   return withUnknownTags<DescribeTransactionsResponse>({ throttleTimeMs, transactionStates }, reader.unknownTags())
 }
 

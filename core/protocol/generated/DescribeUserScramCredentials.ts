@@ -24,13 +24,18 @@ export interface DescribeUserScramCredentialsRequestUserNameInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDescribeUserScramCredentialsRequestUserName = (reader: ByteReader): DescribeUserScramCredentialsRequestUserName => {
+const decodeDescribeUserScramCredentialsRequestUserName = (
+  reader: ByteReader
+): DescribeUserScramCredentialsRequestUserName => {
   const name = reader.string(true)
   return withUnknownTags<DescribeUserScramCredentialsRequestUserName>({ name }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeDescribeUserScramCredentialsRequest = (reader: ByteReader, version: number): DescribeUserScramCredentialsRequest => {
+export const decodeDescribeUserScramCredentialsRequest = (
+  reader: ByteReader,
+  version: number
+): DescribeUserScramCredentialsRequest => {
   if (version !== 0) throw unsupportedVersion("DescribeUserScramCredentialsRequest", version)
   let users: Array<DescribeUserScramCredentialsRequestUserName> | null
   {
@@ -112,7 +117,9 @@ export interface DescribeUserScramCredentialsResponseCredentialInfoInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeDescribeUserScramCredentialsResponseCredentialInfo = (reader: ByteReader): DescribeUserScramCredentialsResponseCredentialInfo => {
+const decodeDescribeUserScramCredentialsResponseCredentialInfo = (
+  reader: ByteReader
+): DescribeUserScramCredentialsResponseCredentialInfo => {
   const mechanism = reader.int8()
   const iterations = reader.int32()
   return withUnknownTags<DescribeUserScramCredentialsResponseCredentialInfo>({
@@ -120,25 +127,32 @@ const decodeDescribeUserScramCredentialsResponseCredentialInfo = (reader: ByteRe
   }, reader.unknownTags())
 }
 
-const decodeDescribeUserScramCredentialsResponseDescribeUserScramCredentialsResult = (reader: ByteReader): DescribeUserScramCredentialsResponseDescribeUserScramCredentialsResult => {
+const decodeDescribeUserScramCredentialsResponseDescribeUserScramCredentialsResult = (
+  reader: ByteReader
+): DescribeUserScramCredentialsResponseDescribeUserScramCredentialsResult => {
   const user = reader.string(true)
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
   const credentialInfos: Array<DescribeUserScramCredentialsResponseCredentialInfo> = []
-  for (let left = reader.arrayLength(true, 6); left > 0; left--) credentialInfos.push(decodeDescribeUserScramCredentialsResponseCredentialInfo(reader))
+  for (let left = reader.arrayLength(true, 6); left > 0; left--)
+    credentialInfos.push(decodeDescribeUserScramCredentialsResponseCredentialInfo(reader))
   return withUnknownTags<DescribeUserScramCredentialsResponseDescribeUserScramCredentialsResult>({
     user, errorCode, errorMessage, credentialInfos
   }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeDescribeUserScramCredentialsResponse = (reader: ByteReader, version: number): DescribeUserScramCredentialsResponse => {
+export const decodeDescribeUserScramCredentialsResponse = (
+  reader: ByteReader,
+  version: number
+): DescribeUserScramCredentialsResponse => {
   if (version !== 0) throw unsupportedVersion("DescribeUserScramCredentialsResponse", version)
   const throttleTimeMs = reader.int32()
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
   const results: Array<DescribeUserScramCredentialsResponseDescribeUserScramCredentialsResult> = []
-  for (let left = reader.arrayLength(true, 6); left > 0; left--) results.push(decodeDescribeUserScramCredentialsResponseDescribeUserScramCredentialsResult(reader))
+  for (let left = reader.arrayLength(true, 6); left > 0; left--)
+    results.push(decodeDescribeUserScramCredentialsResponseDescribeUserScramCredentialsResult(reader))
   return withUnknownTags<DescribeUserScramCredentialsResponse>({
     throttleTimeMs, errorCode, errorMessage, results
   }, reader.unknownTags())
@@ -178,6 +192,7 @@ export const encodeDescribeUserScramCredentialsResponse = (
   writer.nullableString(value.errorMessage, true)
   const results = value.results
   writer.lengthOrCount(results.length, true)
-  for (const element of results) encodeDescribeUserScramCredentialsResponseDescribeUserScramCredentialsResult(writer, element)
+  for (const element of results)
+    encodeDescribeUserScramCredentialsResponseDescribeUserScramCredentialsResult(writer, element)
   writer.tags(value.unknownTaggedFields)
 }

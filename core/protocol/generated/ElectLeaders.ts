@@ -34,7 +34,10 @@ export interface ElectLeadersRequestTopicPartitionsInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeElectLeadersRequestTopicPartitions = (reader: ByteReader, version: number): ElectLeadersRequestTopicPartitions => {
+const decodeElectLeadersRequestTopicPartitions = (
+  reader: ByteReader,
+  version: number
+): ElectLeadersRequestTopicPartitions => {
   const flexible = version === 2
   const topic = reader.string(flexible)
   const partitions = reader.int32Array(flexible)
@@ -72,7 +75,8 @@ const encodeElectLeadersRequestTopicPartitions = (
   writer.string(value.topic, flexible)
   writer.int32Array(value.partitions, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("ElectLeadersRequestTopicPartitions.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("ElectLeadersRequestTopicPartitions.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -96,7 +100,8 @@ export const encodeElectLeadersRequest = (
   }
   writer.int32(value.timeoutMs ?? 60000)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("ElectLeadersRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("ElectLeadersRequest.unknownTaggedFields", version)
 }
 
 export interface ElectLeadersResponse {
@@ -141,7 +146,10 @@ export interface ElectLeadersResponsePartitionResultInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeElectLeadersResponsePartitionResult = (reader: ByteReader, version: number): ElectLeadersResponsePartitionResult => {
+const decodeElectLeadersResponsePartitionResult = (
+  reader: ByteReader,
+  version: number
+): ElectLeadersResponsePartitionResult => {
   const flexible = version === 2
   const partitionId = reader.int32()
   const errorCode = reader.int16()
@@ -151,11 +159,15 @@ const decodeElectLeadersResponsePartitionResult = (reader: ByteReader, version: 
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeElectLeadersResponseReplicaElectionResult = (reader: ByteReader, version: number): ElectLeadersResponseReplicaElectionResult => {
+const decodeElectLeadersResponseReplicaElectionResult = (
+  reader: ByteReader,
+  version: number
+): ElectLeadersResponseReplicaElectionResult => {
   const flexible = version === 2
   const topic = reader.string(flexible)
   const partitionResult: Array<ElectLeadersResponsePartitionResult> = []
-  for (let left = reader.arrayLength(flexible, 8); left > 0; left--) partitionResult.push(decodeElectLeadersResponsePartitionResult(reader, version))
+  for (let left = reader.arrayLength(flexible, 8); left > 0; left--)
+    partitionResult.push(decodeElectLeadersResponsePartitionResult(reader, version))
   return withUnknownTags<ElectLeadersResponseReplicaElectionResult>({
     topic, partitionResult
   }, flexible ? reader.unknownTags() : undefined)
@@ -168,7 +180,8 @@ export const decodeElectLeadersResponse = (reader: ByteReader, version: number):
   const throttleTimeMs = reader.int32()
   const errorCode = version >= 1 ? reader.int16() : 0
   const replicaElectionResults: Array<ElectLeadersResponseReplicaElectionResult> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) replicaElectionResults.push(decodeElectLeadersResponseReplicaElectionResult(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    replicaElectionResults.push(decodeElectLeadersResponseReplicaElectionResult(reader, version))
   return withUnknownTags<ElectLeadersResponse>({
     throttleTimeMs, errorCode, replicaElectionResults
   }, flexible ? reader.unknownTags() : undefined)
@@ -184,7 +197,8 @@ const encodeElectLeadersResponsePartitionResult = (
   writer.int16(value.errorCode)
   writer.nullableString(value.errorMessage, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("ElectLeadersResponsePartitionResult.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("ElectLeadersResponsePartitionResult.unknownTaggedFields", version)
 }
 
 const encodeElectLeadersResponseReplicaElectionResult = (
@@ -198,7 +212,8 @@ const encodeElectLeadersResponseReplicaElectionResult = (
   writer.lengthOrCount(partitionResult.length, flexible)
   for (const element of partitionResult) encodeElectLeadersResponsePartitionResult(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("ElectLeadersResponseReplicaElectionResult.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("ElectLeadersResponseReplicaElectionResult.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -217,7 +232,9 @@ export const encodeElectLeadersResponse = (
   }
   const replicaElectionResults = value.replicaElectionResults
   writer.lengthOrCount(replicaElectionResults.length, flexible)
-  for (const element of replicaElectionResults) encodeElectLeadersResponseReplicaElectionResult(writer, version, element)
+  for (const element of replicaElectionResults)
+    encodeElectLeadersResponseReplicaElectionResult(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("ElectLeadersResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("ElectLeadersResponse.unknownTaggedFields", version)
 }

@@ -88,7 +88,10 @@ const decodeEndQuorumEpochRequestReplicaInfo = (reader: ByteReader): EndQuorumEp
   return withUnknownTags<EndQuorumEpochRequestReplicaInfo>({ candidateId, candidateDirectoryId }, reader.unknownTags())
 }
 
-const decodeEndQuorumEpochRequestPartitionData = (reader: ByteReader, version: number): EndQuorumEpochRequestPartitionData => {
+const decodeEndQuorumEpochRequestPartitionData = (
+  reader: ByteReader,
+  version: number
+): EndQuorumEpochRequestPartitionData => {
   const flexible = version === 1
   const partitionIndex = reader.int32()
   const leaderId = reader.int32()
@@ -99,7 +102,8 @@ const decodeEndQuorumEpochRequestPartitionData = (reader: ByteReader, version: n
   }
   const preferredCandidates: Array<EndQuorumEpochRequestReplicaInfo> = []
   if (version === 1) {
-    for (let left = reader.arrayLength(flexible, 21); left > 0; left--) preferredCandidates.push(decodeEndQuorumEpochRequestReplicaInfo(reader))
+    for (let left = reader.arrayLength(flexible, 21); left > 0; left--)
+      preferredCandidates.push(decodeEndQuorumEpochRequestReplicaInfo(reader))
   }
   return withUnknownTags<EndQuorumEpochRequestPartitionData>({
     partitionIndex, leaderId, leaderEpoch, preferredSuccessors, preferredCandidates
@@ -110,7 +114,8 @@ const decodeEndQuorumEpochRequestTopicData = (reader: ByteReader, version: numbe
   const flexible = version === 1
   const topicName = reader.string(flexible)
   const partitions: Array<EndQuorumEpochRequestPartitionData> = []
-  for (let left = reader.arrayLength(flexible, 14); left > 0; left--) partitions.push(decodeEndQuorumEpochRequestPartitionData(reader, version))
+  for (let left = reader.arrayLength(flexible, 14); left > 0; left--)
+    partitions.push(decodeEndQuorumEpochRequestPartitionData(reader, version))
   return withUnknownTags<EndQuorumEpochRequestTopicData>({
     topicName, partitions
   }, flexible ? reader.unknownTags() : undefined)
@@ -129,10 +134,12 @@ export const decodeEndQuorumEpochRequest = (reader: ByteReader, version: number)
   const flexible = version === 1
   const clusterId = reader.nullableString(flexible)
   const topics: Array<EndQuorumEpochRequestTopicData> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) topics.push(decodeEndQuorumEpochRequestTopicData(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    topics.push(decodeEndQuorumEpochRequestTopicData(reader, version))
   const leaderEndpoints: Array<EndQuorumEpochRequestLeaderEndpoint> = []
   if (version === 1) {
-    for (let left = reader.arrayLength(flexible, 5); left > 0; left--) leaderEndpoints.push(decodeEndQuorumEpochRequestLeaderEndpoint(reader))
+    for (let left = reader.arrayLength(flexible, 5); left > 0; left--)
+      leaderEndpoints.push(decodeEndQuorumEpochRequestLeaderEndpoint(reader))
   }
   return withUnknownTags<EndQuorumEpochRequest>({
     clusterId, topics, leaderEndpoints
@@ -164,7 +171,8 @@ const encodeEndQuorumEpochRequestPartitionData = (
     for (const element of preferredCandidates) encodeEndQuorumEpochRequestReplicaInfo(writer, element)
   }
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("EndQuorumEpochRequestPartitionData.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("EndQuorumEpochRequestPartitionData.unknownTaggedFields", version)
 }
 
 const encodeEndQuorumEpochRequestTopicData = (
@@ -178,7 +186,8 @@ const encodeEndQuorumEpochRequestTopicData = (
   writer.lengthOrCount(partitions.length, flexible)
   for (const element of partitions) encodeEndQuorumEpochRequestPartitionData(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("EndQuorumEpochRequestTopicData.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("EndQuorumEpochRequestTopicData.unknownTaggedFields", version)
 }
 
 const encodeEndQuorumEpochRequestLeaderEndpoint = (
@@ -209,7 +218,8 @@ export const encodeEndQuorumEpochRequest = (
     for (const element of leaderEndpoints) encodeEndQuorumEpochRequestLeaderEndpoint(writer, element)
   }
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("EndQuorumEpochRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("EndQuorumEpochRequest.unknownTaggedFields", version)
 }
 
 export interface EndQuorumEpochResponse {
@@ -270,7 +280,10 @@ export interface EndQuorumEpochResponsePartitionDataInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeEndQuorumEpochResponsePartitionData = (reader: ByteReader, version: number): EndQuorumEpochResponsePartitionData => {
+const decodeEndQuorumEpochResponsePartitionData = (
+  reader: ByteReader,
+  version: number
+): EndQuorumEpochResponsePartitionData => {
   const flexible = version === 1
   const partitionIndex = reader.int32()
   const errorCode = reader.int16()
@@ -281,11 +294,15 @@ const decodeEndQuorumEpochResponsePartitionData = (reader: ByteReader, version: 
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeEndQuorumEpochResponseTopicData = (reader: ByteReader, version: number): EndQuorumEpochResponseTopicData => {
+const decodeEndQuorumEpochResponseTopicData = (
+  reader: ByteReader,
+  version: number
+): EndQuorumEpochResponseTopicData => {
   const flexible = version === 1
   const topicName = reader.string(flexible)
   const partitions: Array<EndQuorumEpochResponsePartitionData> = []
-  for (let left = reader.arrayLength(flexible, 14); left > 0; left--) partitions.push(decodeEndQuorumEpochResponsePartitionData(reader, version))
+  for (let left = reader.arrayLength(flexible, 14); left > 0; left--)
+    partitions.push(decodeEndQuorumEpochResponsePartitionData(reader, version))
   return withUnknownTags<EndQuorumEpochResponseTopicData>({
     topicName, partitions
   }, flexible ? reader.unknownTags() : undefined)
@@ -304,7 +321,8 @@ export const decodeEndQuorumEpochResponse = (reader: ByteReader, version: number
   const flexible = version === 1
   const errorCode = reader.int16()
   const topics: Array<EndQuorumEpochResponseTopicData> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) topics.push(decodeEndQuorumEpochResponseTopicData(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    topics.push(decodeEndQuorumEpochResponseTopicData(reader, version))
   let nodeEndpoints: ReadonlyArray<EndQuorumEpochResponseNodeEndpoint> = []
   let unknown: Array<TaggedField> | undefined
   if (flexible) {
@@ -314,7 +332,8 @@ export const decodeEndQuorumEpochResponse = (reader: ByteReader, version: number
       switch (tag) {
         case 0: {
           const values: Array<EndQuorumEpochResponseNodeEndpoint> = []
-          for (let left = reader.arrayLength(true, 8); left > 0; left--) values.push(decodeEndQuorumEpochResponseNodeEndpoint(reader))
+          for (let left = reader.arrayLength(true, 8); left > 0; left--)
+            values.push(decodeEndQuorumEpochResponseNodeEndpoint(reader))
           nodeEndpoints = values
           break
         }
@@ -338,7 +357,8 @@ const encodeEndQuorumEpochResponsePartitionData = (
   writer.int32(value.leaderId)
   writer.int32(value.leaderEpoch)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("EndQuorumEpochResponsePartitionData.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("EndQuorumEpochResponsePartitionData.unknownTaggedFields", version)
 }
 
 const encodeEndQuorumEpochResponseTopicData = (
@@ -352,7 +372,8 @@ const encodeEndQuorumEpochResponseTopicData = (
   writer.lengthOrCount(partitions.length, flexible)
   for (const element of partitions) encodeEndQuorumEpochResponsePartitionData(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("EndQuorumEpochResponseTopicData.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("EndQuorumEpochResponseTopicData.unknownTaggedFields", version)
 }
 
 const encodeEndQuorumEpochResponseNodeEndpoint = (

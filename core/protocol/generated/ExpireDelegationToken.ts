@@ -18,7 +18,10 @@ export interface ExpireDelegationTokenRequestInput {
 }
 
 /** @throws ProtocolError */
-export const decodeExpireDelegationTokenRequest = (reader: ByteReader, version: number): ExpireDelegationTokenRequest => {
+export const decodeExpireDelegationTokenRequest = (
+  reader: ByteReader,
+  version: number
+): ExpireDelegationTokenRequest => {
   if (version < 1 || version > 2) throw unsupportedVersion("ExpireDelegationTokenRequest", version)
   const flexible = version === 2
   const hmac = reader.byteArray(flexible)
@@ -39,7 +42,8 @@ export const encodeExpireDelegationTokenRequest = (
   writer.byteArray(value.hmac, flexible)
   writer.int64(value.expiryTimePeriodMs)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("ExpireDelegationTokenRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("ExpireDelegationTokenRequest.unknownTaggedFields", version)
 }
 
 export interface ExpireDelegationTokenResponse {
@@ -57,7 +61,10 @@ export interface ExpireDelegationTokenResponseInput {
 }
 
 /** @throws ProtocolError */
-export const decodeExpireDelegationTokenResponse = (reader: ByteReader, version: number): ExpireDelegationTokenResponse => {
+export const decodeExpireDelegationTokenResponse = (
+  reader: ByteReader,
+  version: number
+): ExpireDelegationTokenResponse => {
   if (version < 1 || version > 2) throw unsupportedVersion("ExpireDelegationTokenResponse", version)
   const flexible = version === 2
   const errorCode = reader.int16()
@@ -80,5 +87,6 @@ export const encodeExpireDelegationTokenResponse = (
   writer.int64(value.expiryTimestampMs)
   writer.int32(value.throttleTimeMs)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("ExpireDelegationTokenResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("ExpireDelegationTokenResponse.unknownTaggedFields", version)
 }

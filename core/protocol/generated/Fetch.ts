@@ -148,8 +148,10 @@ const defaultFetchRequestReplicaState: FetchRequestReplicaState = {
 }
 
 const isDefaultFetchRequestReplicaState = (value: FetchRequestReplicaStateInput): boolean =>
-  !(value.replicaId !== undefined && value.replicaId !== -1) &&
-  !(value.replicaEpoch !== undefined && !sameInt64(value.replicaEpoch, -1)) &&
+  !(value.replicaId !== undefined
+    && value.replicaId !== -1) &&
+  !(value.replicaEpoch !== undefined
+    && !sameInt64(value.replicaEpoch, -1)) &&
   (value.unknownTaggedFields === undefined || value.unknownTaggedFields.length === 0)
 
 const decodeFetchRequestReplicaState = (reader: ByteReader): FetchRequestReplicaState => {
@@ -201,7 +203,8 @@ const decodeFetchRequestFetchTopic = (reader: ByteReader, version: number): Fetc
   const topic = version <= 12 ? reader.string(flexible) : ""
   const topicId = version >= 13 ? reader.uuid() : ZERO_UUID
   const partitions: Array<FetchRequestFetchPartition> = []
-  for (let left = reader.arrayLength(flexible, 16); left > 0; left--) partitions.push(decodeFetchRequestFetchPartition(reader, version))
+  for (let left = reader.arrayLength(flexible, 16); left > 0; left--)
+    partitions.push(decodeFetchRequestFetchPartition(reader, version))
   return withUnknownTags<FetchRequestFetchTopic>({
     topic, topicId, partitions
   }, flexible ? reader.unknownTags() : undefined)
@@ -229,10 +232,12 @@ export const decodeFetchRequest = (reader: ByteReader, version: number): FetchRe
   const sessionId = version >= 7 ? reader.int32() : 0
   const sessionEpoch = version >= 7 ? reader.int32() : -1
   const topics: Array<FetchRequestFetchTopic> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) topics.push(decodeFetchRequestFetchTopic(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    topics.push(decodeFetchRequestFetchTopic(reader, version))
   const forgottenTopicsData: Array<FetchRequestForgottenTopic> = []
   if (version >= 7) {
-    for (let left = reader.arrayLength(flexible, 3); left > 0; left--) forgottenTopicsData.push(decodeFetchRequestForgottenTopic(reader, version))
+    for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+      forgottenTopicsData.push(decodeFetchRequestForgottenTopic(reader, version))
   }
   const rackId = version >= 11 ? reader.string(flexible) : ""
   let clusterId: string | null = null
@@ -286,11 +291,17 @@ const encodeFetchRequestFetchPartition = (
   }
   if (version >= 5) writer.int64(value.logStartOffset ?? -1)
   writer.int32(value.partitionMaxBytes)
-  const hasReplicaDirectoryId = version >= 17 && value.replicaDirectoryId !== undefined && value.replicaDirectoryId !== ZERO_UUID
-  const hasHighWatermark = version === 18 && value.highWatermark !== undefined && !sameInt64(value.highWatermark, 9223372036854775807n)
+  const hasReplicaDirectoryId = version >= 17
+    && value.replicaDirectoryId !== undefined
+    && value.replicaDirectoryId !== ZERO_UUID
+  const hasHighWatermark = version === 18
+    && value.highWatermark !== undefined
+    && !sameInt64(value.highWatermark, 9223372036854775807n)
   const unknown = value.unknownTaggedFields
   if (flexible) {
-    writer.uvarint((unknown === undefined ? 0 : unknown.length) + (hasReplicaDirectoryId ? 1 : 0) + (hasHighWatermark ? 1 : 0))
+    writer.uvarint((unknown === undefined ? 0 : unknown.length)
+      + (hasReplicaDirectoryId ? 1 : 0)
+      + (hasHighWatermark ? 1 : 0))
     let written = 0
     if (hasReplicaDirectoryId) {
       written = writer.unknownTags(unknown, written, 0)
@@ -320,7 +331,8 @@ const encodeFetchRequestFetchTopic = (
   writer.lengthOrCount(partitions.length, flexible)
   for (const element of partitions) encodeFetchRequestFetchPartition(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("FetchRequestFetchTopic.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("FetchRequestFetchTopic.unknownTaggedFields", version)
 }
 
 const encodeFetchRequestForgottenTopic = (
@@ -333,7 +345,8 @@ const encodeFetchRequestForgottenTopic = (
   if (version >= 13) writer.uuid(value.topicId ?? ZERO_UUID)
   writer.int32Array(value.partitions, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("FetchRequestForgottenTopic.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("FetchRequestForgottenTopic.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -554,8 +567,10 @@ const defaultFetchResponseEpochEndOffset: FetchResponseEpochEndOffset = {
 }
 
 const isDefaultFetchResponseEpochEndOffset = (value: FetchResponseEpochEndOffsetInput): boolean =>
-  !(value.epoch !== undefined && value.epoch !== -1) &&
-  !(value.endOffset !== undefined && !sameInt64(value.endOffset, -1)) &&
+  !(value.epoch !== undefined
+    && value.epoch !== -1) &&
+  !(value.endOffset !== undefined
+    && !sameInt64(value.endOffset, -1)) &&
   (value.unknownTaggedFields === undefined || value.unknownTaggedFields.length === 0)
 
 const defaultFetchResponseLeaderIdAndEpoch: FetchResponseLeaderIdAndEpoch = {
@@ -564,8 +579,10 @@ const defaultFetchResponseLeaderIdAndEpoch: FetchResponseLeaderIdAndEpoch = {
 }
 
 const isDefaultFetchResponseLeaderIdAndEpoch = (value: FetchResponseLeaderIdAndEpochInput): boolean =>
-  !(value.leaderId !== undefined && value.leaderId !== -1) &&
-  !(value.leaderEpoch !== undefined && value.leaderEpoch !== -1) &&
+  !(value.leaderId !== undefined
+    && value.leaderId !== -1) &&
+  !(value.leaderEpoch !== undefined
+    && value.leaderEpoch !== -1) &&
   (value.unknownTaggedFields === undefined || value.unknownTaggedFields.length === 0)
 
 const defaultFetchResponseSnapshotId: FetchResponseSnapshotId = {
@@ -574,8 +591,10 @@ const defaultFetchResponseSnapshotId: FetchResponseSnapshotId = {
 }
 
 const isDefaultFetchResponseSnapshotId = (value: FetchResponseSnapshotIdInput): boolean =>
-  !(value.endOffset !== undefined && !sameInt64(value.endOffset, -1)) &&
-  !(value.epoch !== undefined && value.epoch !== -1) &&
+  !(value.endOffset !== undefined
+    && !sameInt64(value.endOffset, -1)) &&
+  !(value.epoch !== undefined
+    && value.epoch !== -1) &&
   (value.unknownTaggedFields === undefined || value.unknownTaggedFields.length === 0)
 
 const decodeFetchResponseEpochEndOffset = (reader: ByteReader): FetchResponseEpochEndOffset => {
@@ -596,7 +615,10 @@ const decodeFetchResponseSnapshotId = (reader: ByteReader): FetchResponseSnapsho
   return withUnknownTags<FetchResponseSnapshotId>({ endOffset, epoch }, reader.unknownTags())
 }
 
-const decodeFetchResponseAbortedTransaction = (reader: ByteReader, version: number): FetchResponseAbortedTransaction => {
+const decodeFetchResponseAbortedTransaction = (
+  reader: ByteReader,
+  version: number
+): FetchResponseAbortedTransaction => {
   const flexible = version >= 12
   const producerId = reader.int64()
   const firstOffset = reader.int64()
@@ -656,12 +678,16 @@ const decodeFetchResponsePartitionData = (reader: ByteReader, version: number): 
   }, unknown)
 }
 
-const decodeFetchResponseFetchableTopicResponse = (reader: ByteReader, version: number): FetchResponseFetchableTopicResponse => {
+const decodeFetchResponseFetchableTopicResponse = (
+  reader: ByteReader,
+  version: number
+): FetchResponseFetchableTopicResponse => {
   const flexible = version >= 12
   const topic = version <= 12 ? reader.string(flexible) : ""
   const topicId = version >= 13 ? reader.uuid() : ZERO_UUID
   const partitions: Array<FetchResponsePartitionData> = []
-  for (let left = reader.arrayLength(flexible, 30); left > 0; left--) partitions.push(decodeFetchResponsePartitionData(reader, version))
+  for (let left = reader.arrayLength(flexible, 30); left > 0; left--)
+    partitions.push(decodeFetchResponsePartitionData(reader, version))
   return withUnknownTags<FetchResponseFetchableTopicResponse>({
     topic, topicId, partitions
   }, flexible ? reader.unknownTags() : undefined)
@@ -683,7 +709,8 @@ export const decodeFetchResponse = (reader: ByteReader, version: number): FetchR
   const errorCode = version >= 7 ? reader.int16() : 0
   const sessionId = version >= 7 ? reader.int32() : 0
   const responses: Array<FetchResponseFetchableTopicResponse> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) responses.push(decodeFetchResponseFetchableTopicResponse(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    responses.push(decodeFetchResponseFetchableTopicResponse(reader, version))
   let nodeEndpoints: ReadonlyArray<FetchResponseNodeEndpoint> = []
   let unknown: Array<TaggedField> | undefined
   if (flexible) {
@@ -694,7 +721,8 @@ export const decodeFetchResponse = (reader: ByteReader, version: number): FetchR
         case 0: {
           if (version < 16) throw unexpectedTag("FetchResponse.nodeEndpoints", version)
           const values: Array<FetchResponseNodeEndpoint> = []
-          for (let left = reader.arrayLength(true, 11); left > 0; left--) values.push(decodeFetchResponseNodeEndpoint(reader))
+          for (let left = reader.arrayLength(true, 11); left > 0; left--)
+            values.push(decodeFetchResponseNodeEndpoint(reader))
           nodeEndpoints = values
           break
         }
@@ -734,7 +762,8 @@ const encodeFetchResponseAbortedTransaction = (
   writer.int64(value.producerId)
   writer.int64(value.firstOffset)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("FetchResponseAbortedTransaction.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("FetchResponseAbortedTransaction.unknownTaggedFields", version)
 }
 
 const encodeFetchResponsePartitionData = (
@@ -760,15 +789,20 @@ const encodeFetchResponsePartitionData = (
     throw unsupportedField("FetchResponsePartitionData.preferredReadReplica", version)
   }
   writer.nullableRecords(value.records, flexible)
-  const hasDivergingEpoch = value.divergingEpoch !== undefined && !isDefaultFetchResponseEpochEndOffset(value.divergingEpoch)
+  const hasDivergingEpoch = value.divergingEpoch !== undefined
+    && !isDefaultFetchResponseEpochEndOffset(value.divergingEpoch)
   if (hasDivergingEpoch && version < 12) throw unsupportedField("FetchResponsePartitionData.divergingEpoch", version)
-  const hasCurrentLeader = value.currentLeader !== undefined && !isDefaultFetchResponseLeaderIdAndEpoch(value.currentLeader)
+  const hasCurrentLeader = value.currentLeader !== undefined
+    && !isDefaultFetchResponseLeaderIdAndEpoch(value.currentLeader)
   if (hasCurrentLeader && version < 12) throw unsupportedField("FetchResponsePartitionData.currentLeader", version)
   const hasSnapshotId = value.snapshotId !== undefined && !isDefaultFetchResponseSnapshotId(value.snapshotId)
   if (hasSnapshotId && version < 12) throw unsupportedField("FetchResponsePartitionData.snapshotId", version)
   const unknown = value.unknownTaggedFields
   if (flexible) {
-    writer.uvarint((unknown === undefined ? 0 : unknown.length) + (hasDivergingEpoch ? 1 : 0) + (hasCurrentLeader ? 1 : 0) + (hasSnapshotId ? 1 : 0))
+    writer.uvarint((unknown === undefined ? 0 : unknown.length)
+      + (hasDivergingEpoch ? 1 : 0)
+      + (hasCurrentLeader ? 1 : 0)
+      + (hasSnapshotId ? 1 : 0))
     let written = 0
     if (hasDivergingEpoch) {
       written = writer.unknownTags(unknown, written, 0)
@@ -807,7 +841,8 @@ const encodeFetchResponseFetchableTopicResponse = (
   writer.lengthOrCount(partitions.length, flexible)
   for (const element of partitions) encodeFetchResponsePartitionData(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("FetchResponseFetchableTopicResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("FetchResponseFetchableTopicResponse.unknownTaggedFields", version)
 }
 
 const encodeFetchResponseNodeEndpoint = (writer: ByteWriter, value: FetchResponseNodeEndpointInput): void => {

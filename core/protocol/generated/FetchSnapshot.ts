@@ -78,7 +78,10 @@ const decodeFetchSnapshotRequestSnapshotId = (reader: ByteReader): FetchSnapshot
   return withUnknownTags<FetchSnapshotRequestSnapshotId>({ endOffset, epoch }, reader.unknownTags())
 }
 
-const decodeFetchSnapshotRequestPartitionSnapshot = (reader: ByteReader, version: number): FetchSnapshotRequestPartitionSnapshot => {
+const decodeFetchSnapshotRequestPartitionSnapshot = (
+  reader: ByteReader,
+  version: number
+): FetchSnapshotRequestPartitionSnapshot => {
   const partition = reader.int32()
   const currentLeaderEpoch = reader.int32()
   const snapshotId = decodeFetchSnapshotRequestSnapshotId(reader)
@@ -104,10 +107,14 @@ const decodeFetchSnapshotRequestPartitionSnapshot = (reader: ByteReader, version
   }, unknown)
 }
 
-const decodeFetchSnapshotRequestTopicSnapshot = (reader: ByteReader, version: number): FetchSnapshotRequestTopicSnapshot => {
+const decodeFetchSnapshotRequestTopicSnapshot = (
+  reader: ByteReader,
+  version: number
+): FetchSnapshotRequestTopicSnapshot => {
   const name = reader.string(true)
   const partitions: Array<FetchSnapshotRequestPartitionSnapshot> = []
-  for (let left = reader.arrayLength(true, 30); left > 0; left--) partitions.push(decodeFetchSnapshotRequestPartitionSnapshot(reader, version))
+  for (let left = reader.arrayLength(true, 30); left > 0; left--)
+    partitions.push(decodeFetchSnapshotRequestPartitionSnapshot(reader, version))
   return withUnknownTags<FetchSnapshotRequestTopicSnapshot>({ name, partitions }, reader.unknownTags())
 }
 
@@ -117,7 +124,8 @@ export const decodeFetchSnapshotRequest = (reader: ByteReader, version: number):
   const replicaId = reader.int32()
   const maxBytes = reader.int32()
   const topics: Array<FetchSnapshotRequestTopicSnapshot> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) topics.push(decodeFetchSnapshotRequestTopicSnapshot(reader, version))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    topics.push(decodeFetchSnapshotRequestTopicSnapshot(reader, version))
   let clusterId: string | null = null
   let unknown: Array<TaggedField> | undefined
   for (let tagCount = reader.uvarint(); tagCount > 0; tagCount--) {
@@ -152,7 +160,9 @@ const encodeFetchSnapshotRequestPartitionSnapshot = (
   const snapshotId = value.snapshotId
   encodeFetchSnapshotRequestSnapshotId(writer, snapshotId)
   writer.int64(value.position)
-  const hasReplicaDirectoryId = version === 1 && value.replicaDirectoryId !== undefined && value.replicaDirectoryId !== ZERO_UUID
+  const hasReplicaDirectoryId = version === 1
+    && value.replicaDirectoryId !== undefined
+    && value.replicaDirectoryId !== ZERO_UUID
   const unknown = value.unknownTaggedFields
   writer.uvarint((unknown === undefined ? 0 : unknown.length) + (hasReplicaDirectoryId ? 1 : 0))
   let written = 0
@@ -344,7 +354,8 @@ const decodeFetchSnapshotResponsePartitionSnapshot = (reader: ByteReader): Fetch
 const decodeFetchSnapshotResponseTopicSnapshot = (reader: ByteReader): FetchSnapshotResponseTopicSnapshot => {
   const name = reader.string(true)
   const partitions: Array<FetchSnapshotResponsePartitionSnapshot> = []
-  for (let left = reader.arrayLength(true, 37); left > 0; left--) partitions.push(decodeFetchSnapshotResponsePartitionSnapshot(reader))
+  for (let left = reader.arrayLength(true, 37); left > 0; left--)
+    partitions.push(decodeFetchSnapshotResponsePartitionSnapshot(reader))
   return withUnknownTags<FetchSnapshotResponseTopicSnapshot>({ name, partitions }, reader.unknownTags())
 }
 
@@ -361,7 +372,8 @@ export const decodeFetchSnapshotResponse = (reader: ByteReader, version: number)
   const throttleTimeMs = reader.int32()
   const errorCode = reader.int16()
   const topics: Array<FetchSnapshotResponseTopicSnapshot> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) topics.push(decodeFetchSnapshotResponseTopicSnapshot(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    topics.push(decodeFetchSnapshotResponseTopicSnapshot(reader))
   let nodeEndpoints: ReadonlyArray<FetchSnapshotResponseNodeEndpoint> = []
   let unknown: Array<TaggedField> | undefined
   for (let tagCount = reader.uvarint(); tagCount > 0; tagCount--) {
@@ -371,7 +383,8 @@ export const decodeFetchSnapshotResponse = (reader: ByteReader, version: number)
       case 0: {
         if (version !== 1) throw unexpectedTag("FetchSnapshotResponse.nodeEndpoints", version)
         const values: Array<FetchSnapshotResponseNodeEndpoint> = []
-        for (let left = reader.arrayLength(true, 8); left > 0; left--) values.push(decodeFetchSnapshotResponseNodeEndpoint(reader))
+        for (let left = reader.arrayLength(true, 8); left > 0; left--)
+          values.push(decodeFetchSnapshotResponseNodeEndpoint(reader))
         nodeEndpoints = values
         break
       }
@@ -412,7 +425,8 @@ const encodeFetchSnapshotResponsePartitionSnapshot = (
   writer.int64(value.size)
   writer.int64(value.position)
   writer.records(value.unalignedRecords, true)
-  const hasCurrentLeader = value.currentLeader !== undefined && !isDefaultFetchSnapshotResponseLeaderIdAndEpoch(value.currentLeader)
+  const hasCurrentLeader = value.currentLeader !== undefined
+    && !isDefaultFetchSnapshotResponseLeaderIdAndEpoch(value.currentLeader)
   const unknown = value.unknownTaggedFields
   writer.uvarint((unknown === undefined ? 0 : unknown.length) + (hasCurrentLeader ? 1 : 0))
   let written = 0

@@ -63,7 +63,8 @@ export const encodeFindCoordinatorRequest = (
     throw unsupportedField("FindCoordinatorRequest.coordinatorKeys", version)
   }
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("FindCoordinatorRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("FindCoordinatorRequest.unknownTaggedFields", version)
 }
 
 export interface FindCoordinatorResponse {
@@ -146,7 +147,8 @@ export const decodeFindCoordinatorResponse = (reader: ByteReader, version: numbe
   const port = version <= 3 ? reader.int32() : 0
   const coordinators: Array<FindCoordinatorResponseCoordinator> = []
   if (version >= 4) {
-    for (let left = reader.arrayLength(flexible, 14); left > 0; left--) coordinators.push(decodeFindCoordinatorResponseCoordinator(reader))
+    for (let left = reader.arrayLength(flexible, 14); left > 0; left--)
+      coordinators.push(decodeFindCoordinatorResponseCoordinator(reader))
   }
   return withUnknownTags<FindCoordinatorResponse>({
     throttleTimeMs, errorCode, errorMessage, nodeId, host, port, coordinators
@@ -180,7 +182,10 @@ export const encodeFindCoordinatorResponse = (
   } else if (value.errorCode !== undefined && value.errorCode !== 0) {
     throw unsupportedField("FindCoordinatorResponse.errorCode", version)
   }
-  if (version >= 1 && version <= 3) writer.nullableString(value.errorMessage === undefined ? "" : value.errorMessage, flexible)
+  if (version >= 1
+    && version <= 3) writer.nullableString(value.errorMessage === undefined
+    ? ""
+    : value.errorMessage, flexible)
   if (version <= 3) {
     writer.int32(value.nodeId ?? 0)
   } else if (value.nodeId !== undefined && value.nodeId !== 0) {
@@ -204,5 +209,6 @@ export const encodeFindCoordinatorResponse = (
     throw unsupportedField("FindCoordinatorResponse.coordinators", version)
   }
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("FindCoordinatorResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("FindCoordinatorResponse.unknownTaggedFields", version)
 }

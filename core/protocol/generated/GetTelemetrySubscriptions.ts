@@ -15,7 +15,10 @@ export interface GetTelemetrySubscriptionsRequestInput {
 }
 
 /** @throws ProtocolError */
-export const decodeGetTelemetrySubscriptionsRequest = (reader: ByteReader, version: number): GetTelemetrySubscriptionsRequest => {
+export const decodeGetTelemetrySubscriptionsRequest = (
+  reader: ByteReader,
+  version: number
+): GetTelemetrySubscriptionsRequest => {
   if (version !== 0) throw unsupportedVersion("GetTelemetrySubscriptionsRequest", version)
   const clientInstanceId = reader.uuid()
   return withUnknownTags<GetTelemetrySubscriptionsRequest>({ clientInstanceId }, reader.unknownTags())
@@ -59,7 +62,10 @@ export interface GetTelemetrySubscriptionsResponseInput {
 }
 
 /** @throws ProtocolError */
-export const decodeGetTelemetrySubscriptionsResponse = (reader: ByteReader, version: number): GetTelemetrySubscriptionsResponse => {
+export const decodeGetTelemetrySubscriptionsResponse = (
+  reader: ByteReader,
+  version: number
+): GetTelemetrySubscriptionsResponse => {
   if (version !== 0) throw unsupportedVersion("GetTelemetrySubscriptionsResponse", version)
   const throttleTimeMs = reader.int32()
   const errorCode = reader.int16()

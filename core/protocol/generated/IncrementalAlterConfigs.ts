@@ -44,7 +44,10 @@ export interface IncrementalAlterConfigsRequestAlterableConfigInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeIncrementalAlterConfigsRequestAlterableConfig = (reader: ByteReader, version: number): IncrementalAlterConfigsRequestAlterableConfig => {
+const decodeIncrementalAlterConfigsRequestAlterableConfig = (
+  reader: ByteReader,
+  version: number
+): IncrementalAlterConfigsRequestAlterableConfig => {
   const flexible = version === 1
   const name = reader.string(flexible)
   const configOperation = reader.int8()
@@ -54,23 +57,31 @@ const decodeIncrementalAlterConfigsRequestAlterableConfig = (reader: ByteReader,
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeIncrementalAlterConfigsRequestAlterConfigsResource = (reader: ByteReader, version: number): IncrementalAlterConfigsRequestAlterConfigsResource => {
+const decodeIncrementalAlterConfigsRequestAlterConfigsResource = (
+  reader: ByteReader,
+  version: number
+): IncrementalAlterConfigsRequestAlterConfigsResource => {
   const flexible = version === 1
   const resourceType = reader.int8()
   const resourceName = reader.string(flexible)
   const configs: Array<IncrementalAlterConfigsRequestAlterableConfig> = []
-  for (let left = reader.arrayLength(flexible, 4); left > 0; left--) configs.push(decodeIncrementalAlterConfigsRequestAlterableConfig(reader, version))
+  for (let left = reader.arrayLength(flexible, 4); left > 0; left--)
+    configs.push(decodeIncrementalAlterConfigsRequestAlterableConfig(reader, version))
   return withUnknownTags<IncrementalAlterConfigsRequestAlterConfigsResource>({
     resourceType, resourceName, configs
   }, flexible ? reader.unknownTags() : undefined)
 }
 
 /** @throws ProtocolError */
-export const decodeIncrementalAlterConfigsRequest = (reader: ByteReader, version: number): IncrementalAlterConfigsRequest => {
+export const decodeIncrementalAlterConfigsRequest = (
+  reader: ByteReader,
+  version: number
+): IncrementalAlterConfigsRequest => {
   if (version < 0 || version > 1) throw unsupportedVersion("IncrementalAlterConfigsRequest", version)
   const flexible = version === 1
   const resources: Array<IncrementalAlterConfigsRequestAlterConfigsResource> = []
-  for (let left = reader.arrayLength(flexible, 4); left > 0; left--) resources.push(decodeIncrementalAlterConfigsRequestAlterConfigsResource(reader, version))
+  for (let left = reader.arrayLength(flexible, 4); left > 0; left--)
+    resources.push(decodeIncrementalAlterConfigsRequestAlterConfigsResource(reader, version))
   const validateOnly = reader.bool()
   return withUnknownTags<IncrementalAlterConfigsRequest>({
     resources, validateOnly
@@ -87,7 +98,8 @@ const encodeIncrementalAlterConfigsRequestAlterableConfig = (
   writer.int8(value.configOperation)
   writer.nullableString(value.value, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("IncrementalAlterConfigsRequestAlterableConfig.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("IncrementalAlterConfigsRequestAlterableConfig.unknownTaggedFields", version)
 }
 
 const encodeIncrementalAlterConfigsRequestAlterConfigsResource = (
@@ -102,7 +114,8 @@ const encodeIncrementalAlterConfigsRequestAlterConfigsResource = (
   writer.lengthOrCount(configs.length, flexible)
   for (const element of configs) encodeIncrementalAlterConfigsRequestAlterableConfig(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("IncrementalAlterConfigsRequestAlterConfigsResource.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("IncrementalAlterConfigsRequestAlterConfigsResource.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -118,7 +131,8 @@ export const encodeIncrementalAlterConfigsRequest = (
   for (const element of resources) encodeIncrementalAlterConfigsRequestAlterConfigsResource(writer, version, element)
   writer.bool(value.validateOnly)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("IncrementalAlterConfigsRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("IncrementalAlterConfigsRequest.unknownTaggedFields", version)
 }
 
 export interface IncrementalAlterConfigsResponse {
@@ -149,7 +163,10 @@ export interface IncrementalAlterConfigsResponseAlterConfigsResourceResponseInpu
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeIncrementalAlterConfigsResponseAlterConfigsResourceResponse = (reader: ByteReader, version: number): IncrementalAlterConfigsResponseAlterConfigsResourceResponse => {
+const decodeIncrementalAlterConfigsResponseAlterConfigsResourceResponse = (
+  reader: ByteReader,
+  version: number
+): IncrementalAlterConfigsResponseAlterConfigsResourceResponse => {
   const flexible = version === 1
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(flexible)
@@ -161,12 +178,16 @@ const decodeIncrementalAlterConfigsResponseAlterConfigsResourceResponse = (reade
 }
 
 /** @throws ProtocolError */
-export const decodeIncrementalAlterConfigsResponse = (reader: ByteReader, version: number): IncrementalAlterConfigsResponse => {
+export const decodeIncrementalAlterConfigsResponse = (
+  reader: ByteReader,
+  version: number
+): IncrementalAlterConfigsResponse => {
   if (version < 0 || version > 1) throw unsupportedVersion("IncrementalAlterConfigsResponse", version)
   const flexible = version === 1
   const throttleTimeMs = reader.int32()
   const responses: Array<IncrementalAlterConfigsResponseAlterConfigsResourceResponse> = []
-  for (let left = reader.arrayLength(flexible, 6); left > 0; left--) responses.push(decodeIncrementalAlterConfigsResponseAlterConfigsResourceResponse(reader, version))
+  for (let left = reader.arrayLength(flexible, 6); left > 0; left--)
+    responses.push(decodeIncrementalAlterConfigsResponseAlterConfigsResourceResponse(reader, version))
   return withUnknownTags<IncrementalAlterConfigsResponse>({
     throttleTimeMs, responses
   }, flexible ? reader.unknownTags() : undefined)
@@ -183,7 +204,8 @@ const encodeIncrementalAlterConfigsResponseAlterConfigsResourceResponse = (
   writer.int8(value.resourceType)
   writer.string(value.resourceName, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("IncrementalAlterConfigsResponseAlterConfigsResourceResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("IncrementalAlterConfigsResponseAlterConfigsResourceResponse.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -197,7 +219,9 @@ export const encodeIncrementalAlterConfigsResponse = (
   writer.int32(value.throttleTimeMs)
   const responses = value.responses
   writer.lengthOrCount(responses.length, flexible)
-  for (const element of responses) encodeIncrementalAlterConfigsResponseAlterConfigsResourceResponse(writer, version, element)
+  for (const element of responses)
+    encodeIncrementalAlterConfigsResponseAlterConfigsResourceResponse(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("IncrementalAlterConfigsResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("IncrementalAlterConfigsResponse.unknownTaggedFields", version)
 }

@@ -79,7 +79,8 @@ export const encodeInitProducerIdRequest = (
     throw unsupportedField("InitProducerIdRequest.keepPreparedTxn", version)
   }
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("InitProducerIdRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("InitProducerIdRequest.unknownTaggedFields", version)
 }
 
 export interface InitProducerIdResponse {
@@ -146,5 +147,6 @@ export const encodeInitProducerIdResponse = (
     throw unsupportedField("InitProducerIdResponse.ongoingTxnProducerEpoch", version)
   }
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("InitProducerIdResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("InitProducerIdResponse.unknownTaggedFields", version)
 }

@@ -43,7 +43,9 @@ export interface InitializeShareGroupStateRequestPartitionDataInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeInitializeShareGroupStateRequestPartitionData = (reader: ByteReader): InitializeShareGroupStateRequestPartitionData => {
+const decodeInitializeShareGroupStateRequestPartitionData = (
+  reader: ByteReader
+): InitializeShareGroupStateRequestPartitionData => {
   const partition = reader.int32()
   const stateEpoch = reader.int32()
   const startOffset = reader.int64()
@@ -52,21 +54,28 @@ const decodeInitializeShareGroupStateRequestPartitionData = (reader: ByteReader)
   }, reader.unknownTags())
 }
 
-const decodeInitializeShareGroupStateRequestInitializeStateData = (reader: ByteReader): InitializeShareGroupStateRequestInitializeStateData => {
+const decodeInitializeShareGroupStateRequestInitializeStateData = (
+  reader: ByteReader
+): InitializeShareGroupStateRequestInitializeStateData => {
   const topicId = reader.uuid()
   const partitions: Array<InitializeShareGroupStateRequestPartitionData> = []
-  for (let left = reader.arrayLength(true, 17); left > 0; left--) partitions.push(decodeInitializeShareGroupStateRequestPartitionData(reader))
+  for (let left = reader.arrayLength(true, 17); left > 0; left--)
+    partitions.push(decodeInitializeShareGroupStateRequestPartitionData(reader))
   return withUnknownTags<InitializeShareGroupStateRequestInitializeStateData>({
     topicId, partitions
   }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeInitializeShareGroupStateRequest = (reader: ByteReader, version: number): InitializeShareGroupStateRequest => {
+export const decodeInitializeShareGroupStateRequest = (
+  reader: ByteReader,
+  version: number
+): InitializeShareGroupStateRequest => {
   if (version !== 0) throw unsupportedVersion("InitializeShareGroupStateRequest", version)
   const groupId = reader.string(true)
   const topics: Array<InitializeShareGroupStateRequestInitializeStateData> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) topics.push(decodeInitializeShareGroupStateRequestInitializeStateData(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    topics.push(decodeInitializeShareGroupStateRequestInitializeStateData(reader))
   return withUnknownTags<InitializeShareGroupStateRequest>({ groupId, topics }, reader.unknownTags())
 }
 
@@ -143,7 +152,9 @@ export interface InitializeShareGroupStateResponsePartitionResultInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeInitializeShareGroupStateResponsePartitionResult = (reader: ByteReader): InitializeShareGroupStateResponsePartitionResult => {
+const decodeInitializeShareGroupStateResponsePartitionResult = (
+  reader: ByteReader
+): InitializeShareGroupStateResponsePartitionResult => {
   const partition = reader.int32()
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
@@ -152,20 +163,27 @@ const decodeInitializeShareGroupStateResponsePartitionResult = (reader: ByteRead
   }, reader.unknownTags())
 }
 
-const decodeInitializeShareGroupStateResponseInitializeStateResult = (reader: ByteReader): InitializeShareGroupStateResponseInitializeStateResult => {
+const decodeInitializeShareGroupStateResponseInitializeStateResult = (
+  reader: ByteReader
+): InitializeShareGroupStateResponseInitializeStateResult => {
   const topicId = reader.uuid()
   const partitions: Array<InitializeShareGroupStateResponsePartitionResult> = []
-  for (let left = reader.arrayLength(true, 8); left > 0; left--) partitions.push(decodeInitializeShareGroupStateResponsePartitionResult(reader))
+  for (let left = reader.arrayLength(true, 8); left > 0; left--)
+    partitions.push(decodeInitializeShareGroupStateResponsePartitionResult(reader))
   return withUnknownTags<InitializeShareGroupStateResponseInitializeStateResult>({
     topicId, partitions
   }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeInitializeShareGroupStateResponse = (reader: ByteReader, version: number): InitializeShareGroupStateResponse => {
+export const decodeInitializeShareGroupStateResponse = (
+  reader: ByteReader,
+  version: number
+): InitializeShareGroupStateResponse => {
   if (version !== 0) throw unsupportedVersion("InitializeShareGroupStateResponse", version)
   const results: Array<InitializeShareGroupStateResponseInitializeStateResult> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) results.push(decodeInitializeShareGroupStateResponseInitializeStateResult(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    results.push(decodeInitializeShareGroupStateResponseInitializeStateResult(reader))
   return withUnknownTags<InitializeShareGroupStateResponse>({ results }, reader.unknownTags())
 }
 

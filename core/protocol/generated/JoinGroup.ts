@@ -46,7 +46,10 @@ export interface JoinGroupRequestJoinGroupRequestProtocolInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeJoinGroupRequestJoinGroupRequestProtocol = (reader: ByteReader, version: number): JoinGroupRequestJoinGroupRequestProtocol => {
+const decodeJoinGroupRequestJoinGroupRequestProtocol = (
+  reader: ByteReader,
+  version: number
+): JoinGroupRequestJoinGroupRequestProtocol => {
   const flexible = version >= 6
   const name = reader.string(flexible)
   const metadata = reader.byteArray(flexible)
@@ -66,7 +69,8 @@ export const decodeJoinGroupRequest = (reader: ByteReader, version: number): Joi
   const groupInstanceId = version >= 5 ? reader.nullableString(flexible) : null
   const protocolType = reader.string(flexible)
   const protocols: Array<JoinGroupRequestJoinGroupRequestProtocol> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) protocols.push(decodeJoinGroupRequestJoinGroupRequestProtocol(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    protocols.push(decodeJoinGroupRequestJoinGroupRequestProtocol(reader, version))
   const reason = version >= 8 ? reader.nullableString(flexible) : null
   return withUnknownTags<JoinGroupRequest>({
     groupId, sessionTimeoutMs, rebalanceTimeoutMs, memberId, groupInstanceId, protocolType, protocols, reason
@@ -82,7 +86,8 @@ const encodeJoinGroupRequestJoinGroupRequestProtocol = (
   writer.string(value.name, flexible)
   writer.byteArray(value.metadata, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("JoinGroupRequestJoinGroupRequestProtocol.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("JoinGroupRequestJoinGroupRequestProtocol.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -159,7 +164,10 @@ export interface JoinGroupResponseJoinGroupResponseMemberInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeJoinGroupResponseJoinGroupResponseMember = (reader: ByteReader, version: number): JoinGroupResponseJoinGroupResponseMember => {
+const decodeJoinGroupResponseJoinGroupResponseMember = (
+  reader: ByteReader,
+  version: number
+): JoinGroupResponseJoinGroupResponseMember => {
   const flexible = version >= 6
   const memberId = reader.string(flexible)
   const groupInstanceId = version >= 5 ? reader.nullableString(flexible) : null
@@ -182,7 +190,8 @@ export const decodeJoinGroupResponse = (reader: ByteReader, version: number): Jo
   const skipAssignment = version === 9 ? reader.bool() : false
   const memberId = reader.string(flexible)
   const members: Array<JoinGroupResponseJoinGroupResponseMember> = []
-  for (let left = reader.arrayLength(flexible, 4); left > 0; left--) members.push(decodeJoinGroupResponseJoinGroupResponseMember(reader, version))
+  for (let left = reader.arrayLength(flexible, 4); left > 0; left--)
+    members.push(decodeJoinGroupResponseJoinGroupResponseMember(reader, version))
   return withUnknownTags<JoinGroupResponse>({
     throttleTimeMs, errorCode, generationId, protocolType, protocolName, leader, skipAssignment, memberId, members
   }, flexible ? reader.unknownTags() : undefined)
@@ -198,7 +207,8 @@ const encodeJoinGroupResponseJoinGroupResponseMember = (
   if (version >= 5) writer.nullableString(value.groupInstanceId ?? null, flexible)
   writer.byteArray(value.metadata, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("JoinGroupResponseJoinGroupResponseMember.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("JoinGroupResponseJoinGroupResponseMember.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */

@@ -40,7 +40,10 @@ export interface LeaveGroupRequestMemberIdentityInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeLeaveGroupRequestMemberIdentity = (reader: ByteReader, version: number): LeaveGroupRequestMemberIdentity => {
+const decodeLeaveGroupRequestMemberIdentity = (
+  reader: ByteReader,
+  version: number
+): LeaveGroupRequestMemberIdentity => {
   const flexible = version >= 4
   const memberId = reader.string(flexible)
   const groupInstanceId = reader.nullableString(flexible)
@@ -58,7 +61,8 @@ export const decodeLeaveGroupRequest = (reader: ByteReader, version: number): Le
   const memberId = version <= 2 ? reader.string(flexible) : ""
   const members: Array<LeaveGroupRequestMemberIdentity> = []
   if (version >= 3) {
-    for (let left = reader.arrayLength(flexible, 3); left > 0; left--) members.push(decodeLeaveGroupRequestMemberIdentity(reader, version))
+    for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+      members.push(decodeLeaveGroupRequestMemberIdentity(reader, version))
   }
   return withUnknownTags<LeaveGroupRequest>({ groupId, memberId, members }, flexible ? reader.unknownTags() : undefined)
 }
@@ -73,7 +77,8 @@ const encodeLeaveGroupRequestMemberIdentity = (
   writer.nullableString(value.groupInstanceId ?? null, flexible)
   if (version === 5) writer.nullableString(value.reason ?? null, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("LeaveGroupRequestMemberIdentity.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("LeaveGroupRequestMemberIdentity.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -129,7 +134,10 @@ export interface LeaveGroupResponseMemberResponseInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeLeaveGroupResponseMemberResponse = (reader: ByteReader, version: number): LeaveGroupResponseMemberResponse => {
+const decodeLeaveGroupResponseMemberResponse = (
+  reader: ByteReader,
+  version: number
+): LeaveGroupResponseMemberResponse => {
   const flexible = version >= 4
   const memberId = reader.string(flexible)
   const groupInstanceId = reader.nullableString(flexible)
@@ -147,7 +155,8 @@ export const decodeLeaveGroupResponse = (reader: ByteReader, version: number): L
   const errorCode = reader.int16()
   const members: Array<LeaveGroupResponseMemberResponse> = []
   if (version >= 3) {
-    for (let left = reader.arrayLength(flexible, 5); left > 0; left--) members.push(decodeLeaveGroupResponseMemberResponse(reader, version))
+    for (let left = reader.arrayLength(flexible, 5); left > 0; left--)
+      members.push(decodeLeaveGroupResponseMemberResponse(reader, version))
   }
   return withUnknownTags<LeaveGroupResponse>({
     throttleTimeMs, errorCode, members
@@ -164,7 +173,8 @@ const encodeLeaveGroupResponseMemberResponse = (
   writer.nullableString(value.groupInstanceId, flexible)
   writer.int16(value.errorCode)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("LeaveGroupResponseMemberResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("LeaveGroupResponseMemberResponse.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */

@@ -69,7 +69,10 @@ export interface ListConfigResourcesResponseConfigResourceInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeListConfigResourcesResponseConfigResource = (reader: ByteReader, version: number): ListConfigResourcesResponseConfigResource => {
+const decodeListConfigResourcesResponseConfigResource = (
+  reader: ByteReader,
+  version: number
+): ListConfigResourcesResponseConfigResource => {
   const resourceName = reader.string(true)
   const resourceType = version === 1 ? reader.int8() : 16
   return withUnknownTags<ListConfigResourcesResponseConfigResource>({
@@ -83,7 +86,8 @@ export const decodeListConfigResourcesResponse = (reader: ByteReader, version: n
   const throttleTimeMs = reader.int32()
   const errorCode = reader.int16()
   const configResources: Array<ListConfigResourcesResponseConfigResource> = []
-  for (let left = reader.arrayLength(true, 2); left > 0; left--) configResources.push(decodeListConfigResourcesResponseConfigResource(reader, version))
+  for (let left = reader.arrayLength(true, 2); left > 0; left--)
+    configResources.push(decodeListConfigResourcesResponseConfigResource(reader, version))
   return withUnknownTags<ListConfigResourcesResponse>({
     throttleTimeMs, errorCode, configResources
   }, reader.unknownTags())

@@ -107,7 +107,8 @@ export const decodeListGroupsResponse = (reader: ByteReader, version: number): L
   const throttleTimeMs = version >= 1 ? reader.int32() : 0
   const errorCode = reader.int16()
   const groups: Array<ListGroupsResponseListedGroup> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) groups.push(decodeListGroupsResponseListedGroup(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    groups.push(decodeListGroupsResponseListedGroup(reader, version))
   return withUnknownTags<ListGroupsResponse>({
     throttleTimeMs, errorCode, groups
   }, flexible ? reader.unknownTags() : undefined)
@@ -124,7 +125,8 @@ const encodeListGroupsResponseListedGroup = (
   if (version >= 4) writer.string(value.groupState ?? "", flexible)
   if (version === 5) writer.string(value.groupType ?? "", flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("ListGroupsResponseListedGroup.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("ListGroupsResponseListedGroup.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */

@@ -53,7 +53,10 @@ export interface ListOffsetsRequestListOffsetsPartitionInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeListOffsetsRequestListOffsetsPartition = (reader: ByteReader, version: number): ListOffsetsRequestListOffsetsPartition => {
+const decodeListOffsetsRequestListOffsetsPartition = (
+  reader: ByteReader,
+  version: number
+): ListOffsetsRequestListOffsetsPartition => {
   const flexible = version >= 6
   const partitionIndex = reader.int32()
   const currentLeaderEpoch = version >= 4 ? reader.int32() : -1
@@ -63,11 +66,15 @@ const decodeListOffsetsRequestListOffsetsPartition = (reader: ByteReader, versio
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeListOffsetsRequestListOffsetsTopic = (reader: ByteReader, version: number): ListOffsetsRequestListOffsetsTopic => {
+const decodeListOffsetsRequestListOffsetsTopic = (
+  reader: ByteReader,
+  version: number
+): ListOffsetsRequestListOffsetsTopic => {
   const flexible = version >= 6
   const name = reader.string(flexible)
   const partitions: Array<ListOffsetsRequestListOffsetsPartition> = []
-  for (let left = reader.arrayLength(flexible, 12); left > 0; left--) partitions.push(decodeListOffsetsRequestListOffsetsPartition(reader, version))
+  for (let left = reader.arrayLength(flexible, 12); left > 0; left--)
+    partitions.push(decodeListOffsetsRequestListOffsetsPartition(reader, version))
   return withUnknownTags<ListOffsetsRequestListOffsetsTopic>({
     name, partitions
   }, flexible ? reader.unknownTags() : undefined)
@@ -80,7 +87,8 @@ export const decodeListOffsetsRequest = (reader: ByteReader, version: number): L
   const replicaId = reader.int32()
   const isolationLevel = version >= 2 ? reader.int8() : 0
   const topics: Array<ListOffsetsRequestListOffsetsTopic> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) topics.push(decodeListOffsetsRequestListOffsetsTopic(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    topics.push(decodeListOffsetsRequestListOffsetsTopic(reader, version))
   const timeoutMs = version >= 10 ? reader.int32() : 0
   return withUnknownTags<ListOffsetsRequest>({
     replicaId, isolationLevel, topics, timeoutMs
@@ -97,7 +105,8 @@ const encodeListOffsetsRequestListOffsetsPartition = (
   if (version >= 4) writer.int32(value.currentLeaderEpoch ?? -1)
   writer.int64(value.timestamp)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("ListOffsetsRequestListOffsetsPartition.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("ListOffsetsRequestListOffsetsPartition.unknownTaggedFields", version)
 }
 
 const encodeListOffsetsRequestListOffsetsTopic = (
@@ -111,7 +120,8 @@ const encodeListOffsetsRequestListOffsetsTopic = (
   writer.lengthOrCount(partitions.length, flexible)
   for (const element of partitions) encodeListOffsetsRequestListOffsetsPartition(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("ListOffsetsRequestListOffsetsTopic.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("ListOffsetsRequestListOffsetsTopic.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -182,7 +192,10 @@ export interface ListOffsetsResponseListOffsetsPartitionResponseInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeListOffsetsResponseListOffsetsPartitionResponse = (reader: ByteReader, version: number): ListOffsetsResponseListOffsetsPartitionResponse => {
+const decodeListOffsetsResponseListOffsetsPartitionResponse = (
+  reader: ByteReader,
+  version: number
+): ListOffsetsResponseListOffsetsPartitionResponse => {
   const flexible = version >= 6
   const partitionIndex = reader.int32()
   const errorCode = reader.int16()
@@ -194,11 +207,15 @@ const decodeListOffsetsResponseListOffsetsPartitionResponse = (reader: ByteReade
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeListOffsetsResponseListOffsetsTopicResponse = (reader: ByteReader, version: number): ListOffsetsResponseListOffsetsTopicResponse => {
+const decodeListOffsetsResponseListOffsetsTopicResponse = (
+  reader: ByteReader,
+  version: number
+): ListOffsetsResponseListOffsetsTopicResponse => {
   const flexible = version >= 6
   const name = reader.string(flexible)
   const partitions: Array<ListOffsetsResponseListOffsetsPartitionResponse> = []
-  for (let left = reader.arrayLength(flexible, 22); left > 0; left--) partitions.push(decodeListOffsetsResponseListOffsetsPartitionResponse(reader, version))
+  for (let left = reader.arrayLength(flexible, 22); left > 0; left--)
+    partitions.push(decodeListOffsetsResponseListOffsetsPartitionResponse(reader, version))
   return withUnknownTags<ListOffsetsResponseListOffsetsTopicResponse>({
     name, partitions
   }, flexible ? reader.unknownTags() : undefined)
@@ -210,7 +227,8 @@ export const decodeListOffsetsResponse = (reader: ByteReader, version: number): 
   const flexible = version >= 6
   const throttleTimeMs = version >= 2 ? reader.int32() : 0
   const topics: Array<ListOffsetsResponseListOffsetsTopicResponse> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) topics.push(decodeListOffsetsResponseListOffsetsTopicResponse(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    topics.push(decodeListOffsetsResponseListOffsetsTopicResponse(reader, version))
   return withUnknownTags<ListOffsetsResponse>({ throttleTimeMs, topics }, flexible ? reader.unknownTags() : undefined)
 }
 
@@ -230,7 +248,8 @@ const encodeListOffsetsResponseListOffsetsPartitionResponse = (
     throw unsupportedField("ListOffsetsResponseListOffsetsPartitionResponse.leaderEpoch", version)
   }
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("ListOffsetsResponseListOffsetsPartitionResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("ListOffsetsResponseListOffsetsPartitionResponse.unknownTaggedFields", version)
 }
 
 const encodeListOffsetsResponseListOffsetsTopicResponse = (
@@ -244,7 +263,8 @@ const encodeListOffsetsResponseListOffsetsTopicResponse = (
   writer.lengthOrCount(partitions.length, flexible)
   for (const element of partitions) encodeListOffsetsResponseListOffsetsPartitionResponse(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("ListOffsetsResponseListOffsetsTopicResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("ListOffsetsResponseListOffsetsTopicResponse.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -260,5 +280,6 @@ export const encodeListOffsetsResponse = (
   writer.lengthOrCount(topics.length, flexible)
   for (const element of topics) encodeListOffsetsResponseListOffsetsTopicResponse(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("ListOffsetsResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("ListOffsetsResponse.unknownTaggedFields", version)
 }

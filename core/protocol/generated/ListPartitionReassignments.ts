@@ -32,7 +32,9 @@ export interface ListPartitionReassignmentsRequestListPartitionReassignmentsTopi
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeListPartitionReassignmentsRequestListPartitionReassignmentsTopics = (reader: ByteReader): ListPartitionReassignmentsRequestListPartitionReassignmentsTopics => {
+const decodeListPartitionReassignmentsRequestListPartitionReassignmentsTopics = (
+  reader: ByteReader
+): ListPartitionReassignmentsRequestListPartitionReassignmentsTopics => {
   const name = reader.string(true)
   const partitionIndexes = reader.int32Array(true)
   return withUnknownTags<ListPartitionReassignmentsRequestListPartitionReassignmentsTopics>({
@@ -41,7 +43,10 @@ const decodeListPartitionReassignmentsRequestListPartitionReassignmentsTopics = 
 }
 
 /** @throws ProtocolError */
-export const decodeListPartitionReassignmentsRequest = (reader: ByteReader, version: number): ListPartitionReassignmentsRequest => {
+export const decodeListPartitionReassignmentsRequest = (
+  reader: ByteReader,
+  version: number
+): ListPartitionReassignmentsRequest => {
   if (version !== 0) throw unsupportedVersion("ListPartitionReassignmentsRequest", version)
   const timeoutMs = reader.int32()
   let topics: Array<ListPartitionReassignmentsRequestListPartitionReassignmentsTopics> | null
@@ -50,7 +55,8 @@ export const decodeListPartitionReassignmentsRequest = (reader: ByteReader, vers
     if (count < 0) topics = null
     else {
       topics = []
-      for (let i = 0; i < count; i++) topics.push(decodeListPartitionReassignmentsRequestListPartitionReassignmentsTopics(reader))
+      for (let i = 0; i < count; i++)
+        topics.push(decodeListPartitionReassignmentsRequestListPartitionReassignmentsTopics(reader))
     }
   }
   return withUnknownTags<ListPartitionReassignmentsRequest>({ timeoutMs, topics }, reader.unknownTags())
@@ -77,7 +83,8 @@ export const encodeListPartitionReassignmentsRequest = (
   if (topics === null) writer.lengthOrCount(-1, true)
   else {
     writer.lengthOrCount(topics.length, true)
-    for (const element of topics) encodeListPartitionReassignmentsRequestListPartitionReassignmentsTopics(writer, element)
+    for (const element of topics)
+      encodeListPartitionReassignmentsRequestListPartitionReassignmentsTopics(writer, element)
   }
   writer.tags(value.unknownTaggedFields)
 }
@@ -126,7 +133,9 @@ export interface ListPartitionReassignmentsResponseOngoingPartitionReassignmentI
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeListPartitionReassignmentsResponseOngoingPartitionReassignment = (reader: ByteReader): ListPartitionReassignmentsResponseOngoingPartitionReassignment => {
+const decodeListPartitionReassignmentsResponseOngoingPartitionReassignment = (
+  reader: ByteReader
+): ListPartitionReassignmentsResponseOngoingPartitionReassignment => {
   const partitionIndex = reader.int32()
   const replicas = reader.int32Array(true)
   const addingReplicas = reader.int32Array(true)
@@ -136,23 +145,30 @@ const decodeListPartitionReassignmentsResponseOngoingPartitionReassignment = (re
   }, reader.unknownTags())
 }
 
-const decodeListPartitionReassignmentsResponseOngoingTopicReassignment = (reader: ByteReader): ListPartitionReassignmentsResponseOngoingTopicReassignment => {
+const decodeListPartitionReassignmentsResponseOngoingTopicReassignment = (
+  reader: ByteReader
+): ListPartitionReassignmentsResponseOngoingTopicReassignment => {
   const name = reader.string(true)
   const partitions: Array<ListPartitionReassignmentsResponseOngoingPartitionReassignment> = []
-  for (let left = reader.arrayLength(true, 8); left > 0; left--) partitions.push(decodeListPartitionReassignmentsResponseOngoingPartitionReassignment(reader))
+  for (let left = reader.arrayLength(true, 8); left > 0; left--)
+    partitions.push(decodeListPartitionReassignmentsResponseOngoingPartitionReassignment(reader))
   return withUnknownTags<ListPartitionReassignmentsResponseOngoingTopicReassignment>({
     name, partitions
   }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeListPartitionReassignmentsResponse = (reader: ByteReader, version: number): ListPartitionReassignmentsResponse => {
+export const decodeListPartitionReassignmentsResponse = (
+  reader: ByteReader,
+  version: number
+): ListPartitionReassignmentsResponse => {
   if (version !== 0) throw unsupportedVersion("ListPartitionReassignmentsResponse", version)
   const throttleTimeMs = reader.int32()
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
   const topics: Array<ListPartitionReassignmentsResponseOngoingTopicReassignment> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) topics.push(decodeListPartitionReassignmentsResponseOngoingTopicReassignment(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    topics.push(decodeListPartitionReassignmentsResponseOngoingTopicReassignment(reader))
   return withUnknownTags<ListPartitionReassignmentsResponse>({
     throttleTimeMs, errorCode, errorMessage, topics
   }, reader.unknownTags())
@@ -176,7 +192,8 @@ const encodeListPartitionReassignmentsResponseOngoingTopicReassignment = (
   writer.string(value.name, true)
   const partitions = value.partitions
   writer.lengthOrCount(partitions.length, true)
-  for (const element of partitions) encodeListPartitionReassignmentsResponseOngoingPartitionReassignment(writer, element)
+  for (const element of partitions)
+    encodeListPartitionReassignmentsResponseOngoingPartitionReassignment(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
 

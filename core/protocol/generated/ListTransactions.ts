@@ -89,7 +89,9 @@ export interface ListTransactionsResponseTransactionStateInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeListTransactionsResponseTransactionState = (reader: ByteReader): ListTransactionsResponseTransactionState => {
+const decodeListTransactionsResponseTransactionState = (
+  reader: ByteReader
+): ListTransactionsResponseTransactionState => {
   const transactionalId = reader.string(true)
   const producerId = reader.int64()
   const transactionState = reader.string(true)
@@ -105,7 +107,8 @@ export const decodeListTransactionsResponse = (reader: ByteReader, version: numb
   const errorCode = reader.int16()
   const unknownStateFilters = reader.stringArray(true)
   const transactionStates: Array<ListTransactionsResponseTransactionState> = []
-  for (let left = reader.arrayLength(true, 11); left > 0; left--) transactionStates.push(decodeListTransactionsResponseTransactionState(reader))
+  for (let left = reader.arrayLength(true, 11); left > 0; left--)
+    transactionStates.push(decodeListTransactionsResponseTransactionState(reader))
   return withUnknownTags<ListTransactionsResponse>({
     throttleTimeMs, errorCode, unknownStateFilters, transactionStates
   }, reader.unknownTags())

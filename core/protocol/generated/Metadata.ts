@@ -45,7 +45,10 @@ export interface MetadataRequestMetadataRequestTopicInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeMetadataRequestMetadataRequestTopic = (reader: ByteReader, version: number): MetadataRequestMetadataRequestTopic => {
+const decodeMetadataRequestMetadataRequestTopic = (
+  reader: ByteReader,
+  version: number
+): MetadataRequestMetadataRequestTopic => {
   const flexible = version >= 9
   const topicId = version >= 10 ? reader.uuid() : ZERO_UUID
   const name = version >= 10 ? reader.nullableString(flexible) : reader.string(flexible)
@@ -86,7 +89,8 @@ const encodeMetadataRequestMetadataRequestTopic = (
   if (name === null && version < 10) throw notNullable("MetadataRequestMetadataRequestTopic.name", version)
   writer.nullableString(name, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("MetadataRequestMetadataRequestTopic.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("MetadataRequestMetadataRequestTopic.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -223,7 +227,10 @@ export interface MetadataResponseMetadataResponseBrokerInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeMetadataResponseMetadataResponseBroker = (reader: ByteReader, version: number): MetadataResponseMetadataResponseBroker => {
+const decodeMetadataResponseMetadataResponseBroker = (
+  reader: ByteReader,
+  version: number
+): MetadataResponseMetadataResponseBroker => {
   const flexible = version >= 9
   const nodeId = reader.int32()
   const host = reader.string(flexible)
@@ -234,7 +241,10 @@ const decodeMetadataResponseMetadataResponseBroker = (reader: ByteReader, versio
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeMetadataResponseMetadataResponsePartition = (reader: ByteReader, version: number): MetadataResponseMetadataResponsePartition => {
+const decodeMetadataResponseMetadataResponsePartition = (
+  reader: ByteReader,
+  version: number
+): MetadataResponseMetadataResponsePartition => {
   const flexible = version >= 9
   const errorCode = reader.int16()
   const partitionIndex = reader.int32()
@@ -251,14 +261,18 @@ const decodeMetadataResponseMetadataResponsePartition = (reader: ByteReader, ver
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeMetadataResponseMetadataResponseTopic = (reader: ByteReader, version: number): MetadataResponseMetadataResponseTopic => {
+const decodeMetadataResponseMetadataResponseTopic = (
+  reader: ByteReader,
+  version: number
+): MetadataResponseMetadataResponseTopic => {
   const flexible = version >= 9
   const errorCode = reader.int16()
   const name = version >= 12 ? reader.nullableString(flexible) : reader.string(flexible)
   const topicId = version >= 10 ? reader.uuid() : ZERO_UUID
   const isInternal = version >= 1 ? reader.bool() : false
   const partitions: Array<MetadataResponseMetadataResponsePartition> = []
-  for (let left = reader.arrayLength(flexible, 18); left > 0; left--) partitions.push(decodeMetadataResponseMetadataResponsePartition(reader, version))
+  for (let left = reader.arrayLength(flexible, 18); left > 0; left--)
+    partitions.push(decodeMetadataResponseMetadataResponsePartition(reader, version))
   const topicAuthorizedOperations = version >= 8 ? reader.int32() : -2147483648
   return withUnknownTags<MetadataResponseMetadataResponseTopic>({
     errorCode, name, topicId, isInternal, partitions, topicAuthorizedOperations
@@ -271,11 +285,13 @@ export const decodeMetadataResponse = (reader: ByteReader, version: number): Met
   const flexible = version >= 9
   const throttleTimeMs = version >= 3 ? reader.int32() : 0
   const brokers: Array<MetadataResponseMetadataResponseBroker> = []
-  for (let left = reader.arrayLength(flexible, 10); left > 0; left--) brokers.push(decodeMetadataResponseMetadataResponseBroker(reader, version))
+  for (let left = reader.arrayLength(flexible, 10); left > 0; left--)
+    brokers.push(decodeMetadataResponseMetadataResponseBroker(reader, version))
   const clusterId = version >= 2 ? reader.nullableString(flexible) : null
   const controllerId = version >= 1 ? reader.int32() : -1
   const topics: Array<MetadataResponseMetadataResponseTopic> = []
-  for (let left = reader.arrayLength(flexible, 8); left > 0; left--) topics.push(decodeMetadataResponseMetadataResponseTopic(reader, version))
+  for (let left = reader.arrayLength(flexible, 8); left > 0; left--)
+    topics.push(decodeMetadataResponseMetadataResponseTopic(reader, version))
   const clusterAuthorizedOperations = version >= 8 && version <= 10 ? reader.int32() : -2147483648
   const errorCode = version === 13 ? reader.int16() : 0
   return withUnknownTags<MetadataResponse>({
@@ -294,7 +310,8 @@ const encodeMetadataResponseMetadataResponseBroker = (
   writer.int32(value.port)
   if (version >= 1) writer.nullableString(value.rack ?? null, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("MetadataResponseMetadataResponseBroker.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("MetadataResponseMetadataResponseBroker.unknownTaggedFields", version)
 }
 
 const encodeMetadataResponseMetadataResponsePartition = (
@@ -311,7 +328,8 @@ const encodeMetadataResponseMetadataResponsePartition = (
   writer.int32Array(value.isrNodes, flexible)
   if (version >= 5) writer.int32Array(value.offlineReplicas ?? [], flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("MetadataResponseMetadataResponsePartition.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("MetadataResponseMetadataResponsePartition.unknownTaggedFields", version)
 }
 
 const encodeMetadataResponseMetadataResponseTopic = (
@@ -335,7 +353,8 @@ const encodeMetadataResponseMetadataResponseTopic = (
     throw unsupportedField("MetadataResponseMetadataResponseTopic.topicAuthorizedOperations", version)
   }
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("MetadataResponseMetadataResponseTopic.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("MetadataResponseMetadataResponseTopic.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */

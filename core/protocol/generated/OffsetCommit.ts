@@ -68,7 +68,10 @@ export interface OffsetCommitRequestOffsetCommitRequestPartitionInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeOffsetCommitRequestOffsetCommitRequestPartition = (reader: ByteReader, version: number): OffsetCommitRequestOffsetCommitRequestPartition => {
+const decodeOffsetCommitRequestOffsetCommitRequestPartition = (
+  reader: ByteReader,
+  version: number
+): OffsetCommitRequestOffsetCommitRequestPartition => {
   const flexible = version >= 8
   const partitionIndex = reader.int32()
   const committedOffset = reader.int64()
@@ -79,12 +82,16 @@ const decodeOffsetCommitRequestOffsetCommitRequestPartition = (reader: ByteReade
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeOffsetCommitRequestOffsetCommitRequestTopic = (reader: ByteReader, version: number): OffsetCommitRequestOffsetCommitRequestTopic => {
+const decodeOffsetCommitRequestOffsetCommitRequestTopic = (
+  reader: ByteReader,
+  version: number
+): OffsetCommitRequestOffsetCommitRequestTopic => {
   const flexible = version >= 8
   const name = version <= 9 ? reader.string(flexible) : ""
   const topicId = version === 10 ? reader.uuid() : ZERO_UUID
   const partitions: Array<OffsetCommitRequestOffsetCommitRequestPartition> = []
-  for (let left = reader.arrayLength(flexible, 14); left > 0; left--) partitions.push(decodeOffsetCommitRequestOffsetCommitRequestPartition(reader, version))
+  for (let left = reader.arrayLength(flexible, 14); left > 0; left--)
+    partitions.push(decodeOffsetCommitRequestOffsetCommitRequestPartition(reader, version))
   return withUnknownTags<OffsetCommitRequestOffsetCommitRequestTopic>({
     name, topicId, partitions
   }, flexible ? reader.unknownTags() : undefined)
@@ -100,7 +107,8 @@ export const decodeOffsetCommitRequest = (reader: ByteReader, version: number): 
   const groupInstanceId = version >= 7 ? reader.nullableString(flexible) : null
   const retentionTimeMs = version <= 4 ? reader.int64() : -1
   const topics: Array<OffsetCommitRequestOffsetCommitRequestTopic> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) topics.push(decodeOffsetCommitRequestOffsetCommitRequestTopic(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    topics.push(decodeOffsetCommitRequestOffsetCommitRequestTopic(reader, version))
   return withUnknownTags<OffsetCommitRequest>({
     groupId, generationIdOrMemberEpoch, memberId, groupInstanceId, retentionTimeMs, topics
   }, flexible ? reader.unknownTags() : undefined)
@@ -117,7 +125,8 @@ const encodeOffsetCommitRequestOffsetCommitRequestPartition = (
   if (version >= 6) writer.int32(value.committedLeaderEpoch ?? -1)
   writer.nullableString(value.committedMetadata, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("OffsetCommitRequestOffsetCommitRequestPartition.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("OffsetCommitRequestOffsetCommitRequestPartition.unknownTaggedFields", version)
 }
 
 const encodeOffsetCommitRequestOffsetCommitRequestTopic = (
@@ -132,7 +141,8 @@ const encodeOffsetCommitRequestOffsetCommitRequestTopic = (
   writer.lengthOrCount(partitions.length, flexible)
   for (const element of partitions) encodeOffsetCommitRequestOffsetCommitRequestPartition(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("OffsetCommitRequestOffsetCommitRequestTopic.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("OffsetCommitRequestOffsetCommitRequestTopic.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -156,7 +166,8 @@ export const encodeOffsetCommitRequest = (
   writer.lengthOrCount(topics.length, flexible)
   for (const element of topics) encodeOffsetCommitRequestOffsetCommitRequestTopic(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("OffsetCommitRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("OffsetCommitRequest.unknownTaggedFields", version)
 }
 
 export interface OffsetCommitResponse {
@@ -203,7 +214,10 @@ export interface OffsetCommitResponseOffsetCommitResponsePartitionInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeOffsetCommitResponseOffsetCommitResponsePartition = (reader: ByteReader, version: number): OffsetCommitResponseOffsetCommitResponsePartition => {
+const decodeOffsetCommitResponseOffsetCommitResponsePartition = (
+  reader: ByteReader,
+  version: number
+): OffsetCommitResponseOffsetCommitResponsePartition => {
   const flexible = version >= 8
   const partitionIndex = reader.int32()
   const errorCode = reader.int16()
@@ -212,12 +226,16 @@ const decodeOffsetCommitResponseOffsetCommitResponsePartition = (reader: ByteRea
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeOffsetCommitResponseOffsetCommitResponseTopic = (reader: ByteReader, version: number): OffsetCommitResponseOffsetCommitResponseTopic => {
+const decodeOffsetCommitResponseOffsetCommitResponseTopic = (
+  reader: ByteReader,
+  version: number
+): OffsetCommitResponseOffsetCommitResponseTopic => {
   const flexible = version >= 8
   const name = version <= 9 ? reader.string(flexible) : ""
   const topicId = version === 10 ? reader.uuid() : ZERO_UUID
   const partitions: Array<OffsetCommitResponseOffsetCommitResponsePartition> = []
-  for (let left = reader.arrayLength(flexible, 6); left > 0; left--) partitions.push(decodeOffsetCommitResponseOffsetCommitResponsePartition(reader, version))
+  for (let left = reader.arrayLength(flexible, 6); left > 0; left--)
+    partitions.push(decodeOffsetCommitResponseOffsetCommitResponsePartition(reader, version))
   return withUnknownTags<OffsetCommitResponseOffsetCommitResponseTopic>({
     name, topicId, partitions
   }, flexible ? reader.unknownTags() : undefined)
@@ -229,7 +247,8 @@ export const decodeOffsetCommitResponse = (reader: ByteReader, version: number):
   const flexible = version >= 8
   const throttleTimeMs = version >= 3 ? reader.int32() : 0
   const topics: Array<OffsetCommitResponseOffsetCommitResponseTopic> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) topics.push(decodeOffsetCommitResponseOffsetCommitResponseTopic(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    topics.push(decodeOffsetCommitResponseOffsetCommitResponseTopic(reader, version))
   return withUnknownTags<OffsetCommitResponse>({ throttleTimeMs, topics }, flexible ? reader.unknownTags() : undefined)
 }
 
@@ -242,7 +261,8 @@ const encodeOffsetCommitResponseOffsetCommitResponsePartition = (
   writer.int32(value.partitionIndex)
   writer.int16(value.errorCode)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("OffsetCommitResponseOffsetCommitResponsePartition.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("OffsetCommitResponseOffsetCommitResponsePartition.unknownTaggedFields", version)
 }
 
 const encodeOffsetCommitResponseOffsetCommitResponseTopic = (
@@ -257,7 +277,8 @@ const encodeOffsetCommitResponseOffsetCommitResponseTopic = (
   writer.lengthOrCount(partitions.length, flexible)
   for (const element of partitions) encodeOffsetCommitResponseOffsetCommitResponsePartition(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("OffsetCommitResponseOffsetCommitResponseTopic.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("OffsetCommitResponseOffsetCommitResponseTopic.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -273,5 +294,6 @@ export const encodeOffsetCommitResponse = (
   writer.lengthOrCount(topics.length, flexible)
   for (const element of topics) encodeOffsetCommitResponseOffsetCommitResponseTopic(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("OffsetCommitResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("OffsetCommitResponse.unknownTaggedFields", version)
 }

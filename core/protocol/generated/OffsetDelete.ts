@@ -31,15 +31,20 @@ export interface OffsetDeleteRequestOffsetDeleteRequestPartitionInput {
   readonly partitionIndex: number
 }
 
-const decodeOffsetDeleteRequestOffsetDeleteRequestPartition = (reader: ByteReader): OffsetDeleteRequestOffsetDeleteRequestPartition => {
+const decodeOffsetDeleteRequestOffsetDeleteRequestPartition = (
+  reader: ByteReader
+): OffsetDeleteRequestOffsetDeleteRequestPartition => {
   const partitionIndex = reader.int32()
   return { partitionIndex }
 }
 
-const decodeOffsetDeleteRequestOffsetDeleteRequestTopic = (reader: ByteReader): OffsetDeleteRequestOffsetDeleteRequestTopic => {
+const decodeOffsetDeleteRequestOffsetDeleteRequestTopic = (
+  reader: ByteReader
+): OffsetDeleteRequestOffsetDeleteRequestTopic => {
   const name = reader.string(false)
   const partitions: Array<OffsetDeleteRequestOffsetDeleteRequestPartition> = []
-  for (let left = reader.arrayLength(false, 4); left > 0; left--) partitions.push(decodeOffsetDeleteRequestOffsetDeleteRequestPartition(reader))
+  for (let left = reader.arrayLength(false, 4); left > 0; left--)
+    partitions.push(decodeOffsetDeleteRequestOffsetDeleteRequestPartition(reader))
   return { name, partitions }
 }
 
@@ -48,7 +53,8 @@ export const decodeOffsetDeleteRequest = (reader: ByteReader, version: number): 
   if (version !== 0) throw unsupportedVersion("OffsetDeleteRequest", version)
   const groupId = reader.string(false)
   const topics: Array<OffsetDeleteRequestOffsetDeleteRequestTopic> = []
-  for (let left = reader.arrayLength(false, 6); left > 0; left--) topics.push(decodeOffsetDeleteRequestOffsetDeleteRequestTopic(reader))
+  for (let left = reader.arrayLength(false, 6); left > 0; left--)
+    topics.push(decodeOffsetDeleteRequestOffsetDeleteRequestTopic(reader))
   return { groupId, topics }
 }
 
@@ -114,16 +120,21 @@ export interface OffsetDeleteResponseOffsetDeleteResponsePartitionInput {
   readonly errorCode: number
 }
 
-const decodeOffsetDeleteResponseOffsetDeleteResponsePartition = (reader: ByteReader): OffsetDeleteResponseOffsetDeleteResponsePartition => {
+const decodeOffsetDeleteResponseOffsetDeleteResponsePartition = (
+  reader: ByteReader
+): OffsetDeleteResponseOffsetDeleteResponsePartition => {
   const partitionIndex = reader.int32()
   const errorCode = reader.int16()
   return { partitionIndex, errorCode }
 }
 
-const decodeOffsetDeleteResponseOffsetDeleteResponseTopic = (reader: ByteReader): OffsetDeleteResponseOffsetDeleteResponseTopic => {
+const decodeOffsetDeleteResponseOffsetDeleteResponseTopic = (
+  reader: ByteReader
+): OffsetDeleteResponseOffsetDeleteResponseTopic => {
   const name = reader.string(false)
   const partitions: Array<OffsetDeleteResponseOffsetDeleteResponsePartition> = []
-  for (let left = reader.arrayLength(false, 6); left > 0; left--) partitions.push(decodeOffsetDeleteResponseOffsetDeleteResponsePartition(reader))
+  for (let left = reader.arrayLength(false, 6); left > 0; left--)
+    partitions.push(decodeOffsetDeleteResponseOffsetDeleteResponsePartition(reader))
   return { name, partitions }
 }
 
@@ -133,7 +144,8 @@ export const decodeOffsetDeleteResponse = (reader: ByteReader, version: number):
   const errorCode = reader.int16()
   const throttleTimeMs = reader.int32()
   const topics: Array<OffsetDeleteResponseOffsetDeleteResponseTopic> = []
-  for (let left = reader.arrayLength(false, 6); left > 0; left--) topics.push(decodeOffsetDeleteResponseOffsetDeleteResponseTopic(reader))
+  for (let left = reader.arrayLength(false, 6); left > 0; left--)
+    topics.push(decodeOffsetDeleteResponseOffsetDeleteResponseTopic(reader))
   return { errorCode, throttleTimeMs, topics }
 }
 

@@ -80,7 +80,10 @@ export interface OffsetFetchRequestOffsetFetchRequestTopicInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeOffsetFetchRequestOffsetFetchRequestTopic = (reader: ByteReader, version: number): OffsetFetchRequestOffsetFetchRequestTopic => {
+const decodeOffsetFetchRequestOffsetFetchRequestTopic = (
+  reader: ByteReader,
+  version: number
+): OffsetFetchRequestOffsetFetchRequestTopic => {
   const flexible = version >= 6
   const name = reader.string(flexible)
   const partitionIndexes = reader.int32Array(flexible)
@@ -89,7 +92,10 @@ const decodeOffsetFetchRequestOffsetFetchRequestTopic = (reader: ByteReader, ver
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeOffsetFetchRequestOffsetFetchRequestTopics = (reader: ByteReader, version: number): OffsetFetchRequestOffsetFetchRequestTopics => {
+const decodeOffsetFetchRequestOffsetFetchRequestTopics = (
+  reader: ByteReader,
+  version: number
+): OffsetFetchRequestOffsetFetchRequestTopics => {
   const name = version <= 9 ? reader.string(true) : ""
   const topicId = version === 10 ? reader.uuid() : ZERO_UUID
   const partitionIndexes = reader.int32Array(true)
@@ -98,7 +104,10 @@ const decodeOffsetFetchRequestOffsetFetchRequestTopics = (reader: ByteReader, ve
   }, reader.unknownTags())
 }
 
-const decodeOffsetFetchRequestOffsetFetchRequestGroup = (reader: ByteReader, version: number): OffsetFetchRequestOffsetFetchRequestGroup => {
+const decodeOffsetFetchRequestOffsetFetchRequestGroup = (
+  reader: ByteReader,
+  version: number
+): OffsetFetchRequestOffsetFetchRequestGroup => {
   const groupId = reader.string(true)
   const memberId = version >= 9 ? reader.nullableString(true) : null
   const memberEpoch = version >= 9 ? reader.int32() : -1
@@ -132,7 +141,8 @@ export const decodeOffsetFetchRequest = (reader: ByteReader, version: number): O
   } else topics = []
   const groups: Array<OffsetFetchRequestOffsetFetchRequestGroup> = []
   if (version >= 8) {
-    for (let left = reader.arrayLength(flexible, 3); left > 0; left--) groups.push(decodeOffsetFetchRequestOffsetFetchRequestGroup(reader, version))
+    for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+      groups.push(decodeOffsetFetchRequestOffsetFetchRequestGroup(reader, version))
   }
   const requireStable = version >= 7 ? reader.bool() : false
   return withUnknownTags<OffsetFetchRequest>({
@@ -149,7 +159,8 @@ const encodeOffsetFetchRequestOffsetFetchRequestTopic = (
   writer.string(value.name, flexible)
   writer.int32Array(value.partitionIndexes, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("OffsetFetchRequestOffsetFetchRequestTopic.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("OffsetFetchRequestOffsetFetchRequestTopic.unknownTaggedFields", version)
 }
 
 const encodeOffsetFetchRequestOffsetFetchRequestTopics = (
@@ -326,7 +337,10 @@ export interface OffsetFetchResponseOffsetFetchResponsePartitionInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeOffsetFetchResponseOffsetFetchResponsePartition = (reader: ByteReader, version: number): OffsetFetchResponseOffsetFetchResponsePartition => {
+const decodeOffsetFetchResponseOffsetFetchResponsePartition = (
+  reader: ByteReader,
+  version: number
+): OffsetFetchResponseOffsetFetchResponsePartition => {
   const flexible = version >= 6
   const partitionIndex = reader.int32()
   const committedOffset = reader.int64()
@@ -338,17 +352,23 @@ const decodeOffsetFetchResponseOffsetFetchResponsePartition = (reader: ByteReade
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeOffsetFetchResponseOffsetFetchResponseTopic = (reader: ByteReader, version: number): OffsetFetchResponseOffsetFetchResponseTopic => {
+const decodeOffsetFetchResponseOffsetFetchResponseTopic = (
+  reader: ByteReader,
+  version: number
+): OffsetFetchResponseOffsetFetchResponseTopic => {
   const flexible = version >= 6
   const name = reader.string(flexible)
   const partitions: Array<OffsetFetchResponseOffsetFetchResponsePartition> = []
-  for (let left = reader.arrayLength(flexible, 16); left > 0; left--) partitions.push(decodeOffsetFetchResponseOffsetFetchResponsePartition(reader, version))
+  for (let left = reader.arrayLength(flexible, 16); left > 0; left--)
+    partitions.push(decodeOffsetFetchResponseOffsetFetchResponsePartition(reader, version))
   return withUnknownTags<OffsetFetchResponseOffsetFetchResponseTopic>({
     name, partitions
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeOffsetFetchResponseOffsetFetchResponsePartitions = (reader: ByteReader): OffsetFetchResponseOffsetFetchResponsePartitions => {
+const decodeOffsetFetchResponseOffsetFetchResponsePartitions = (
+  reader: ByteReader
+): OffsetFetchResponseOffsetFetchResponsePartitions => {
   const partitionIndex = reader.int32()
   const committedOffset = reader.int64()
   const committedLeaderEpoch = reader.int32()
@@ -359,20 +379,28 @@ const decodeOffsetFetchResponseOffsetFetchResponsePartitions = (reader: ByteRead
   }, reader.unknownTags())
 }
 
-const decodeOffsetFetchResponseOffsetFetchResponseTopics = (reader: ByteReader, version: number): OffsetFetchResponseOffsetFetchResponseTopics => {
+const decodeOffsetFetchResponseOffsetFetchResponseTopics = (
+  reader: ByteReader,
+  version: number
+): OffsetFetchResponseOffsetFetchResponseTopics => {
   const name = version <= 9 ? reader.string(true) : ""
   const topicId = version === 10 ? reader.uuid() : ZERO_UUID
   const partitions: Array<OffsetFetchResponseOffsetFetchResponsePartitions> = []
-  for (let left = reader.arrayLength(true, 20); left > 0; left--) partitions.push(decodeOffsetFetchResponseOffsetFetchResponsePartitions(reader))
+  for (let left = reader.arrayLength(true, 20); left > 0; left--)
+    partitions.push(decodeOffsetFetchResponseOffsetFetchResponsePartitions(reader))
   return withUnknownTags<OffsetFetchResponseOffsetFetchResponseTopics>({
     name, topicId, partitions
   }, reader.unknownTags())
 }
 
-const decodeOffsetFetchResponseOffsetFetchResponseGroup = (reader: ByteReader, version: number): OffsetFetchResponseOffsetFetchResponseGroup => {
+const decodeOffsetFetchResponseOffsetFetchResponseGroup = (
+  reader: ByteReader,
+  version: number
+): OffsetFetchResponseOffsetFetchResponseGroup => {
   const groupId = reader.string(true)
   const topics: Array<OffsetFetchResponseOffsetFetchResponseTopics> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) topics.push(decodeOffsetFetchResponseOffsetFetchResponseTopics(reader, version))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    topics.push(decodeOffsetFetchResponseOffsetFetchResponseTopics(reader, version))
   const errorCode = reader.int16()
   return withUnknownTags<OffsetFetchResponseOffsetFetchResponseGroup>({
     groupId, topics, errorCode
@@ -386,12 +414,14 @@ export const decodeOffsetFetchResponse = (reader: ByteReader, version: number): 
   const throttleTimeMs = version >= 3 ? reader.int32() : 0
   const topics: Array<OffsetFetchResponseOffsetFetchResponseTopic> = []
   if (version <= 7) {
-    for (let left = reader.arrayLength(flexible, 3); left > 0; left--) topics.push(decodeOffsetFetchResponseOffsetFetchResponseTopic(reader, version))
+    for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+      topics.push(decodeOffsetFetchResponseOffsetFetchResponseTopic(reader, version))
   }
   const errorCode = version >= 2 && version <= 7 ? reader.int16() : 0
   const groups: Array<OffsetFetchResponseOffsetFetchResponseGroup> = []
   if (version >= 8) {
-    for (let left = reader.arrayLength(flexible, 5); left > 0; left--) groups.push(decodeOffsetFetchResponseOffsetFetchResponseGroup(reader, version))
+    for (let left = reader.arrayLength(flexible, 5); left > 0; left--)
+      groups.push(decodeOffsetFetchResponseOffsetFetchResponseGroup(reader, version))
   }
   return withUnknownTags<OffsetFetchResponse>({
     throttleTimeMs, topics, errorCode, groups
@@ -410,7 +440,8 @@ const encodeOffsetFetchResponseOffsetFetchResponsePartition = (
   writer.nullableString(value.metadata, flexible)
   writer.int16(value.errorCode)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("OffsetFetchResponseOffsetFetchResponsePartition.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("OffsetFetchResponseOffsetFetchResponsePartition.unknownTaggedFields", version)
 }
 
 const encodeOffsetFetchResponseOffsetFetchResponseTopic = (
@@ -424,7 +455,8 @@ const encodeOffsetFetchResponseOffsetFetchResponseTopic = (
   writer.lengthOrCount(partitions.length, flexible)
   for (const element of partitions) encodeOffsetFetchResponseOffsetFetchResponsePartition(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("OffsetFetchResponseOffsetFetchResponseTopic.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("OffsetFetchResponseOffsetFetchResponseTopic.unknownTaggedFields", version)
 }
 
 const encodeOffsetFetchResponseOffsetFetchResponsePartitions = (
@@ -490,5 +522,6 @@ export const encodeOffsetFetchResponse = (
     throw unsupportedField("OffsetFetchResponse.groups", version)
   }
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("OffsetFetchResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("OffsetFetchResponse.unknownTaggedFields", version)
 }

@@ -47,7 +47,10 @@ export interface OffsetForLeaderEpochRequestOffsetForLeaderPartitionInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeOffsetForLeaderEpochRequestOffsetForLeaderPartition = (reader: ByteReader, version: number): OffsetForLeaderEpochRequestOffsetForLeaderPartition => {
+const decodeOffsetForLeaderEpochRequestOffsetForLeaderPartition = (
+  reader: ByteReader,
+  version: number
+): OffsetForLeaderEpochRequestOffsetForLeaderPartition => {
   const flexible = version === 4
   const partition = reader.int32()
   const currentLeaderEpoch = reader.int32()
@@ -57,11 +60,15 @@ const decodeOffsetForLeaderEpochRequestOffsetForLeaderPartition = (reader: ByteR
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeOffsetForLeaderEpochRequestOffsetForLeaderTopic = (reader: ByteReader, version: number): OffsetForLeaderEpochRequestOffsetForLeaderTopic => {
+const decodeOffsetForLeaderEpochRequestOffsetForLeaderTopic = (
+  reader: ByteReader,
+  version: number
+): OffsetForLeaderEpochRequestOffsetForLeaderTopic => {
   const flexible = version === 4
   const topic = reader.string(flexible)
   const partitions: Array<OffsetForLeaderEpochRequestOffsetForLeaderPartition> = []
-  for (let left = reader.arrayLength(flexible, 12); left > 0; left--) partitions.push(decodeOffsetForLeaderEpochRequestOffsetForLeaderPartition(reader, version))
+  for (let left = reader.arrayLength(flexible, 12); left > 0; left--)
+    partitions.push(decodeOffsetForLeaderEpochRequestOffsetForLeaderPartition(reader, version))
   return withUnknownTags<OffsetForLeaderEpochRequestOffsetForLeaderTopic>({
     topic, partitions
   }, flexible ? reader.unknownTags() : undefined)
@@ -73,7 +80,8 @@ export const decodeOffsetForLeaderEpochRequest = (reader: ByteReader, version: n
   const flexible = version === 4
   const replicaId = version >= 3 ? reader.int32() : -2
   const topics: Array<OffsetForLeaderEpochRequestOffsetForLeaderTopic> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) topics.push(decodeOffsetForLeaderEpochRequestOffsetForLeaderTopic(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    topics.push(decodeOffsetForLeaderEpochRequestOffsetForLeaderTopic(reader, version))
   return withUnknownTags<OffsetForLeaderEpochRequest>({
     replicaId, topics
   }, flexible ? reader.unknownTags() : undefined)
@@ -89,7 +97,8 @@ const encodeOffsetForLeaderEpochRequestOffsetForLeaderPartition = (
   writer.int32(value.currentLeaderEpoch ?? -1)
   writer.int32(value.leaderEpoch)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("OffsetForLeaderEpochRequestOffsetForLeaderPartition.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("OffsetForLeaderEpochRequestOffsetForLeaderPartition.unknownTaggedFields", version)
 }
 
 const encodeOffsetForLeaderEpochRequestOffsetForLeaderTopic = (
@@ -103,7 +112,8 @@ const encodeOffsetForLeaderEpochRequestOffsetForLeaderTopic = (
   writer.lengthOrCount(partitions.length, flexible)
   for (const element of partitions) encodeOffsetForLeaderEpochRequestOffsetForLeaderPartition(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("OffsetForLeaderEpochRequestOffsetForLeaderTopic.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("OffsetForLeaderEpochRequestOffsetForLeaderTopic.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -119,7 +129,8 @@ export const encodeOffsetForLeaderEpochRequest = (
   writer.lengthOrCount(topics.length, flexible)
   for (const element of topics) encodeOffsetForLeaderEpochRequestOffsetForLeaderTopic(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("OffsetForLeaderEpochRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("OffsetForLeaderEpochRequest.unknownTaggedFields", version)
 }
 
 export interface OffsetForLeaderEpochResponse {
@@ -166,7 +177,10 @@ export interface OffsetForLeaderEpochResponseEpochEndOffsetInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeOffsetForLeaderEpochResponseEpochEndOffset = (reader: ByteReader, version: number): OffsetForLeaderEpochResponseEpochEndOffset => {
+const decodeOffsetForLeaderEpochResponseEpochEndOffset = (
+  reader: ByteReader,
+  version: number
+): OffsetForLeaderEpochResponseEpochEndOffset => {
   const flexible = version === 4
   const errorCode = reader.int16()
   const partition = reader.int32()
@@ -177,23 +191,31 @@ const decodeOffsetForLeaderEpochResponseEpochEndOffset = (reader: ByteReader, ve
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeOffsetForLeaderEpochResponseOffsetForLeaderTopicResult = (reader: ByteReader, version: number): OffsetForLeaderEpochResponseOffsetForLeaderTopicResult => {
+const decodeOffsetForLeaderEpochResponseOffsetForLeaderTopicResult = (
+  reader: ByteReader,
+  version: number
+): OffsetForLeaderEpochResponseOffsetForLeaderTopicResult => {
   const flexible = version === 4
   const topic = reader.string(flexible)
   const partitions: Array<OffsetForLeaderEpochResponseEpochEndOffset> = []
-  for (let left = reader.arrayLength(flexible, 18); left > 0; left--) partitions.push(decodeOffsetForLeaderEpochResponseEpochEndOffset(reader, version))
+  for (let left = reader.arrayLength(flexible, 18); left > 0; left--)
+    partitions.push(decodeOffsetForLeaderEpochResponseEpochEndOffset(reader, version))
   return withUnknownTags<OffsetForLeaderEpochResponseOffsetForLeaderTopicResult>({
     topic, partitions
   }, flexible ? reader.unknownTags() : undefined)
 }
 
 /** @throws ProtocolError */
-export const decodeOffsetForLeaderEpochResponse = (reader: ByteReader, version: number): OffsetForLeaderEpochResponse => {
+export const decodeOffsetForLeaderEpochResponse = (
+  reader: ByteReader,
+  version: number
+): OffsetForLeaderEpochResponse => {
   if (version < 2 || version > 4) throw unsupportedVersion("OffsetForLeaderEpochResponse", version)
   const flexible = version === 4
   const throttleTimeMs = reader.int32()
   const topics: Array<OffsetForLeaderEpochResponseOffsetForLeaderTopicResult> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) topics.push(decodeOffsetForLeaderEpochResponseOffsetForLeaderTopicResult(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    topics.push(decodeOffsetForLeaderEpochResponseOffsetForLeaderTopicResult(reader, version))
   return withUnknownTags<OffsetForLeaderEpochResponse>({
     throttleTimeMs, topics
   }, flexible ? reader.unknownTags() : undefined)
@@ -210,7 +232,8 @@ const encodeOffsetForLeaderEpochResponseEpochEndOffset = (
   writer.int32(value.leaderEpoch ?? -1)
   writer.int64(value.endOffset ?? -1)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("OffsetForLeaderEpochResponseEpochEndOffset.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("OffsetForLeaderEpochResponseEpochEndOffset.unknownTaggedFields", version)
 }
 
 const encodeOffsetForLeaderEpochResponseOffsetForLeaderTopicResult = (
@@ -224,7 +247,8 @@ const encodeOffsetForLeaderEpochResponseOffsetForLeaderTopicResult = (
   writer.lengthOrCount(partitions.length, flexible)
   for (const element of partitions) encodeOffsetForLeaderEpochResponseEpochEndOffset(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("OffsetForLeaderEpochResponseOffsetForLeaderTopicResult.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("OffsetForLeaderEpochResponseOffsetForLeaderTopicResult.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -240,5 +264,6 @@ export const encodeOffsetForLeaderEpochResponse = (
   writer.lengthOrCount(topics.length, flexible)
   for (const element of topics) encodeOffsetForLeaderEpochResponseOffsetForLeaderTopicResult(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("OffsetForLeaderEpochResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("OffsetForLeaderEpochResponse.unknownTaggedFields", version)
 }

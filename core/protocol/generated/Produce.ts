@@ -54,7 +54,10 @@ export interface ProduceRequestPartitionProduceDataInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeProduceRequestPartitionProduceData = (reader: ByteReader, version: number): ProduceRequestPartitionProduceData => {
+const decodeProduceRequestPartitionProduceData = (
+  reader: ByteReader,
+  version: number
+): ProduceRequestPartitionProduceData => {
   const flexible = version >= 9
   const index = reader.int32()
   const records = reader.nullableByteArray(flexible)
@@ -68,7 +71,8 @@ const decodeProduceRequestTopicProduceData = (reader: ByteReader, version: numbe
   const name = version <= 12 ? reader.string(flexible) : ""
   const topicId = version === 13 ? reader.uuid() : ZERO_UUID
   const partitionData: Array<ProduceRequestPartitionProduceData> = []
-  for (let left = reader.arrayLength(flexible, 6); left > 0; left--) partitionData.push(decodeProduceRequestPartitionProduceData(reader, version))
+  for (let left = reader.arrayLength(flexible, 6); left > 0; left--)
+    partitionData.push(decodeProduceRequestPartitionProduceData(reader, version))
   return withUnknownTags<ProduceRequestTopicProduceData>({
     name, topicId, partitionData
   }, flexible ? reader.unknownTags() : undefined)
@@ -82,7 +86,8 @@ export const decodeProduceRequest = (reader: ByteReader, version: number): Produ
   const acks = reader.int16()
   const timeoutMs = reader.int32()
   const topicData: Array<ProduceRequestTopicProduceData> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) topicData.push(decodeProduceRequestTopicProduceData(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    topicData.push(decodeProduceRequestTopicProduceData(reader, version))
   return withUnknownTags<ProduceRequest>({
     transactionalId, acks, timeoutMs, topicData
   }, flexible ? reader.unknownTags() : undefined)
@@ -97,7 +102,8 @@ const encodeProduceRequestPartitionProduceData = (
   writer.int32(value.index)
   writer.nullableRecords(value.records, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("ProduceRequestPartitionProduceData.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("ProduceRequestPartitionProduceData.unknownTaggedFields", version)
 }
 
 const encodeProduceRequestTopicProduceData = (
@@ -112,7 +118,8 @@ const encodeProduceRequestTopicProduceData = (
   writer.lengthOrCount(partitionData.length, flexible)
   for (const element of partitionData) encodeProduceRequestPartitionProduceData(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("ProduceRequestTopicProduceData.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("ProduceRequestTopicProduceData.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -253,11 +260,16 @@ const defaultProduceResponseLeaderIdAndEpoch: ProduceResponseLeaderIdAndEpoch = 
 }
 
 const isDefaultProduceResponseLeaderIdAndEpoch = (value: ProduceResponseLeaderIdAndEpochInput): boolean =>
-  !(value.leaderId !== undefined && value.leaderId !== -1) &&
-  !(value.leaderEpoch !== undefined && value.leaderEpoch !== -1) &&
+  !(value.leaderId !== undefined
+    && value.leaderId !== -1) &&
+  !(value.leaderEpoch !== undefined
+    && value.leaderEpoch !== -1) &&
   (value.unknownTaggedFields === undefined || value.unknownTaggedFields.length === 0)
 
-const decodeProduceResponseBatchIndexAndErrorMessage = (reader: ByteReader, version: number): ProduceResponseBatchIndexAndErrorMessage => {
+const decodeProduceResponseBatchIndexAndErrorMessage = (
+  reader: ByteReader,
+  version: number
+): ProduceResponseBatchIndexAndErrorMessage => {
   const flexible = version >= 9
   const batchIndex = reader.int32()
   const batchIndexErrorMessage = reader.nullableString(flexible)
@@ -272,7 +284,10 @@ const decodeProduceResponseLeaderIdAndEpoch = (reader: ByteReader): ProduceRespo
   return withUnknownTags<ProduceResponseLeaderIdAndEpoch>({ leaderId, leaderEpoch }, reader.unknownTags())
 }
 
-const decodeProduceResponsePartitionProduceResponse = (reader: ByteReader, version: number): ProduceResponsePartitionProduceResponse => {
+const decodeProduceResponsePartitionProduceResponse = (
+  reader: ByteReader,
+  version: number
+): ProduceResponsePartitionProduceResponse => {
   const flexible = version >= 9
   const index = reader.int32()
   const errorCode = reader.int16()
@@ -281,7 +296,8 @@ const decodeProduceResponsePartitionProduceResponse = (reader: ByteReader, versi
   const logStartOffset = version >= 5 ? reader.int64() : -1
   const recordErrors: Array<ProduceResponseBatchIndexAndErrorMessage> = []
   if (version >= 8) {
-    for (let left = reader.arrayLength(flexible, 6); left > 0; left--) recordErrors.push(decodeProduceResponseBatchIndexAndErrorMessage(reader, version))
+    for (let left = reader.arrayLength(flexible, 6); left > 0; left--)
+      recordErrors.push(decodeProduceResponseBatchIndexAndErrorMessage(reader, version))
   }
   const errorMessage = version >= 8 ? reader.nullableString(flexible) : null
   let currentLeader: ProduceResponseLeaderIdAndEpoch = defaultProduceResponseLeaderIdAndEpoch
@@ -307,12 +323,16 @@ const decodeProduceResponsePartitionProduceResponse = (reader: ByteReader, versi
   }, unknown)
 }
 
-const decodeProduceResponseTopicProduceResponse = (reader: ByteReader, version: number): ProduceResponseTopicProduceResponse => {
+const decodeProduceResponseTopicProduceResponse = (
+  reader: ByteReader,
+  version: number
+): ProduceResponseTopicProduceResponse => {
   const flexible = version >= 9
   const name = version <= 12 ? reader.string(flexible) : ""
   const topicId = version === 13 ? reader.uuid() : ZERO_UUID
   const partitionResponses: Array<ProduceResponsePartitionProduceResponse> = []
-  for (let left = reader.arrayLength(flexible, 22); left > 0; left--) partitionResponses.push(decodeProduceResponsePartitionProduceResponse(reader, version))
+  for (let left = reader.arrayLength(flexible, 22); left > 0; left--)
+    partitionResponses.push(decodeProduceResponsePartitionProduceResponse(reader, version))
   return withUnknownTags<ProduceResponseTopicProduceResponse>({
     name, topicId, partitionResponses
   }, flexible ? reader.unknownTags() : undefined)
@@ -331,7 +351,8 @@ export const decodeProduceResponse = (reader: ByteReader, version: number): Prod
   if (version < 3 || version > 13) throw unsupportedVersion("ProduceResponse", version)
   const flexible = version >= 9
   const responses: Array<ProduceResponseTopicProduceResponse> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) responses.push(decodeProduceResponseTopicProduceResponse(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    responses.push(decodeProduceResponseTopicProduceResponse(reader, version))
   const throttleTimeMs = reader.int32()
   let nodeEndpoints: ReadonlyArray<ProduceResponseNodeEndpoint> = []
   let unknown: Array<TaggedField> | undefined
@@ -343,7 +364,8 @@ export const decodeProduceResponse = (reader: ByteReader, version: number): Prod
         case 0: {
           if (version < 10) throw unexpectedTag("ProduceResponse.nodeEndpoints", version)
           const values: Array<ProduceResponseNodeEndpoint> = []
-          for (let left = reader.arrayLength(true, 11); left > 0; left--) values.push(decodeProduceResponseNodeEndpoint(reader))
+          for (let left = reader.arrayLength(true, 11); left > 0; left--)
+            values.push(decodeProduceResponseNodeEndpoint(reader))
           nodeEndpoints = values
           break
         }
@@ -365,7 +387,8 @@ const encodeProduceResponseBatchIndexAndErrorMessage = (
   writer.int32(value.batchIndex)
   writer.nullableString(value.batchIndexErrorMessage ?? null, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("ProduceResponseBatchIndexAndErrorMessage.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("ProduceResponseBatchIndexAndErrorMessage.unknownTaggedFields", version)
 }
 
 const encodeProduceResponseLeaderIdAndEpoch = (
@@ -394,8 +417,10 @@ const encodeProduceResponsePartitionProduceResponse = (
     for (const element of recordErrors) encodeProduceResponseBatchIndexAndErrorMessage(writer, version, element)
   }
   if (version >= 8) writer.nullableString(value.errorMessage ?? null, flexible)
-  const hasCurrentLeader = value.currentLeader !== undefined && !isDefaultProduceResponseLeaderIdAndEpoch(value.currentLeader)
-  if (hasCurrentLeader && version < 10) throw unsupportedField("ProduceResponsePartitionProduceResponse.currentLeader", version)
+  const hasCurrentLeader = value.currentLeader !== undefined
+    && !isDefaultProduceResponseLeaderIdAndEpoch(value.currentLeader)
+  if (hasCurrentLeader && version < 10)
+    throw unsupportedField("ProduceResponsePartitionProduceResponse.currentLeader", version)
   const unknown = value.unknownTaggedFields
   if (flexible) {
     writer.uvarint((unknown === undefined ? 0 : unknown.length) + (hasCurrentLeader ? 1 : 0))
@@ -423,7 +448,8 @@ const encodeProduceResponseTopicProduceResponse = (
   writer.lengthOrCount(partitionResponses.length, flexible)
   for (const element of partitionResponses) encodeProduceResponsePartitionProduceResponse(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("ProduceResponseTopicProduceResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("ProduceResponseTopicProduceResponse.unknownTaggedFields", version)
 }
 
 const encodeProduceResponseNodeEndpoint = (writer: ByteWriter, value: ProduceResponseNodeEndpointInput): void => {

@@ -50,7 +50,8 @@ const decodeReadShareGroupStateRequestPartitionData = (reader: ByteReader): Read
 const decodeReadShareGroupStateRequestReadStateData = (reader: ByteReader): ReadShareGroupStateRequestReadStateData => {
   const topicId = reader.uuid()
   const partitions: Array<ReadShareGroupStateRequestPartitionData> = []
-  for (let left = reader.arrayLength(true, 9); left > 0; left--) partitions.push(decodeReadShareGroupStateRequestPartitionData(reader))
+  for (let left = reader.arrayLength(true, 9); left > 0; left--)
+    partitions.push(decodeReadShareGroupStateRequestPartitionData(reader))
   return withUnknownTags<ReadShareGroupStateRequestReadStateData>({ topicId, partitions }, reader.unknownTags())
 }
 
@@ -59,7 +60,8 @@ export const decodeReadShareGroupStateRequest = (reader: ByteReader, version: nu
   if (version !== 0) throw unsupportedVersion("ReadShareGroupStateRequest", version)
   const groupId = reader.string(true)
   const topics: Array<ReadShareGroupStateRequestReadStateData> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) topics.push(decodeReadShareGroupStateRequestReadStateData(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    topics.push(decodeReadShareGroupStateRequestReadStateData(reader))
   return withUnknownTags<ReadShareGroupStateRequest>({ groupId, topics }, reader.unknownTags())
 }
 
@@ -167,23 +169,29 @@ const decodeReadShareGroupStateResponseStateBatch = (reader: ByteReader): ReadSh
   }, reader.unknownTags())
 }
 
-const decodeReadShareGroupStateResponsePartitionResult = (reader: ByteReader): ReadShareGroupStateResponsePartitionResult => {
+const decodeReadShareGroupStateResponsePartitionResult = (
+  reader: ByteReader
+): ReadShareGroupStateResponsePartitionResult => {
   const partition = reader.int32()
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
   const stateEpoch = reader.int32()
   const startOffset = reader.int64()
   const stateBatches: Array<ReadShareGroupStateResponseStateBatch> = []
-  for (let left = reader.arrayLength(true, 20); left > 0; left--) stateBatches.push(decodeReadShareGroupStateResponseStateBatch(reader))
+  for (let left = reader.arrayLength(true, 20); left > 0; left--)
+    stateBatches.push(decodeReadShareGroupStateResponseStateBatch(reader))
   return withUnknownTags<ReadShareGroupStateResponsePartitionResult>({
     partition, errorCode, errorMessage, stateEpoch, startOffset, stateBatches
   }, reader.unknownTags())
 }
 
-const decodeReadShareGroupStateResponseReadStateResult = (reader: ByteReader): ReadShareGroupStateResponseReadStateResult => {
+const decodeReadShareGroupStateResponseReadStateResult = (
+  reader: ByteReader
+): ReadShareGroupStateResponseReadStateResult => {
   const topicId = reader.uuid()
   const partitions: Array<ReadShareGroupStateResponsePartitionResult> = []
-  for (let left = reader.arrayLength(true, 21); left > 0; left--) partitions.push(decodeReadShareGroupStateResponsePartitionResult(reader))
+  for (let left = reader.arrayLength(true, 21); left > 0; left--)
+    partitions.push(decodeReadShareGroupStateResponsePartitionResult(reader))
   return withUnknownTags<ReadShareGroupStateResponseReadStateResult>({ topicId, partitions }, reader.unknownTags())
 }
 
@@ -191,7 +199,8 @@ const decodeReadShareGroupStateResponseReadStateResult = (reader: ByteReader): R
 export const decodeReadShareGroupStateResponse = (reader: ByteReader, version: number): ReadShareGroupStateResponse => {
   if (version !== 0) throw unsupportedVersion("ReadShareGroupStateResponse", version)
   const results: Array<ReadShareGroupStateResponseReadStateResult> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) results.push(decodeReadShareGroupStateResponseReadStateResult(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    results.push(decodeReadShareGroupStateResponseReadStateResult(reader))
   return withUnknownTags<ReadShareGroupStateResponse>({ results }, reader.unknownTags())
 }
 

@@ -41,7 +41,9 @@ export interface ReadShareGroupStateSummaryRequestPartitionDataInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeReadShareGroupStateSummaryRequestPartitionData = (reader: ByteReader): ReadShareGroupStateSummaryRequestPartitionData => {
+const decodeReadShareGroupStateSummaryRequestPartitionData = (
+  reader: ByteReader
+): ReadShareGroupStateSummaryRequestPartitionData => {
   const partition = reader.int32()
   const leaderEpoch = reader.int32()
   return withUnknownTags<ReadShareGroupStateSummaryRequestPartitionData>({
@@ -49,21 +51,28 @@ const decodeReadShareGroupStateSummaryRequestPartitionData = (reader: ByteReader
   }, reader.unknownTags())
 }
 
-const decodeReadShareGroupStateSummaryRequestReadStateSummaryData = (reader: ByteReader): ReadShareGroupStateSummaryRequestReadStateSummaryData => {
+const decodeReadShareGroupStateSummaryRequestReadStateSummaryData = (
+  reader: ByteReader
+): ReadShareGroupStateSummaryRequestReadStateSummaryData => {
   const topicId = reader.uuid()
   const partitions: Array<ReadShareGroupStateSummaryRequestPartitionData> = []
-  for (let left = reader.arrayLength(true, 9); left > 0; left--) partitions.push(decodeReadShareGroupStateSummaryRequestPartitionData(reader))
+  for (let left = reader.arrayLength(true, 9); left > 0; left--)
+    partitions.push(decodeReadShareGroupStateSummaryRequestPartitionData(reader))
   return withUnknownTags<ReadShareGroupStateSummaryRequestReadStateSummaryData>({
     topicId, partitions
   }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeReadShareGroupStateSummaryRequest = (reader: ByteReader, version: number): ReadShareGroupStateSummaryRequest => {
+export const decodeReadShareGroupStateSummaryRequest = (
+  reader: ByteReader,
+  version: number
+): ReadShareGroupStateSummaryRequest => {
   if (version < 0 || version > 1) throw unsupportedVersion("ReadShareGroupStateSummaryRequest", version)
   const groupId = reader.string(true)
   const topics: Array<ReadShareGroupStateSummaryRequestReadStateSummaryData> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) topics.push(decodeReadShareGroupStateSummaryRequestReadStateSummaryData(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    topics.push(decodeReadShareGroupStateSummaryRequestReadStateSummaryData(reader))
   return withUnknownTags<ReadShareGroupStateSummaryRequest>({ groupId, topics }, reader.unknownTags())
 }
 
@@ -149,7 +158,10 @@ export interface ReadShareGroupStateSummaryResponsePartitionResultInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeReadShareGroupStateSummaryResponsePartitionResult = (reader: ByteReader, version: number): ReadShareGroupStateSummaryResponsePartitionResult => {
+const decodeReadShareGroupStateSummaryResponsePartitionResult = (
+  reader: ByteReader,
+  version: number
+): ReadShareGroupStateSummaryResponsePartitionResult => {
   const partition = reader.int32()
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
@@ -162,20 +174,28 @@ const decodeReadShareGroupStateSummaryResponsePartitionResult = (reader: ByteRea
   }, reader.unknownTags())
 }
 
-const decodeReadShareGroupStateSummaryResponseReadStateSummaryResult = (reader: ByteReader, version: number): ReadShareGroupStateSummaryResponseReadStateSummaryResult => {
+const decodeReadShareGroupStateSummaryResponseReadStateSummaryResult = (
+  reader: ByteReader,
+  version: number
+): ReadShareGroupStateSummaryResponseReadStateSummaryResult => {
   const topicId = reader.uuid()
   const partitions: Array<ReadShareGroupStateSummaryResponsePartitionResult> = []
-  for (let left = reader.arrayLength(true, 24); left > 0; left--) partitions.push(decodeReadShareGroupStateSummaryResponsePartitionResult(reader, version))
+  for (let left = reader.arrayLength(true, 24); left > 0; left--)
+    partitions.push(decodeReadShareGroupStateSummaryResponsePartitionResult(reader, version))
   return withUnknownTags<ReadShareGroupStateSummaryResponseReadStateSummaryResult>({
     topicId, partitions
   }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeReadShareGroupStateSummaryResponse = (reader: ByteReader, version: number): ReadShareGroupStateSummaryResponse => {
+export const decodeReadShareGroupStateSummaryResponse = (
+  reader: ByteReader,
+  version: number
+): ReadShareGroupStateSummaryResponse => {
   if (version < 0 || version > 1) throw unsupportedVersion("ReadShareGroupStateSummaryResponse", version)
   const results: Array<ReadShareGroupStateSummaryResponseReadStateSummaryResult> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) results.push(decodeReadShareGroupStateSummaryResponseReadStateSummaryResult(reader, version))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    results.push(decodeReadShareGroupStateSummaryResponseReadStateSummaryResult(reader, version))
   return withUnknownTags<ReadShareGroupStateSummaryResponse>({ results }, reader.unknownTags())
 }
 
@@ -215,6 +235,7 @@ export const encodeReadShareGroupStateSummaryResponse = (
   if (version < 0 || version > 1) throw unsupportedVersion("ReadShareGroupStateSummaryResponse", version)
   const results = value.results
   writer.lengthOrCount(results.length, true)
-  for (const element of results) encodeReadShareGroupStateSummaryResponseReadStateSummaryResult(writer, version, element)
+  for (const element of results)
+    encodeReadShareGroupStateSummaryResponseReadStateSummaryResult(writer, version, element)
   writer.tags(value.unknownTaggedFields)
 }

@@ -39,7 +39,8 @@ export const encodeRenewDelegationTokenRequest = (
   writer.byteArray(value.hmac, flexible)
   writer.int64(value.renewPeriodMs)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("RenewDelegationTokenRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("RenewDelegationTokenRequest.unknownTaggedFields", version)
 }
 
 export interface RenewDelegationTokenResponse {
@@ -57,7 +58,10 @@ export interface RenewDelegationTokenResponseInput {
 }
 
 /** @throws ProtocolError */
-export const decodeRenewDelegationTokenResponse = (reader: ByteReader, version: number): RenewDelegationTokenResponse => {
+export const decodeRenewDelegationTokenResponse = (
+  reader: ByteReader,
+  version: number
+): RenewDelegationTokenResponse => {
   if (version < 1 || version > 2) throw unsupportedVersion("RenewDelegationTokenResponse", version)
   const flexible = version === 2
   const errorCode = reader.int16()
@@ -80,5 +84,6 @@ export const encodeRenewDelegationTokenResponse = (
   writer.int64(value.expiryTimestampMs)
   writer.int32(value.throttleTimeMs)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("RenewDelegationTokenResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("RenewDelegationTokenResponse.unknownTaggedFields", version)
 }

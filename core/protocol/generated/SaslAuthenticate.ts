@@ -33,7 +33,8 @@ export const encodeSaslAuthenticateRequest = (
   const flexible = version === 2
   writer.byteArray(value.authBytes, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("SaslAuthenticateRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("SaslAuthenticateRequest.unknownTaggedFields", version)
 }
 
 export interface SaslAuthenticateResponse {
@@ -80,5 +81,6 @@ export const encodeSaslAuthenticateResponse = (
   writer.byteArray(value.authBytes, flexible)
   if (version >= 1) writer.int64(value.sessionLifetimeMs ?? 0)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("SaslAuthenticateResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("SaslAuthenticateResponse.unknownTaggedFields", version)
 }

@@ -65,7 +65,9 @@ export interface ShareAcknowledgeRequestAcknowledgementBatchInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeShareAcknowledgeRequestAcknowledgementBatch = (reader: ByteReader): ShareAcknowledgeRequestAcknowledgementBatch => {
+const decodeShareAcknowledgeRequestAcknowledgementBatch = (
+  reader: ByteReader
+): ShareAcknowledgeRequestAcknowledgementBatch => {
   const firstOffset = reader.int64()
   const lastOffset = reader.int64()
   const acknowledgeTypes = reader.int8Array(true)
@@ -74,10 +76,13 @@ const decodeShareAcknowledgeRequestAcknowledgementBatch = (reader: ByteReader): 
   }, reader.unknownTags())
 }
 
-const decodeShareAcknowledgeRequestAcknowledgePartition = (reader: ByteReader): ShareAcknowledgeRequestAcknowledgePartition => {
+const decodeShareAcknowledgeRequestAcknowledgePartition = (
+  reader: ByteReader
+): ShareAcknowledgeRequestAcknowledgePartition => {
   const partitionIndex = reader.int32()
   const acknowledgementBatches: Array<ShareAcknowledgeRequestAcknowledgementBatch> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) acknowledgementBatches.push(decodeShareAcknowledgeRequestAcknowledgementBatch(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    acknowledgementBatches.push(decodeShareAcknowledgeRequestAcknowledgementBatch(reader))
   return withUnknownTags<ShareAcknowledgeRequestAcknowledgePartition>({
     partitionIndex, acknowledgementBatches
   }, reader.unknownTags())
@@ -86,7 +91,8 @@ const decodeShareAcknowledgeRequestAcknowledgePartition = (reader: ByteReader): 
 const decodeShareAcknowledgeRequestAcknowledgeTopic = (reader: ByteReader): ShareAcknowledgeRequestAcknowledgeTopic => {
   const topicId = reader.uuid()
   const partitions: Array<ShareAcknowledgeRequestAcknowledgePartition> = []
-  for (let left = reader.arrayLength(true, 6); left > 0; left--) partitions.push(decodeShareAcknowledgeRequestAcknowledgePartition(reader))
+  for (let left = reader.arrayLength(true, 6); left > 0; left--)
+    partitions.push(decodeShareAcknowledgeRequestAcknowledgePartition(reader))
   return withUnknownTags<ShareAcknowledgeRequestAcknowledgeTopic>({ topicId, partitions }, reader.unknownTags())
 }
 
@@ -98,7 +104,8 @@ export const decodeShareAcknowledgeRequest = (reader: ByteReader, version: numbe
   const shareSessionEpoch = reader.int32()
   const isRenewAck = version === 2 ? reader.bool() : false
   const topics: Array<ShareAcknowledgeRequestAcknowledgeTopic> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) topics.push(decodeShareAcknowledgeRequestAcknowledgeTopic(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    topics.push(decodeShareAcknowledgeRequestAcknowledgeTopic(reader))
   return withUnknownTags<ShareAcknowledgeRequest>({
     groupId, memberId, shareSessionEpoch, isRenewAck, topics
   }, reader.unknownTags())
@@ -241,7 +248,9 @@ export interface ShareAcknowledgeResponseLeaderIdAndEpochInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeShareAcknowledgeResponseLeaderIdAndEpoch = (reader: ByteReader): ShareAcknowledgeResponseLeaderIdAndEpoch => {
+const decodeShareAcknowledgeResponseLeaderIdAndEpoch = (
+  reader: ByteReader
+): ShareAcknowledgeResponseLeaderIdAndEpoch => {
   const leaderId = reader.int32()
   const leaderEpoch = reader.int32()
   return withUnknownTags<ShareAcknowledgeResponseLeaderIdAndEpoch>({ leaderId, leaderEpoch }, reader.unknownTags())
@@ -257,10 +266,13 @@ const decodeShareAcknowledgeResponsePartitionData = (reader: ByteReader): ShareA
   }, reader.unknownTags())
 }
 
-const decodeShareAcknowledgeResponseShareAcknowledgeTopicResponse = (reader: ByteReader): ShareAcknowledgeResponseShareAcknowledgeTopicResponse => {
+const decodeShareAcknowledgeResponseShareAcknowledgeTopicResponse = (
+  reader: ByteReader
+): ShareAcknowledgeResponseShareAcknowledgeTopicResponse => {
   const topicId = reader.uuid()
   const partitions: Array<ShareAcknowledgeResponsePartitionData> = []
-  for (let left = reader.arrayLength(true, 17); left > 0; left--) partitions.push(decodeShareAcknowledgeResponsePartitionData(reader))
+  for (let left = reader.arrayLength(true, 17); left > 0; left--)
+    partitions.push(decodeShareAcknowledgeResponsePartitionData(reader))
   return withUnknownTags<ShareAcknowledgeResponseShareAcknowledgeTopicResponse>({
     topicId, partitions
   }, reader.unknownTags())
@@ -282,9 +294,11 @@ export const decodeShareAcknowledgeResponse = (reader: ByteReader, version: numb
   const errorMessage = reader.nullableString(true)
   const acquisitionLockTimeoutMs = version === 2 ? reader.int32() : 0
   const responses: Array<ShareAcknowledgeResponseShareAcknowledgeTopicResponse> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) responses.push(decodeShareAcknowledgeResponseShareAcknowledgeTopicResponse(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    responses.push(decodeShareAcknowledgeResponseShareAcknowledgeTopicResponse(reader))
   const nodeEndpoints: Array<ShareAcknowledgeResponseNodeEndpoint> = []
-  for (let left = reader.arrayLength(true, 11); left > 0; left--) nodeEndpoints.push(decodeShareAcknowledgeResponseNodeEndpoint(reader))
+  for (let left = reader.arrayLength(true, 11); left > 0; left--)
+    nodeEndpoints.push(decodeShareAcknowledgeResponseNodeEndpoint(reader))
   return withUnknownTags<ShareAcknowledgeResponse>({
     throttleTimeMs, errorCode, errorMessage, acquisitionLockTimeoutMs, responses, nodeEndpoints
   }, reader.unknownTags())

@@ -107,7 +107,8 @@ const decodeShareFetchRequestAcknowledgementBatch = (reader: ByteReader): ShareF
 const decodeShareFetchRequestFetchPartition = (reader: ByteReader): ShareFetchRequestFetchPartition => {
   const partitionIndex = reader.int32()
   const acknowledgementBatches: Array<ShareFetchRequestAcknowledgementBatch> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) acknowledgementBatches.push(decodeShareFetchRequestAcknowledgementBatch(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    acknowledgementBatches.push(decodeShareFetchRequestAcknowledgementBatch(reader))
   return withUnknownTags<ShareFetchRequestFetchPartition>({
     partitionIndex, acknowledgementBatches
   }, reader.unknownTags())
@@ -116,7 +117,8 @@ const decodeShareFetchRequestFetchPartition = (reader: ByteReader): ShareFetchRe
 const decodeShareFetchRequestFetchTopic = (reader: ByteReader): ShareFetchRequestFetchTopic => {
   const topicId = reader.uuid()
   const partitions: Array<ShareFetchRequestFetchPartition> = []
-  for (let left = reader.arrayLength(true, 6); left > 0; left--) partitions.push(decodeShareFetchRequestFetchPartition(reader))
+  for (let left = reader.arrayLength(true, 6); left > 0; left--)
+    partitions.push(decodeShareFetchRequestFetchPartition(reader))
   return withUnknownTags<ShareFetchRequestFetchTopic>({ topicId, partitions }, reader.unknownTags())
 }
 
@@ -142,7 +144,8 @@ export const decodeShareFetchRequest = (reader: ByteReader, version: number): Sh
   const topics: Array<ShareFetchRequestFetchTopic> = []
   for (let left = reader.arrayLength(true, 18); left > 0; left--) topics.push(decodeShareFetchRequestFetchTopic(reader))
   const forgottenTopicsData: Array<ShareFetchRequestForgottenTopic> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) forgottenTopicsData.push(decodeShareFetchRequestForgottenTopic(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    forgottenTopicsData.push(decodeShareFetchRequestForgottenTopic(reader))
   return withUnknownTags<ShareFetchRequest>({
     groupId, memberId, shareSessionEpoch, maxWaitMs, minBytes, maxBytes, maxRecords, batchSize, shareAcquireMode,
     isRenewAck, topics, forgottenTopicsData
@@ -343,17 +346,21 @@ const decodeShareFetchResponsePartitionData = (reader: ByteReader): ShareFetchRe
   const currentLeader = decodeShareFetchResponseLeaderIdAndEpoch(reader)
   const records = reader.byteArray(true)
   const acquiredRecords: Array<ShareFetchResponseAcquiredRecords> = []
-  for (let left = reader.arrayLength(true, 19); left > 0; left--) acquiredRecords.push(decodeShareFetchResponseAcquiredRecords(reader))
+  for (let left = reader.arrayLength(true, 19); left > 0; left--)
+    acquiredRecords.push(decodeShareFetchResponseAcquiredRecords(reader))
   return withUnknownTags<ShareFetchResponsePartitionData>({
     partitionIndex, errorCode, errorMessage, acknowledgeErrorCode, acknowledgeErrorMessage, currentLeader, records,
     acquiredRecords
   }, reader.unknownTags())
 }
 
-const decodeShareFetchResponseShareFetchableTopicResponse = (reader: ByteReader): ShareFetchResponseShareFetchableTopicResponse => {
+const decodeShareFetchResponseShareFetchableTopicResponse = (
+  reader: ByteReader
+): ShareFetchResponseShareFetchableTopicResponse => {
   const topicId = reader.uuid()
   const partitions: Array<ShareFetchResponsePartitionData> = []
-  for (let left = reader.arrayLength(true, 22); left > 0; left--) partitions.push(decodeShareFetchResponsePartitionData(reader))
+  for (let left = reader.arrayLength(true, 22); left > 0; left--)
+    partitions.push(decodeShareFetchResponsePartitionData(reader))
   return withUnknownTags<ShareFetchResponseShareFetchableTopicResponse>({ topicId, partitions }, reader.unknownTags())
 }
 
@@ -373,9 +380,11 @@ export const decodeShareFetchResponse = (reader: ByteReader, version: number): S
   const errorMessage = reader.nullableString(true)
   const acquisitionLockTimeoutMs = reader.int32()
   const responses: Array<ShareFetchResponseShareFetchableTopicResponse> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) responses.push(decodeShareFetchResponseShareFetchableTopicResponse(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    responses.push(decodeShareFetchResponseShareFetchableTopicResponse(reader))
   const nodeEndpoints: Array<ShareFetchResponseNodeEndpoint> = []
-  for (let left = reader.arrayLength(true, 11); left > 0; left--) nodeEndpoints.push(decodeShareFetchResponseNodeEndpoint(reader))
+  for (let left = reader.arrayLength(true, 11); left > 0; left--)
+    nodeEndpoints.push(decodeShareFetchResponseNodeEndpoint(reader))
   return withUnknownTags<ShareFetchResponse>({
     throttleTimeMs, errorCode, errorMessage, acquisitionLockTimeoutMs, responses, nodeEndpoints
   }, reader.unknownTags())

@@ -126,7 +126,9 @@ export interface ShareGroupDescribeResponseTopicPartitionsInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeShareGroupDescribeResponseTopicPartitions = (reader: ByteReader): ShareGroupDescribeResponseTopicPartitions => {
+const decodeShareGroupDescribeResponseTopicPartitions = (
+  reader: ByteReader
+): ShareGroupDescribeResponseTopicPartitions => {
   const topicId = reader.uuid()
   const topicName = reader.string(true)
   const partitions = reader.int32Array(true)
@@ -137,7 +139,8 @@ const decodeShareGroupDescribeResponseTopicPartitions = (reader: ByteReader): Sh
 
 const decodeShareGroupDescribeResponseAssignment = (reader: ByteReader): ShareGroupDescribeResponseAssignment => {
   const topicPartitions: Array<ShareGroupDescribeResponseTopicPartitions> = []
-  for (let left = reader.arrayLength(true, 19); left > 0; left--) topicPartitions.push(decodeShareGroupDescribeResponseTopicPartitions(reader))
+  for (let left = reader.arrayLength(true, 19); left > 0; left--)
+    topicPartitions.push(decodeShareGroupDescribeResponseTopicPartitions(reader))
   return withUnknownTags<ShareGroupDescribeResponseAssignment>({ topicPartitions }, reader.unknownTags())
 }
 
@@ -154,7 +157,9 @@ const decodeShareGroupDescribeResponseMember = (reader: ByteReader): ShareGroupD
   }, reader.unknownTags())
 }
 
-const decodeShareGroupDescribeResponseDescribedGroup = (reader: ByteReader): ShareGroupDescribeResponseDescribedGroup => {
+const decodeShareGroupDescribeResponseDescribedGroup = (
+  reader: ByteReader
+): ShareGroupDescribeResponseDescribedGroup => {
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
   const groupId = reader.string(true)
@@ -163,7 +168,8 @@ const decodeShareGroupDescribeResponseDescribedGroup = (reader: ByteReader): Sha
   const assignmentEpoch = reader.int32()
   const assignorName = reader.string(true)
   const members: Array<ShareGroupDescribeResponseMember> = []
-  for (let left = reader.arrayLength(true, 12); left > 0; left--) members.push(decodeShareGroupDescribeResponseMember(reader))
+  for (let left = reader.arrayLength(true, 12); left > 0; left--)
+    members.push(decodeShareGroupDescribeResponseMember(reader))
   const authorizedOperations = reader.int32()
   return withUnknownTags<ShareGroupDescribeResponseDescribedGroup>({
     errorCode, errorMessage, groupId, groupState, groupEpoch, assignmentEpoch, assignorName, members,
@@ -176,7 +182,8 @@ export const decodeShareGroupDescribeResponse = (reader: ByteReader, version: nu
   if (version !== 1) throw unsupportedVersion("ShareGroupDescribeResponse", version)
   const throttleTimeMs = reader.int32()
   const groups: Array<ShareGroupDescribeResponseDescribedGroup> = []
-  for (let left = reader.arrayLength(true, 20); left > 0; left--) groups.push(decodeShareGroupDescribeResponseDescribedGroup(reader))
+  for (let left = reader.arrayLength(true, 20); left > 0; left--)
+    groups.push(decodeShareGroupDescribeResponseDescribedGroup(reader))
   return withUnknownTags<ShareGroupDescribeResponse>({ throttleTimeMs, groups }, reader.unknownTags())
 }
 

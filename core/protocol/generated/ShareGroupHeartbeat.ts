@@ -106,7 +106,9 @@ export interface ShareGroupHeartbeatResponseTopicPartitionsInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeShareGroupHeartbeatResponseTopicPartitions = (reader: ByteReader): ShareGroupHeartbeatResponseTopicPartitions => {
+const decodeShareGroupHeartbeatResponseTopicPartitions = (
+  reader: ByteReader
+): ShareGroupHeartbeatResponseTopicPartitions => {
   const topicId = reader.uuid()
   const partitions = reader.int32Array(true)
   return withUnknownTags<ShareGroupHeartbeatResponseTopicPartitions>({ topicId, partitions }, reader.unknownTags())
@@ -114,7 +116,8 @@ const decodeShareGroupHeartbeatResponseTopicPartitions = (reader: ByteReader): S
 
 const decodeShareGroupHeartbeatResponseAssignment = (reader: ByteReader): ShareGroupHeartbeatResponseAssignment => {
   const topicPartitions: Array<ShareGroupHeartbeatResponseTopicPartitions> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) topicPartitions.push(decodeShareGroupHeartbeatResponseTopicPartitions(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    topicPartitions.push(decodeShareGroupHeartbeatResponseTopicPartitions(reader))
   return withUnknownTags<ShareGroupHeartbeatResponseAssignment>({ topicPartitions }, reader.unknownTags())
 }
 

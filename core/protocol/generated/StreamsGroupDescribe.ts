@@ -248,7 +248,8 @@ const decodeStreamsGroupDescribeResponseTopicInfo = (reader: ByteReader): Stream
   const partitions = reader.int32()
   const replicationFactor = reader.int16()
   const topicConfigs: Array<StreamsGroupDescribeResponseKeyValue> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) topicConfigs.push(decodeStreamsGroupDescribeResponseKeyValue(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    topicConfigs.push(decodeStreamsGroupDescribeResponseKeyValue(reader))
   return withUnknownTags<StreamsGroupDescribeResponseTopicInfo>({
     name, partitions, replicationFactor, topicConfigs
   }, reader.unknownTags())
@@ -259,9 +260,11 @@ const decodeStreamsGroupDescribeResponseSubtopology = (reader: ByteReader): Stre
   const sourceTopics = reader.stringArray(true)
   const repartitionSinkTopics = reader.stringArray(true)
   const stateChangelogTopics: Array<StreamsGroupDescribeResponseTopicInfo> = []
-  for (let left = reader.arrayLength(true, 9); left > 0; left--) stateChangelogTopics.push(decodeStreamsGroupDescribeResponseTopicInfo(reader))
+  for (let left = reader.arrayLength(true, 9); left > 0; left--)
+    stateChangelogTopics.push(decodeStreamsGroupDescribeResponseTopicInfo(reader))
   const repartitionSourceTopics: Array<StreamsGroupDescribeResponseTopicInfo> = []
-  for (let left = reader.arrayLength(true, 9); left > 0; left--) repartitionSourceTopics.push(decodeStreamsGroupDescribeResponseTopicInfo(reader))
+  for (let left = reader.arrayLength(true, 9); left > 0; left--)
+    repartitionSourceTopics.push(decodeStreamsGroupDescribeResponseTopicInfo(reader))
   return withUnknownTags<StreamsGroupDescribeResponseSubtopology>({
     subtopologyId, sourceTopics, repartitionSinkTopics, stateChangelogTopics, repartitionSourceTopics
   }, reader.unknownTags())
@@ -304,11 +307,14 @@ const decodeStreamsGroupDescribeResponseTaskIds = (reader: ByteReader): StreamsG
 
 const decodeStreamsGroupDescribeResponseAssignment = (reader: ByteReader): StreamsGroupDescribeResponseAssignment => {
   const activeTasks: Array<StreamsGroupDescribeResponseTaskIds> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) activeTasks.push(decodeStreamsGroupDescribeResponseTaskIds(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    activeTasks.push(decodeStreamsGroupDescribeResponseTaskIds(reader))
   const standbyTasks: Array<StreamsGroupDescribeResponseTaskIds> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) standbyTasks.push(decodeStreamsGroupDescribeResponseTaskIds(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    standbyTasks.push(decodeStreamsGroupDescribeResponseTaskIds(reader))
   const warmupTasks: Array<StreamsGroupDescribeResponseTaskIds> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) warmupTasks.push(decodeStreamsGroupDescribeResponseTaskIds(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    warmupTasks.push(decodeStreamsGroupDescribeResponseTaskIds(reader))
   return withUnknownTags<StreamsGroupDescribeResponseAssignment>({
     activeTasks, standbyTasks, warmupTasks
   }, reader.unknownTags())
@@ -325,11 +331,14 @@ const decodeStreamsGroupDescribeResponseMember = (reader: ByteReader): StreamsGr
   const processId = reader.string(true)
   const userEndpoint = (reader.int8() < 0 ? null : decodeStreamsGroupDescribeResponseEndpoint(reader))
   const clientTags: Array<StreamsGroupDescribeResponseKeyValue> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) clientTags.push(decodeStreamsGroupDescribeResponseKeyValue(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    clientTags.push(decodeStreamsGroupDescribeResponseKeyValue(reader))
   const taskOffsets: Array<StreamsGroupDescribeResponseTaskOffset> = []
-  for (let left = reader.arrayLength(true, 14); left > 0; left--) taskOffsets.push(decodeStreamsGroupDescribeResponseTaskOffset(reader))
+  for (let left = reader.arrayLength(true, 14); left > 0; left--)
+    taskOffsets.push(decodeStreamsGroupDescribeResponseTaskOffset(reader))
   const taskEndOffsets: Array<StreamsGroupDescribeResponseTaskOffset> = []
-  for (let left = reader.arrayLength(true, 14); left > 0; left--) taskEndOffsets.push(decodeStreamsGroupDescribeResponseTaskOffset(reader))
+  for (let left = reader.arrayLength(true, 14); left > 0; left--)
+    taskEndOffsets.push(decodeStreamsGroupDescribeResponseTaskOffset(reader))
   const assignment = decodeStreamsGroupDescribeResponseAssignment(reader)
   const targetAssignment = decodeStreamsGroupDescribeResponseAssignment(reader)
   const isClassic = reader.bool()
@@ -339,7 +348,9 @@ const decodeStreamsGroupDescribeResponseMember = (reader: ByteReader): StreamsGr
   }, reader.unknownTags())
 }
 
-const decodeStreamsGroupDescribeResponseDescribedGroup = (reader: ByteReader): StreamsGroupDescribeResponseDescribedGroup => {
+const decodeStreamsGroupDescribeResponseDescribedGroup = (
+  reader: ByteReader
+): StreamsGroupDescribeResponseDescribedGroup => {
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
   const groupId = reader.string(true)
@@ -348,7 +359,8 @@ const decodeStreamsGroupDescribeResponseDescribedGroup = (reader: ByteReader): S
   const assignmentEpoch = reader.int32()
   const topology = (reader.int8() < 0 ? null : decodeStreamsGroupDescribeResponseTopology(reader))
   const members: Array<StreamsGroupDescribeResponseMember> = []
-  for (let left = reader.arrayLength(true, 28); left > 0; left--) members.push(decodeStreamsGroupDescribeResponseMember(reader))
+  for (let left = reader.arrayLength(true, 28); left > 0; left--)
+    members.push(decodeStreamsGroupDescribeResponseMember(reader))
   const authorizedOperations = reader.int32()
   return withUnknownTags<StreamsGroupDescribeResponseDescribedGroup>({
     errorCode, errorMessage, groupId, groupState, groupEpoch, assignmentEpoch, topology, members, authorizedOperations
@@ -356,11 +368,15 @@ const decodeStreamsGroupDescribeResponseDescribedGroup = (reader: ByteReader): S
 }
 
 /** @throws ProtocolError */
-export const decodeStreamsGroupDescribeResponse = (reader: ByteReader, version: number): StreamsGroupDescribeResponse => {
+export const decodeStreamsGroupDescribeResponse = (
+  reader: ByteReader,
+  version: number
+): StreamsGroupDescribeResponse => {
   if (version !== 0) throw unsupportedVersion("StreamsGroupDescribeResponse", version)
   const throttleTimeMs = reader.int32()
   const groups: Array<StreamsGroupDescribeResponseDescribedGroup> = []
-  for (let left = reader.arrayLength(true, 20); left > 0; left--) groups.push(decodeStreamsGroupDescribeResponseDescribedGroup(reader))
+  for (let left = reader.arrayLength(true, 20); left > 0; left--)
+    groups.push(decodeStreamsGroupDescribeResponseDescribedGroup(reader))
   return withUnknownTags<StreamsGroupDescribeResponse>({ throttleTimeMs, groups }, reader.unknownTags())
 }
 

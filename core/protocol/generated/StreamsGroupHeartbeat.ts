@@ -198,13 +198,16 @@ const decodeStreamsGroupHeartbeatRequestTopicInfo = (reader: ByteReader): Stream
   const partitions = reader.int32()
   const replicationFactor = reader.int16()
   const topicConfigs: Array<StreamsGroupHeartbeatRequestKeyValue> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) topicConfigs.push(decodeStreamsGroupHeartbeatRequestKeyValue(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    topicConfigs.push(decodeStreamsGroupHeartbeatRequestKeyValue(reader))
   return withUnknownTags<StreamsGroupHeartbeatRequestTopicInfo>({
     name, partitions, replicationFactor, topicConfigs
   }, reader.unknownTags())
 }
 
-const decodeStreamsGroupHeartbeatRequestCopartitionGroup = (reader: ByteReader): StreamsGroupHeartbeatRequestCopartitionGroup => {
+const decodeStreamsGroupHeartbeatRequestCopartitionGroup = (
+  reader: ByteReader
+): StreamsGroupHeartbeatRequestCopartitionGroup => {
   const sourceTopics = reader.int16Array(true)
   const sourceTopicRegex = reader.int16Array(true)
   const repartitionSourceTopics = reader.int16Array(true)
@@ -218,12 +221,15 @@ const decodeStreamsGroupHeartbeatRequestSubtopology = (reader: ByteReader): Stre
   const sourceTopics = reader.stringArray(true)
   const sourceTopicRegex = reader.stringArray(true)
   const stateChangelogTopics: Array<StreamsGroupHeartbeatRequestTopicInfo> = []
-  for (let left = reader.arrayLength(true, 9); left > 0; left--) stateChangelogTopics.push(decodeStreamsGroupHeartbeatRequestTopicInfo(reader))
+  for (let left = reader.arrayLength(true, 9); left > 0; left--)
+    stateChangelogTopics.push(decodeStreamsGroupHeartbeatRequestTopicInfo(reader))
   const repartitionSinkTopics = reader.stringArray(true)
   const repartitionSourceTopics: Array<StreamsGroupHeartbeatRequestTopicInfo> = []
-  for (let left = reader.arrayLength(true, 9); left > 0; left--) repartitionSourceTopics.push(decodeStreamsGroupHeartbeatRequestTopicInfo(reader))
+  for (let left = reader.arrayLength(true, 9); left > 0; left--)
+    repartitionSourceTopics.push(decodeStreamsGroupHeartbeatRequestTopicInfo(reader))
   const copartitionGroups: Array<StreamsGroupHeartbeatRequestCopartitionGroup> = []
-  for (let left = reader.arrayLength(true, 4); left > 0; left--) copartitionGroups.push(decodeStreamsGroupHeartbeatRequestCopartitionGroup(reader))
+  for (let left = reader.arrayLength(true, 4); left > 0; left--)
+    copartitionGroups.push(decodeStreamsGroupHeartbeatRequestCopartitionGroup(reader))
   return withUnknownTags<StreamsGroupHeartbeatRequestSubtopology>({
     subtopologyId, sourceTopics, sourceTopicRegex, stateChangelogTopics, repartitionSinkTopics, repartitionSourceTopics,
     copartitionGroups
@@ -233,7 +239,8 @@ const decodeStreamsGroupHeartbeatRequestSubtopology = (reader: ByteReader): Stre
 const decodeStreamsGroupHeartbeatRequestTopology = (reader: ByteReader): StreamsGroupHeartbeatRequestTopology => {
   const epoch = reader.int32()
   const subtopologies: Array<StreamsGroupHeartbeatRequestSubtopology> = []
-  for (let left = reader.arrayLength(true, 8); left > 0; left--) subtopologies.push(decodeStreamsGroupHeartbeatRequestSubtopology(reader))
+  for (let left = reader.arrayLength(true, 8); left > 0; left--)
+    subtopologies.push(decodeStreamsGroupHeartbeatRequestSubtopology(reader))
   return withUnknownTags<StreamsGroupHeartbeatRequestTopology>({ epoch, subtopologies }, reader.unknownTags())
 }
 
@@ -259,7 +266,10 @@ const decodeStreamsGroupHeartbeatRequestTaskOffset = (reader: ByteReader): Strea
 }
 
 /** @throws ProtocolError */
-export const decodeStreamsGroupHeartbeatRequest = (reader: ByteReader, version: number): StreamsGroupHeartbeatRequest => {
+export const decodeStreamsGroupHeartbeatRequest = (
+  reader: ByteReader,
+  version: number
+): StreamsGroupHeartbeatRequest => {
   if (version !== 0) throw unsupportedVersion("StreamsGroupHeartbeatRequest", version)
   const groupId = reader.string(true)
   const memberId = reader.string(true)
@@ -617,25 +627,34 @@ const decodeStreamsGroupHeartbeatResponseEndpoint = (reader: ByteReader): Stream
   return withUnknownTags<StreamsGroupHeartbeatResponseEndpoint>({ host, port }, reader.unknownTags())
 }
 
-const decodeStreamsGroupHeartbeatResponseTopicPartition = (reader: ByteReader): StreamsGroupHeartbeatResponseTopicPartition => {
+const decodeStreamsGroupHeartbeatResponseTopicPartition = (
+  reader: ByteReader
+): StreamsGroupHeartbeatResponseTopicPartition => {
   const topic = reader.string(true)
   const partitions = reader.int32Array(true)
   return withUnknownTags<StreamsGroupHeartbeatResponseTopicPartition>({ topic, partitions }, reader.unknownTags())
 }
 
-const decodeStreamsGroupHeartbeatResponseEndpointToPartitions = (reader: ByteReader): StreamsGroupHeartbeatResponseEndpointToPartitions => {
+const decodeStreamsGroupHeartbeatResponseEndpointToPartitions = (
+  reader: ByteReader
+): StreamsGroupHeartbeatResponseEndpointToPartitions => {
   const userEndpoint = decodeStreamsGroupHeartbeatResponseEndpoint(reader)
   const activePartitions: Array<StreamsGroupHeartbeatResponseTopicPartition> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) activePartitions.push(decodeStreamsGroupHeartbeatResponseTopicPartition(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    activePartitions.push(decodeStreamsGroupHeartbeatResponseTopicPartition(reader))
   const standbyPartitions: Array<StreamsGroupHeartbeatResponseTopicPartition> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) standbyPartitions.push(decodeStreamsGroupHeartbeatResponseTopicPartition(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    standbyPartitions.push(decodeStreamsGroupHeartbeatResponseTopicPartition(reader))
   return withUnknownTags<StreamsGroupHeartbeatResponseEndpointToPartitions>({
     userEndpoint, activePartitions, standbyPartitions
   }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeStreamsGroupHeartbeatResponse = (reader: ByteReader, version: number): StreamsGroupHeartbeatResponse => {
+export const decodeStreamsGroupHeartbeatResponse = (
+  reader: ByteReader,
+  version: number
+): StreamsGroupHeartbeatResponse => {
   if (version !== 0) throw unsupportedVersion("StreamsGroupHeartbeatResponse", version)
   const throttleTimeMs = reader.int32()
   const errorCode = reader.int16()
@@ -688,7 +707,8 @@ export const decodeStreamsGroupHeartbeatResponse = (reader: ByteReader, version:
     if (count < 0) partitionsByUserEndpoint = null
     else {
       partitionsByUserEndpoint = []
-      for (let i = 0; i < count; i++) partitionsByUserEndpoint.push(decodeStreamsGroupHeartbeatResponseEndpointToPartitions(reader))
+      for (let i = 0; i < count; i++)
+        partitionsByUserEndpoint.push(decodeStreamsGroupHeartbeatResponseEndpointToPartitions(reader))
     }
   }
   return withUnknownTags<StreamsGroupHeartbeatResponse>({
@@ -793,7 +813,8 @@ export const encodeStreamsGroupHeartbeatResponse = (
   if (partitionsByUserEndpoint === null) writer.lengthOrCount(-1, true)
   else {
     writer.lengthOrCount(partitionsByUserEndpoint.length, true)
-    for (const element of partitionsByUserEndpoint) encodeStreamsGroupHeartbeatResponseEndpointToPartitions(writer, element)
+    for (const element of partitionsByUserEndpoint)
+      encodeStreamsGroupHeartbeatResponseEndpointToPartitions(writer, element)
   }
   writer.tags(value.unknownTaggedFields)
 }

@@ -44,7 +44,10 @@ export interface SyncGroupRequestSyncGroupRequestAssignmentInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeSyncGroupRequestSyncGroupRequestAssignment = (reader: ByteReader, version: number): SyncGroupRequestSyncGroupRequestAssignment => {
+const decodeSyncGroupRequestSyncGroupRequestAssignment = (
+  reader: ByteReader,
+  version: number
+): SyncGroupRequestSyncGroupRequestAssignment => {
   const flexible = version >= 4
   const memberId = reader.string(flexible)
   const assignment = reader.byteArray(flexible)
@@ -64,7 +67,8 @@ export const decodeSyncGroupRequest = (reader: ByteReader, version: number): Syn
   const protocolType = version === 5 ? reader.nullableString(flexible) : null
   const protocolName = version === 5 ? reader.nullableString(flexible) : null
   const assignments: Array<SyncGroupRequestSyncGroupRequestAssignment> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) assignments.push(decodeSyncGroupRequestSyncGroupRequestAssignment(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    assignments.push(decodeSyncGroupRequestSyncGroupRequestAssignment(reader, version))
   return withUnknownTags<SyncGroupRequest>({
     groupId, generationId, memberId, groupInstanceId, protocolType, protocolName, assignments
   }, flexible ? reader.unknownTags() : undefined)
@@ -79,7 +83,8 @@ const encodeSyncGroupRequestSyncGroupRequestAssignment = (
   writer.string(value.memberId, flexible)
   writer.byteArray(value.assignment, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("SyncGroupRequestSyncGroupRequestAssignment.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("SyncGroupRequestSyncGroupRequestAssignment.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */

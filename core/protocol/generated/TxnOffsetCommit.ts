@@ -65,7 +65,10 @@ export interface TxnOffsetCommitRequestTxnOffsetCommitRequestPartitionInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeTxnOffsetCommitRequestTxnOffsetCommitRequestPartition = (reader: ByteReader, version: number): TxnOffsetCommitRequestTxnOffsetCommitRequestPartition => {
+const decodeTxnOffsetCommitRequestTxnOffsetCommitRequestPartition = (
+  reader: ByteReader,
+  version: number
+): TxnOffsetCommitRequestTxnOffsetCommitRequestPartition => {
   const flexible = version >= 3
   const partitionIndex = reader.int32()
   const committedOffset = reader.int64()
@@ -76,11 +79,15 @@ const decodeTxnOffsetCommitRequestTxnOffsetCommitRequestPartition = (reader: Byt
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeTxnOffsetCommitRequestTxnOffsetCommitRequestTopic = (reader: ByteReader, version: number): TxnOffsetCommitRequestTxnOffsetCommitRequestTopic => {
+const decodeTxnOffsetCommitRequestTxnOffsetCommitRequestTopic = (
+  reader: ByteReader,
+  version: number
+): TxnOffsetCommitRequestTxnOffsetCommitRequestTopic => {
   const flexible = version >= 3
   const name = reader.string(flexible)
   const partitions: Array<TxnOffsetCommitRequestTxnOffsetCommitRequestPartition> = []
-  for (let left = reader.arrayLength(flexible, 14); left > 0; left--) partitions.push(decodeTxnOffsetCommitRequestTxnOffsetCommitRequestPartition(reader, version))
+  for (let left = reader.arrayLength(flexible, 14); left > 0; left--)
+    partitions.push(decodeTxnOffsetCommitRequestTxnOffsetCommitRequestPartition(reader, version))
   return withUnknownTags<TxnOffsetCommitRequestTxnOffsetCommitRequestTopic>({
     name, partitions
   }, flexible ? reader.unknownTags() : undefined)
@@ -98,7 +105,8 @@ export const decodeTxnOffsetCommitRequest = (reader: ByteReader, version: number
   const memberId = version >= 3 ? reader.string(flexible) : ""
   const groupInstanceId = version >= 3 ? reader.nullableString(flexible) : null
   const topics: Array<TxnOffsetCommitRequestTxnOffsetCommitRequestTopic> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) topics.push(decodeTxnOffsetCommitRequestTxnOffsetCommitRequestTopic(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    topics.push(decodeTxnOffsetCommitRequestTxnOffsetCommitRequestTopic(reader, version))
   return withUnknownTags<TxnOffsetCommitRequest>({
     transactionalId, groupId, producerId, producerEpoch, generationId, memberId, groupInstanceId, topics
   }, flexible ? reader.unknownTags() : undefined)
@@ -115,7 +123,8 @@ const encodeTxnOffsetCommitRequestTxnOffsetCommitRequestPartition = (
   if (version >= 2) writer.int32(value.committedLeaderEpoch ?? -1)
   writer.nullableString(value.committedMetadata, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("TxnOffsetCommitRequestTxnOffsetCommitRequestPartition.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("TxnOffsetCommitRequestTxnOffsetCommitRequestPartition.unknownTaggedFields", version)
 }
 
 const encodeTxnOffsetCommitRequestTxnOffsetCommitRequestTopic = (
@@ -127,9 +136,11 @@ const encodeTxnOffsetCommitRequestTxnOffsetCommitRequestTopic = (
   writer.string(value.name, flexible)
   const partitions = value.partitions
   writer.lengthOrCount(partitions.length, flexible)
-  for (const element of partitions) encodeTxnOffsetCommitRequestTxnOffsetCommitRequestPartition(writer, version, element)
+  for (const element of partitions)
+    encodeTxnOffsetCommitRequestTxnOffsetCommitRequestPartition(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("TxnOffsetCommitRequestTxnOffsetCommitRequestTopic.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("TxnOffsetCommitRequestTxnOffsetCommitRequestTopic.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -163,7 +174,8 @@ export const encodeTxnOffsetCommitRequest = (
   writer.lengthOrCount(topics.length, flexible)
   for (const element of topics) encodeTxnOffsetCommitRequestTxnOffsetCommitRequestTopic(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("TxnOffsetCommitRequest.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("TxnOffsetCommitRequest.unknownTaggedFields", version)
 }
 
 export interface TxnOffsetCommitResponse {
@@ -202,7 +214,10 @@ export interface TxnOffsetCommitResponseTxnOffsetCommitResponsePartitionInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeTxnOffsetCommitResponseTxnOffsetCommitResponsePartition = (reader: ByteReader, version: number): TxnOffsetCommitResponseTxnOffsetCommitResponsePartition => {
+const decodeTxnOffsetCommitResponseTxnOffsetCommitResponsePartition = (
+  reader: ByteReader,
+  version: number
+): TxnOffsetCommitResponseTxnOffsetCommitResponsePartition => {
   const flexible = version >= 3
   const partitionIndex = reader.int32()
   const errorCode = reader.int16()
@@ -211,11 +226,15 @@ const decodeTxnOffsetCommitResponseTxnOffsetCommitResponsePartition = (reader: B
   }, flexible ? reader.unknownTags() : undefined)
 }
 
-const decodeTxnOffsetCommitResponseTxnOffsetCommitResponseTopic = (reader: ByteReader, version: number): TxnOffsetCommitResponseTxnOffsetCommitResponseTopic => {
+const decodeTxnOffsetCommitResponseTxnOffsetCommitResponseTopic = (
+  reader: ByteReader,
+  version: number
+): TxnOffsetCommitResponseTxnOffsetCommitResponseTopic => {
   const flexible = version >= 3
   const name = reader.string(flexible)
   const partitions: Array<TxnOffsetCommitResponseTxnOffsetCommitResponsePartition> = []
-  for (let left = reader.arrayLength(flexible, 6); left > 0; left--) partitions.push(decodeTxnOffsetCommitResponseTxnOffsetCommitResponsePartition(reader, version))
+  for (let left = reader.arrayLength(flexible, 6); left > 0; left--)
+    partitions.push(decodeTxnOffsetCommitResponseTxnOffsetCommitResponsePartition(reader, version))
   return withUnknownTags<TxnOffsetCommitResponseTxnOffsetCommitResponseTopic>({
     name, partitions
   }, flexible ? reader.unknownTags() : undefined)
@@ -227,7 +246,8 @@ export const decodeTxnOffsetCommitResponse = (reader: ByteReader, version: numbe
   const flexible = version >= 3
   const throttleTimeMs = reader.int32()
   const topics: Array<TxnOffsetCommitResponseTxnOffsetCommitResponseTopic> = []
-  for (let left = reader.arrayLength(flexible, 3); left > 0; left--) topics.push(decodeTxnOffsetCommitResponseTxnOffsetCommitResponseTopic(reader, version))
+  for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
+    topics.push(decodeTxnOffsetCommitResponseTxnOffsetCommitResponseTopic(reader, version))
   return withUnknownTags<TxnOffsetCommitResponse>({
     throttleTimeMs, topics
   }, flexible ? reader.unknownTags() : undefined)
@@ -242,7 +262,8 @@ const encodeTxnOffsetCommitResponseTxnOffsetCommitResponsePartition = (
   writer.int32(value.partitionIndex)
   writer.int16(value.errorCode)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("TxnOffsetCommitResponseTxnOffsetCommitResponsePartition.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("TxnOffsetCommitResponseTxnOffsetCommitResponsePartition.unknownTaggedFields", version)
 }
 
 const encodeTxnOffsetCommitResponseTxnOffsetCommitResponseTopic = (
@@ -254,9 +275,11 @@ const encodeTxnOffsetCommitResponseTxnOffsetCommitResponseTopic = (
   writer.string(value.name, flexible)
   const partitions = value.partitions
   writer.lengthOrCount(partitions.length, flexible)
-  for (const element of partitions) encodeTxnOffsetCommitResponseTxnOffsetCommitResponsePartition(writer, version, element)
+  for (const element of partitions)
+    encodeTxnOffsetCommitResponseTxnOffsetCommitResponsePartition(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("TxnOffsetCommitResponseTxnOffsetCommitResponseTopic.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("TxnOffsetCommitResponseTxnOffsetCommitResponseTopic.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -272,5 +295,6 @@ export const encodeTxnOffsetCommitResponse = (
   writer.lengthOrCount(topics.length, flexible)
   for (const element of topics) encodeTxnOffsetCommitResponseTxnOffsetCommitResponseTopic(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("TxnOffsetCommitResponse.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("TxnOffsetCommitResponse.unknownTaggedFields", version)
 }

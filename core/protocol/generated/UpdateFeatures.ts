@@ -42,7 +42,10 @@ export interface UpdateFeaturesRequestFeatureUpdateKeyInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeUpdateFeaturesRequestFeatureUpdateKey = (reader: ByteReader, version: number): UpdateFeaturesRequestFeatureUpdateKey => {
+const decodeUpdateFeaturesRequestFeatureUpdateKey = (
+  reader: ByteReader,
+  version: number
+): UpdateFeaturesRequestFeatureUpdateKey => {
   const feature = reader.string(true)
   const maxVersionLevel = reader.int16()
   const allowDowngrade = version === 0 ? reader.bool() : false
@@ -57,7 +60,8 @@ export const decodeUpdateFeaturesRequest = (reader: ByteReader, version: number)
   if (version < 0 || version > 2) throw unsupportedVersion("UpdateFeaturesRequest", version)
   const timeoutMs = reader.int32()
   const featureUpdates: Array<UpdateFeaturesRequestFeatureUpdateKey> = []
-  for (let left = reader.arrayLength(true, 5); left > 0; left--) featureUpdates.push(decodeUpdateFeaturesRequestFeatureUpdateKey(reader, version))
+  for (let left = reader.arrayLength(true, 5); left > 0; left--)
+    featureUpdates.push(decodeUpdateFeaturesRequestFeatureUpdateKey(reader, version))
   const validateOnly = version >= 1 ? reader.bool() : false
   return withUnknownTags<UpdateFeaturesRequest>({ timeoutMs, featureUpdates, validateOnly }, reader.unknownTags())
 }
@@ -133,7 +137,9 @@ export interface UpdateFeaturesResponseUpdatableFeatureResultInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeUpdateFeaturesResponseUpdatableFeatureResult = (reader: ByteReader): UpdateFeaturesResponseUpdatableFeatureResult => {
+const decodeUpdateFeaturesResponseUpdatableFeatureResult = (
+  reader: ByteReader
+): UpdateFeaturesResponseUpdatableFeatureResult => {
   const feature = reader.string(true)
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
@@ -150,7 +156,8 @@ export const decodeUpdateFeaturesResponse = (reader: ByteReader, version: number
   const errorMessage = reader.nullableString(true)
   const results: Array<UpdateFeaturesResponseUpdatableFeatureResult> = []
   if (version <= 1) {
-    for (let left = reader.arrayLength(true, 5); left > 0; left--) results.push(decodeUpdateFeaturesResponseUpdatableFeatureResult(reader))
+    for (let left = reader.arrayLength(true, 5); left > 0; left--)
+      results.push(decodeUpdateFeaturesResponseUpdatableFeatureResult(reader))
   }
   return withUnknownTags<UpdateFeaturesResponse>({
     throttleTimeMs, errorCode, errorMessage, results

@@ -57,7 +57,9 @@ const decodeUpdateRaftVoterRequestListener = (reader: ByteReader): UpdateRaftVot
   return withUnknownTags<UpdateRaftVoterRequestListener>({ name, host, port }, reader.unknownTags())
 }
 
-const decodeUpdateRaftVoterRequestKRaftVersionFeature = (reader: ByteReader): UpdateRaftVoterRequestKRaftVersionFeature => {
+const decodeUpdateRaftVoterRequestKRaftVersionFeature = (
+  reader: ByteReader
+): UpdateRaftVoterRequestKRaftVersionFeature => {
   const minSupportedVersion = reader.int16()
   const maxSupportedVersion = reader.int16()
   return withUnknownTags<UpdateRaftVoterRequestKRaftVersionFeature>({
@@ -73,7 +75,8 @@ export const decodeUpdateRaftVoterRequest = (reader: ByteReader, version: number
   const voterId = reader.int32()
   const voterDirectoryId = reader.uuid()
   const listeners: Array<UpdateRaftVoterRequestListener> = []
-  for (let left = reader.arrayLength(true, 5); left > 0; left--) listeners.push(decodeUpdateRaftVoterRequestListener(reader))
+  for (let left = reader.arrayLength(true, 5); left > 0; left--)
+    listeners.push(decodeUpdateRaftVoterRequestListener(reader))
   const kRaftVersionFeature = decodeUpdateRaftVoterRequestKRaftVersionFeature(reader)
   return withUnknownTags<UpdateRaftVoterRequest>({
     clusterId, currentLeaderEpoch, voterId, voterDirectoryId, listeners, kRaftVersionFeature
@@ -157,8 +160,10 @@ const defaultUpdateRaftVoterResponseCurrentLeader: UpdateRaftVoterResponseCurren
 }
 
 const isDefaultUpdateRaftVoterResponseCurrentLeader = (value: UpdateRaftVoterResponseCurrentLeaderInput): boolean =>
-  !(value.leaderId !== undefined && value.leaderId !== -1) &&
-  !(value.leaderEpoch !== undefined && value.leaderEpoch !== -1) &&
+  !(value.leaderId !== undefined
+    && value.leaderId !== -1) &&
+  !(value.leaderEpoch !== undefined
+    && value.leaderEpoch !== -1) &&
   !(value.host !== "") &&
   !(value.port !== 0) &&
   (value.unknownTaggedFields === undefined || value.unknownTaggedFields.length === 0)
@@ -216,7 +221,8 @@ export const encodeUpdateRaftVoterResponse = (
   if (version !== 0) throw unsupportedVersion("UpdateRaftVoterResponse", version)
   writer.int32(value.throttleTimeMs)
   writer.int16(value.errorCode)
-  const hasCurrentLeader = value.currentLeader !== undefined && !isDefaultUpdateRaftVoterResponseCurrentLeader(value.currentLeader)
+  const hasCurrentLeader = value.currentLeader !== undefined
+    && !isDefaultUpdateRaftVoterResponseCurrentLeader(value.currentLeader)
   const unknown = value.unknownTaggedFields
   writer.uvarint((unknown === undefined ? 0 : unknown.length) + (hasCurrentLeader ? 1 : 0))
   let written = 0

@@ -83,7 +83,8 @@ const decodeVoteRequestPartitionData = (reader: ByteReader, version: number): Vo
 const decodeVoteRequestTopicData = (reader: ByteReader, version: number): VoteRequestTopicData => {
   const topicName = reader.string(true)
   const partitions: Array<VoteRequestPartitionData> = []
-  for (let left = reader.arrayLength(true, 25); left > 0; left--) partitions.push(decodeVoteRequestPartitionData(reader, version))
+  for (let left = reader.arrayLength(true, 25); left > 0; left--)
+    partitions.push(decodeVoteRequestPartitionData(reader, version))
   return withUnknownTags<VoteRequestTopicData>({ topicName, partitions }, reader.unknownTags())
 }
 
@@ -93,7 +94,8 @@ export const decodeVoteRequest = (reader: ByteReader, version: number): VoteRequ
   const clusterId = reader.nullableString(true)
   const voterId = version >= 1 ? reader.int32() : -1
   const topics: Array<VoteRequestTopicData> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) topics.push(decodeVoteRequestTopicData(reader, version))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    topics.push(decodeVoteRequestTopicData(reader, version))
   return withUnknownTags<VoteRequest>({ clusterId, voterId, topics }, reader.unknownTags())
 }
 
@@ -210,7 +212,8 @@ const decodeVoteResponsePartitionData = (reader: ByteReader): VoteResponsePartit
 const decodeVoteResponseTopicData = (reader: ByteReader): VoteResponseTopicData => {
   const topicName = reader.string(true)
   const partitions: Array<VoteResponsePartitionData> = []
-  for (let left = reader.arrayLength(true, 16); left > 0; left--) partitions.push(decodeVoteResponsePartitionData(reader))
+  for (let left = reader.arrayLength(true, 16); left > 0; left--)
+    partitions.push(decodeVoteResponsePartitionData(reader))
   return withUnknownTags<VoteResponseTopicData>({ topicName, partitions }, reader.unknownTags())
 }
 
@@ -236,7 +239,8 @@ export const decodeVoteResponse = (reader: ByteReader, version: number): VoteRes
       case 0: {
         if (version < 1) throw unexpectedTag("VoteResponse.nodeEndpoints", version)
         const values: Array<VoteResponseNodeEndpoint> = []
-        for (let left = reader.arrayLength(true, 8); left > 0; left--) values.push(decodeVoteResponseNodeEndpoint(reader))
+        for (let left = reader.arrayLength(true, 8); left > 0; left--)
+          values.push(decodeVoteResponseNodeEndpoint(reader))
         nodeEndpoints = values
         break
       }

@@ -77,23 +77,31 @@ const decodeWriteShareGroupStateRequestStateBatch = (reader: ByteReader): WriteS
   }, reader.unknownTags())
 }
 
-const decodeWriteShareGroupStateRequestPartitionData = (reader: ByteReader, version: number): WriteShareGroupStateRequestPartitionData => {
+const decodeWriteShareGroupStateRequestPartitionData = (
+  reader: ByteReader,
+  version: number
+): WriteShareGroupStateRequestPartitionData => {
   const partition = reader.int32()
   const stateEpoch = reader.int32()
   const leaderEpoch = reader.int32()
   const startOffset = reader.int64()
   const deliveryCompleteCount = version === 1 ? reader.int32() : -1
   const stateBatches: Array<WriteShareGroupStateRequestStateBatch> = []
-  for (let left = reader.arrayLength(true, 20); left > 0; left--) stateBatches.push(decodeWriteShareGroupStateRequestStateBatch(reader))
+  for (let left = reader.arrayLength(true, 20); left > 0; left--)
+    stateBatches.push(decodeWriteShareGroupStateRequestStateBatch(reader))
   return withUnknownTags<WriteShareGroupStateRequestPartitionData>({
     partition, stateEpoch, leaderEpoch, startOffset, deliveryCompleteCount, stateBatches
   }, reader.unknownTags())
 }
 
-const decodeWriteShareGroupStateRequestWriteStateData = (reader: ByteReader, version: number): WriteShareGroupStateRequestWriteStateData => {
+const decodeWriteShareGroupStateRequestWriteStateData = (
+  reader: ByteReader,
+  version: number
+): WriteShareGroupStateRequestWriteStateData => {
   const topicId = reader.uuid()
   const partitions: Array<WriteShareGroupStateRequestPartitionData> = []
-  for (let left = reader.arrayLength(true, 22); left > 0; left--) partitions.push(decodeWriteShareGroupStateRequestPartitionData(reader, version))
+  for (let left = reader.arrayLength(true, 22); left > 0; left--)
+    partitions.push(decodeWriteShareGroupStateRequestPartitionData(reader, version))
   return withUnknownTags<WriteShareGroupStateRequestWriteStateData>({ topicId, partitions }, reader.unknownTags())
 }
 
@@ -102,7 +110,8 @@ export const decodeWriteShareGroupStateRequest = (reader: ByteReader, version: n
   if (version < 0 || version > 1) throw unsupportedVersion("WriteShareGroupStateRequest", version)
   const groupId = reader.string(true)
   const topics: Array<WriteShareGroupStateRequestWriteStateData> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) topics.push(decodeWriteShareGroupStateRequestWriteStateData(reader, version))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    topics.push(decodeWriteShareGroupStateRequestWriteStateData(reader, version))
   return withUnknownTags<WriteShareGroupStateRequest>({ groupId, topics }, reader.unknownTags())
 }
 
@@ -197,7 +206,9 @@ export interface WriteShareGroupStateResponsePartitionResultInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeWriteShareGroupStateResponsePartitionResult = (reader: ByteReader): WriteShareGroupStateResponsePartitionResult => {
+const decodeWriteShareGroupStateResponsePartitionResult = (
+  reader: ByteReader
+): WriteShareGroupStateResponsePartitionResult => {
   const partition = reader.int32()
   const errorCode = reader.int16()
   const errorMessage = reader.nullableString(true)
@@ -206,18 +217,25 @@ const decodeWriteShareGroupStateResponsePartitionResult = (reader: ByteReader): 
   }, reader.unknownTags())
 }
 
-const decodeWriteShareGroupStateResponseWriteStateResult = (reader: ByteReader): WriteShareGroupStateResponseWriteStateResult => {
+const decodeWriteShareGroupStateResponseWriteStateResult = (
+  reader: ByteReader
+): WriteShareGroupStateResponseWriteStateResult => {
   const topicId = reader.uuid()
   const partitions: Array<WriteShareGroupStateResponsePartitionResult> = []
-  for (let left = reader.arrayLength(true, 8); left > 0; left--) partitions.push(decodeWriteShareGroupStateResponsePartitionResult(reader))
+  for (let left = reader.arrayLength(true, 8); left > 0; left--)
+    partitions.push(decodeWriteShareGroupStateResponsePartitionResult(reader))
   return withUnknownTags<WriteShareGroupStateResponseWriteStateResult>({ topicId, partitions }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeWriteShareGroupStateResponse = (reader: ByteReader, version: number): WriteShareGroupStateResponse => {
+export const decodeWriteShareGroupStateResponse = (
+  reader: ByteReader,
+  version: number
+): WriteShareGroupStateResponse => {
   if (version < 0 || version > 1) throw unsupportedVersion("WriteShareGroupStateResponse", version)
   const results: Array<WriteShareGroupStateResponseWriteStateResult> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) results.push(decodeWriteShareGroupStateResponseWriteStateResult(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    results.push(decodeWriteShareGroupStateResponseWriteStateResult(reader))
   return withUnknownTags<WriteShareGroupStateResponse>({ results }, reader.unknownTags())
 }
 

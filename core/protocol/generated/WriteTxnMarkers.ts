@@ -49,18 +49,24 @@ export interface WriteTxnMarkersRequestWritableTxnMarkerTopicInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeWriteTxnMarkersRequestWritableTxnMarkerTopic = (reader: ByteReader): WriteTxnMarkersRequestWritableTxnMarkerTopic => {
+const decodeWriteTxnMarkersRequestWritableTxnMarkerTopic = (
+  reader: ByteReader
+): WriteTxnMarkersRequestWritableTxnMarkerTopic => {
   const name = reader.string(true)
   const partitionIndexes = reader.int32Array(true)
   return withUnknownTags<WriteTxnMarkersRequestWritableTxnMarkerTopic>({ name, partitionIndexes }, reader.unknownTags())
 }
 
-const decodeWriteTxnMarkersRequestWritableTxnMarker = (reader: ByteReader, version: number): WriteTxnMarkersRequestWritableTxnMarker => {
+const decodeWriteTxnMarkersRequestWritableTxnMarker = (
+  reader: ByteReader,
+  version: number
+): WriteTxnMarkersRequestWritableTxnMarker => {
   const producerId = reader.int64()
   const producerEpoch = reader.int16()
   const transactionResult = reader.bool()
   const topics: Array<WriteTxnMarkersRequestWritableTxnMarkerTopic> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) topics.push(decodeWriteTxnMarkersRequestWritableTxnMarkerTopic(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    topics.push(decodeWriteTxnMarkersRequestWritableTxnMarkerTopic(reader))
   const coordinatorEpoch = reader.int32()
   const transactionVersion = version === 2 ? reader.int8() : 0
   return withUnknownTags<WriteTxnMarkersRequestWritableTxnMarker>({
@@ -72,7 +78,8 @@ const decodeWriteTxnMarkersRequestWritableTxnMarker = (reader: ByteReader, versi
 export const decodeWriteTxnMarkersRequest = (reader: ByteReader, version: number): WriteTxnMarkersRequest => {
   if (version < 1 || version > 2) throw unsupportedVersion("WriteTxnMarkersRequest", version)
   const markers: Array<WriteTxnMarkersRequestWritableTxnMarker> = []
-  for (let left = reader.arrayLength(true, 17); left > 0; left--) markers.push(decodeWriteTxnMarkersRequestWritableTxnMarker(reader, version))
+  for (let left = reader.arrayLength(true, 17); left > 0; left--)
+    markers.push(decodeWriteTxnMarkersRequestWritableTxnMarker(reader, version))
   return withUnknownTags<WriteTxnMarkersRequest>({ markers }, reader.unknownTags())
 }
 
@@ -160,7 +167,9 @@ export interface WriteTxnMarkersResponseWritableTxnMarkerPartitionResultInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeWriteTxnMarkersResponseWritableTxnMarkerPartitionResult = (reader: ByteReader): WriteTxnMarkersResponseWritableTxnMarkerPartitionResult => {
+const decodeWriteTxnMarkersResponseWritableTxnMarkerPartitionResult = (
+  reader: ByteReader
+): WriteTxnMarkersResponseWritableTxnMarkerPartitionResult => {
   const partitionIndex = reader.int32()
   const errorCode = reader.int16()
   return withUnknownTags<WriteTxnMarkersResponseWritableTxnMarkerPartitionResult>({
@@ -168,19 +177,25 @@ const decodeWriteTxnMarkersResponseWritableTxnMarkerPartitionResult = (reader: B
   }, reader.unknownTags())
 }
 
-const decodeWriteTxnMarkersResponseWritableTxnMarkerTopicResult = (reader: ByteReader): WriteTxnMarkersResponseWritableTxnMarkerTopicResult => {
+const decodeWriteTxnMarkersResponseWritableTxnMarkerTopicResult = (
+  reader: ByteReader
+): WriteTxnMarkersResponseWritableTxnMarkerTopicResult => {
   const name = reader.string(true)
   const partitions: Array<WriteTxnMarkersResponseWritableTxnMarkerPartitionResult> = []
-  for (let left = reader.arrayLength(true, 7); left > 0; left--) partitions.push(decodeWriteTxnMarkersResponseWritableTxnMarkerPartitionResult(reader))
+  for (let left = reader.arrayLength(true, 7); left > 0; left--)
+    partitions.push(decodeWriteTxnMarkersResponseWritableTxnMarkerPartitionResult(reader))
   return withUnknownTags<WriteTxnMarkersResponseWritableTxnMarkerTopicResult>({
     name, partitions
   }, reader.unknownTags())
 }
 
-const decodeWriteTxnMarkersResponseWritableTxnMarkerResult = (reader: ByteReader): WriteTxnMarkersResponseWritableTxnMarkerResult => {
+const decodeWriteTxnMarkersResponseWritableTxnMarkerResult = (
+  reader: ByteReader
+): WriteTxnMarkersResponseWritableTxnMarkerResult => {
   const producerId = reader.int64()
   const topics: Array<WriteTxnMarkersResponseWritableTxnMarkerTopicResult> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) topics.push(decodeWriteTxnMarkersResponseWritableTxnMarkerTopicResult(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    topics.push(decodeWriteTxnMarkersResponseWritableTxnMarkerTopicResult(reader))
   return withUnknownTags<WriteTxnMarkersResponseWritableTxnMarkerResult>({ producerId, topics }, reader.unknownTags())
 }
 
@@ -188,7 +203,8 @@ const decodeWriteTxnMarkersResponseWritableTxnMarkerResult = (reader: ByteReader
 export const decodeWriteTxnMarkersResponse = (reader: ByteReader, version: number): WriteTxnMarkersResponse => {
   if (version < 1 || version > 2) throw unsupportedVersion("WriteTxnMarkersResponse", version)
   const markers: Array<WriteTxnMarkersResponseWritableTxnMarkerResult> = []
-  for (let left = reader.arrayLength(true, 10); left > 0; left--) markers.push(decodeWriteTxnMarkersResponseWritableTxnMarkerResult(reader))
+  for (let left = reader.arrayLength(true, 10); left > 0; left--)
+    markers.push(decodeWriteTxnMarkersResponseWritableTxnMarkerResult(reader))
   return withUnknownTags<WriteTxnMarkersResponse>({ markers }, reader.unknownTags())
 }
 

@@ -32,7 +32,10 @@ export interface BrokerRegistrationChangeRecordInput {
 }
 
 /** @throws ProtocolError */
-export const decodeBrokerRegistrationChangeRecord = (reader: ByteReader, version: number): BrokerRegistrationChangeRecord => {
+export const decodeBrokerRegistrationChangeRecord = (
+  reader: ByteReader,
+  version: number
+): BrokerRegistrationChangeRecord => {
   if (version < 0 || version > 3) throw unsupportedVersion("BrokerRegistrationChangeRecord", version)
   const brokerId = reader.int32()
   const brokerEpoch = reader.int64()
@@ -85,13 +88,19 @@ export const encodeBrokerRegistrationChangeRecord = (
   writer.int64(value.brokerEpoch)
   const hasFenced = value.fenced !== undefined && value.fenced !== 0
   const hasInControlledShutdown = value.inControlledShutdown !== undefined && value.inControlledShutdown !== 0
-  if (hasInControlledShutdown && version < 1) throw unsupportedField("BrokerRegistrationChangeRecord.inControlledShutdown", version)
+  if (hasInControlledShutdown && version < 1)
+    throw unsupportedField("BrokerRegistrationChangeRecord.inControlledShutdown", version)
   const hasLogDirs = value.logDirs !== undefined && value.logDirs.length !== 0
   if (hasLogDirs && version < 2) throw unsupportedField("BrokerRegistrationChangeRecord.logDirs", version)
   const hasCordonedLogDirs = value.cordonedLogDirs !== undefined && value.cordonedLogDirs !== null
-  if (hasCordonedLogDirs && version !== 3) throw unsupportedField("BrokerRegistrationChangeRecord.cordonedLogDirs", version)
+  if (hasCordonedLogDirs && version !== 3)
+    throw unsupportedField("BrokerRegistrationChangeRecord.cordonedLogDirs", version)
   const unknown = value.unknownTaggedFields
-  writer.uvarint((unknown === undefined ? 0 : unknown.length) + (hasFenced ? 1 : 0) + (hasInControlledShutdown ? 1 : 0) + (hasLogDirs ? 1 : 0) + (hasCordonedLogDirs ? 1 : 0))
+  writer.uvarint((unknown === undefined ? 0 : unknown.length)
+    + (hasFenced ? 1 : 0)
+    + (hasInControlledShutdown ? 1 : 0)
+    + (hasLogDirs ? 1 : 0)
+    + (hasCordonedLogDirs ? 1 : 0))
   let written = 0
   if (hasFenced) {
     written = writer.unknownTags(unknown, written, 0)

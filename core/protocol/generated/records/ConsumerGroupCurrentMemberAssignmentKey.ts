@@ -14,7 +14,10 @@ export interface ConsumerGroupCurrentMemberAssignmentKeyInput {
 }
 
 /** @throws ProtocolError */
-export const decodeConsumerGroupCurrentMemberAssignmentKey = (reader: ByteReader, version: number): ConsumerGroupCurrentMemberAssignmentKey => {
+export const decodeConsumerGroupCurrentMemberAssignmentKey = (
+  reader: ByteReader,
+  version: number
+): ConsumerGroupCurrentMemberAssignmentKey => {
   if (version !== 0) throw unsupportedVersion("ConsumerGroupCurrentMemberAssignmentKey", version)
   const groupId = reader.string(false)
   const memberId = reader.string(false)

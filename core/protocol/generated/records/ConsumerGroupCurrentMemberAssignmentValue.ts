@@ -36,7 +36,9 @@ export interface ConsumerGroupCurrentMemberAssignmentValueTopicPartitionsInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeConsumerGroupCurrentMemberAssignmentValueTopicPartitions = (reader: ByteReader): ConsumerGroupCurrentMemberAssignmentValueTopicPartitions => {
+const decodeConsumerGroupCurrentMemberAssignmentValueTopicPartitions = (
+  reader: ByteReader
+): ConsumerGroupCurrentMemberAssignmentValueTopicPartitions => {
   const topicId = reader.uuid()
   const partitions = reader.int32Array(true)
   let assignmentEpochs: ReadonlyArray<number> | null = []
@@ -60,15 +62,20 @@ const decodeConsumerGroupCurrentMemberAssignmentValueTopicPartitions = (reader: 
 }
 
 /** @throws ProtocolError */
-export const decodeConsumerGroupCurrentMemberAssignmentValue = (reader: ByteReader, version: number): ConsumerGroupCurrentMemberAssignmentValue => {
+export const decodeConsumerGroupCurrentMemberAssignmentValue = (
+  reader: ByteReader,
+  version: number
+): ConsumerGroupCurrentMemberAssignmentValue => {
   if (version !== 0) throw unsupportedVersion("ConsumerGroupCurrentMemberAssignmentValue", version)
   const memberEpoch = reader.int32()
   const previousMemberEpoch = reader.int32()
   const state = reader.int8()
   const assignedPartitions: Array<ConsumerGroupCurrentMemberAssignmentValueTopicPartitions> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) assignedPartitions.push(decodeConsumerGroupCurrentMemberAssignmentValueTopicPartitions(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    assignedPartitions.push(decodeConsumerGroupCurrentMemberAssignmentValueTopicPartitions(reader))
   const partitionsPendingRevocation: Array<ConsumerGroupCurrentMemberAssignmentValueTopicPartitions> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) partitionsPendingRevocation.push(decodeConsumerGroupCurrentMemberAssignmentValueTopicPartitions(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    partitionsPendingRevocation.push(decodeConsumerGroupCurrentMemberAssignmentValueTopicPartitions(reader))
   return withUnknownTags<ConsumerGroupCurrentMemberAssignmentValue>({
     memberEpoch, previousMemberEpoch, state, assignedPartitions, partitionsPendingRevocation
   }, reader.unknownTags())
@@ -80,7 +87,8 @@ const encodeConsumerGroupCurrentMemberAssignmentValueTopicPartitions = (
 ): void => {
   writer.uuid(value.topicId)
   writer.int32Array(value.partitions, true)
-  const hasAssignmentEpochs = value.assignmentEpochs !== undefined && (value.assignmentEpochs === null || value.assignmentEpochs.length !== 0)
+  const hasAssignmentEpochs = value.assignmentEpochs !== undefined
+    && (value.assignmentEpochs === null || value.assignmentEpochs.length !== 0)
   const unknown = value.unknownTaggedFields
   writer.uvarint((unknown === undefined ? 0 : unknown.length) + (hasAssignmentEpochs ? 1 : 0))
   let written = 0
@@ -107,9 +115,11 @@ export const encodeConsumerGroupCurrentMemberAssignmentValue = (
   writer.int8(value.state)
   const assignedPartitions = value.assignedPartitions
   writer.lengthOrCount(assignedPartitions.length, true)
-  for (const element of assignedPartitions) encodeConsumerGroupCurrentMemberAssignmentValueTopicPartitions(writer, element)
+  for (const element of assignedPartitions)
+    encodeConsumerGroupCurrentMemberAssignmentValueTopicPartitions(writer, element)
   const partitionsPendingRevocation = value.partitionsPendingRevocation
   writer.lengthOrCount(partitionsPendingRevocation.length, true)
-  for (const element of partitionsPendingRevocation) encodeConsumerGroupCurrentMemberAssignmentValueTopicPartitions(writer, element)
+  for (const element of partitionsPendingRevocation)
+    encodeConsumerGroupCurrentMemberAssignmentValueTopicPartitions(writer, element)
   writer.tags(value.unknownTaggedFields)
 }

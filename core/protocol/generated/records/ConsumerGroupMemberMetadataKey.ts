@@ -14,7 +14,10 @@ export interface ConsumerGroupMemberMetadataKeyInput {
 }
 
 /** @throws ProtocolError */
-export const decodeConsumerGroupMemberMetadataKey = (reader: ByteReader, version: number): ConsumerGroupMemberMetadataKey => {
+export const decodeConsumerGroupMemberMetadataKey = (
+  reader: ByteReader,
+  version: number
+): ConsumerGroupMemberMetadataKey => {
   if (version !== 0) throw unsupportedVersion("ConsumerGroupMemberMetadataKey", version)
   const groupId = reader.string(false)
   const memberId = reader.string(false)

@@ -66,23 +66,31 @@ const isDefaultConsumerGroupMemberMetadataValueClassicMemberMetadata = (value: C
   !(value.supportedProtocols.length !== 0) &&
   (value.unknownTaggedFields === undefined || value.unknownTaggedFields.length === 0)
 
-const decodeConsumerGroupMemberMetadataValueClassicProtocol = (reader: ByteReader): ConsumerGroupMemberMetadataValueClassicProtocol => {
+const decodeConsumerGroupMemberMetadataValueClassicProtocol = (
+  reader: ByteReader
+): ConsumerGroupMemberMetadataValueClassicProtocol => {
   const name = reader.string(true)
   const metadata = reader.byteArray(true)
   return withUnknownTags<ConsumerGroupMemberMetadataValueClassicProtocol>({ name, metadata }, reader.unknownTags())
 }
 
-const decodeConsumerGroupMemberMetadataValueClassicMemberMetadata = (reader: ByteReader): ConsumerGroupMemberMetadataValueClassicMemberMetadata => {
+const decodeConsumerGroupMemberMetadataValueClassicMemberMetadata = (
+  reader: ByteReader
+): ConsumerGroupMemberMetadataValueClassicMemberMetadata => {
   const sessionTimeoutMs = reader.int32()
   const supportedProtocols: Array<ConsumerGroupMemberMetadataValueClassicProtocol> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) supportedProtocols.push(decodeConsumerGroupMemberMetadataValueClassicProtocol(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    supportedProtocols.push(decodeConsumerGroupMemberMetadataValueClassicProtocol(reader))
   return withUnknownTags<ConsumerGroupMemberMetadataValueClassicMemberMetadata>({
     sessionTimeoutMs, supportedProtocols
   }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeConsumerGroupMemberMetadataValue = (reader: ByteReader, version: number): ConsumerGroupMemberMetadataValue => {
+export const decodeConsumerGroupMemberMetadataValue = (
+  reader: ByteReader,
+  version: number
+): ConsumerGroupMemberMetadataValue => {
   if (version !== 0) throw unsupportedVersion("ConsumerGroupMemberMetadataValue", version)
   const instanceId = reader.nullableString(true)
   const rackId = reader.nullableString(true)
@@ -99,7 +107,9 @@ export const decodeConsumerGroupMemberMetadataValue = (reader: ByteReader, versi
     const tagEnd = reader.beginTag()
     switch (tag) {
       case 0: {
-        classicMemberMetadata = (reader.int8() < 0 ? null : decodeConsumerGroupMemberMetadataValueClassicMemberMetadata(reader))
+        classicMemberMetadata = (reader.int8() < 0
+          ? null
+          : decodeConsumerGroupMemberMetadataValueClassicMemberMetadata(reader))
         break
       }
       default:
@@ -148,14 +158,17 @@ export const encodeConsumerGroupMemberMetadataValue = (
   writer.nullableString(value.subscribedTopicRegex, true)
   writer.int32(value.rebalanceTimeoutMs ?? -1)
   writer.nullableString(value.serverAssignor, true)
-  const hasClassicMemberMetadata = value.classicMemberMetadata !== undefined && (value.classicMemberMetadata === null || !isDefaultConsumerGroupMemberMetadataValueClassicMemberMetadata(value.classicMemberMetadata))
+  const hasClassicMemberMetadata = value.classicMemberMetadata !== undefined
+    && (value.classicMemberMetadata === null || !isDefaultConsumerGroupMemberMetadataValueClassicMemberMetadata(value.classicMemberMetadata))
   const unknown = value.unknownTaggedFields
   writer.uvarint((unknown === undefined ? 0 : unknown.length) + (hasClassicMemberMetadata ? 1 : 0))
   let written = 0
   if (hasClassicMemberMetadata) {
     written = writer.unknownTags(unknown, written, 0)
     const mark = writer.beginTag(0)
-    const classicMemberMetadata = value.classicMemberMetadata === undefined ? defaultConsumerGroupMemberMetadataValueClassicMemberMetadata : value.classicMemberMetadata
+    const classicMemberMetadata = value.classicMemberMetadata === undefined
+      ? defaultConsumerGroupMemberMetadataValueClassicMemberMetadata
+      : value.classicMemberMetadata
     if (classicMemberMetadata === null) writer.int8(-1)
     else {
       writer.int8(1)

@@ -12,7 +12,10 @@ export interface ConsumerGroupPartitionMetadataKeyInput {
 }
 
 /** @throws ProtocolError */
-export const decodeConsumerGroupPartitionMetadataKey = (reader: ByteReader, version: number): ConsumerGroupPartitionMetadataKey => {
+export const decodeConsumerGroupPartitionMetadataKey = (
+  reader: ByteReader,
+  version: number
+): ConsumerGroupPartitionMetadataKey => {
   if (version !== 0) throw unsupportedVersion("ConsumerGroupPartitionMetadataKey", version)
   const groupId = reader.string(false)
   return { groupId }

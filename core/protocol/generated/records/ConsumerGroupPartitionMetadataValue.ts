@@ -42,7 +42,9 @@ export interface ConsumerGroupPartitionMetadataValuePartitionMetadataInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeConsumerGroupPartitionMetadataValuePartitionMetadata = (reader: ByteReader): ConsumerGroupPartitionMetadataValuePartitionMetadata => {
+const decodeConsumerGroupPartitionMetadataValuePartitionMetadata = (
+  reader: ByteReader
+): ConsumerGroupPartitionMetadataValuePartitionMetadata => {
   const partition = reader.int32()
   const racks = reader.stringArray(true)
   return withUnknownTags<ConsumerGroupPartitionMetadataValuePartitionMetadata>({
@@ -50,22 +52,29 @@ const decodeConsumerGroupPartitionMetadataValuePartitionMetadata = (reader: Byte
   }, reader.unknownTags())
 }
 
-const decodeConsumerGroupPartitionMetadataValueTopicMetadata = (reader: ByteReader): ConsumerGroupPartitionMetadataValueTopicMetadata => {
+const decodeConsumerGroupPartitionMetadataValueTopicMetadata = (
+  reader: ByteReader
+): ConsumerGroupPartitionMetadataValueTopicMetadata => {
   const topicId = reader.uuid()
   const topicName = reader.string(true)
   const numPartitions = reader.int32()
   const partitionMetadata: Array<ConsumerGroupPartitionMetadataValuePartitionMetadata> = []
-  for (let left = reader.arrayLength(true, 6); left > 0; left--) partitionMetadata.push(decodeConsumerGroupPartitionMetadataValuePartitionMetadata(reader))
+  for (let left = reader.arrayLength(true, 6); left > 0; left--)
+    partitionMetadata.push(decodeConsumerGroupPartitionMetadataValuePartitionMetadata(reader))
   return withUnknownTags<ConsumerGroupPartitionMetadataValueTopicMetadata>({
     topicId, topicName, numPartitions, partitionMetadata
   }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeConsumerGroupPartitionMetadataValue = (reader: ByteReader, version: number): ConsumerGroupPartitionMetadataValue => {
+export const decodeConsumerGroupPartitionMetadataValue = (
+  reader: ByteReader,
+  version: number
+): ConsumerGroupPartitionMetadataValue => {
   if (version !== 0) throw unsupportedVersion("ConsumerGroupPartitionMetadataValue", version)
   const topics: Array<ConsumerGroupPartitionMetadataValueTopicMetadata> = []
-  for (let left = reader.arrayLength(true, 23); left > 0; left--) topics.push(decodeConsumerGroupPartitionMetadataValueTopicMetadata(reader))
+  for (let left = reader.arrayLength(true, 23); left > 0; left--)
+    topics.push(decodeConsumerGroupPartitionMetadataValueTopicMetadata(reader))
   return withUnknownTags<ConsumerGroupPartitionMetadataValue>({ topics }, reader.unknownTags())
 }
 

@@ -14,7 +14,10 @@ export interface ConsumerGroupRegularExpressionKeyInput {
 }
 
 /** @throws ProtocolError */
-export const decodeConsumerGroupRegularExpressionKey = (reader: ByteReader, version: number): ConsumerGroupRegularExpressionKey => {
+export const decodeConsumerGroupRegularExpressionKey = (
+  reader: ByteReader,
+  version: number
+): ConsumerGroupRegularExpressionKey => {
   if (version !== 0) throw unsupportedVersion("ConsumerGroupRegularExpressionKey", version)
   const groupId = reader.string(false)
   const regularExpression = reader.string(false)

@@ -20,7 +20,10 @@ export interface ConsumerGroupRegularExpressionValueInput {
 }
 
 /** @throws ProtocolError */
-export const decodeConsumerGroupRegularExpressionValue = (reader: ByteReader, version: number): ConsumerGroupRegularExpressionValue => {
+export const decodeConsumerGroupRegularExpressionValue = (
+  reader: ByteReader,
+  version: number
+): ConsumerGroupRegularExpressionValue => {
   if (version !== 0) throw unsupportedVersion("ConsumerGroupRegularExpressionValue", version)
   const topics = reader.stringArray(true)
   const version_ = reader.int64()

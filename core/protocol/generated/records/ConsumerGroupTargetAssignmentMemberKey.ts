@@ -14,7 +14,10 @@ export interface ConsumerGroupTargetAssignmentMemberKeyInput {
 }
 
 /** @throws ProtocolError */
-export const decodeConsumerGroupTargetAssignmentMemberKey = (reader: ByteReader, version: number): ConsumerGroupTargetAssignmentMemberKey => {
+export const decodeConsumerGroupTargetAssignmentMemberKey = (
+  reader: ByteReader,
+  version: number
+): ConsumerGroupTargetAssignmentMemberKey => {
   if (version !== 0) throw unsupportedVersion("ConsumerGroupTargetAssignmentMemberKey", version)
   const groupId = reader.string(false)
   const memberId = reader.string(false)

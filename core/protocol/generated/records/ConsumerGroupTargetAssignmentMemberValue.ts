@@ -26,7 +26,9 @@ export interface ConsumerGroupTargetAssignmentMemberValueTopicPartitionInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeConsumerGroupTargetAssignmentMemberValueTopicPartition = (reader: ByteReader): ConsumerGroupTargetAssignmentMemberValueTopicPartition => {
+const decodeConsumerGroupTargetAssignmentMemberValueTopicPartition = (
+  reader: ByteReader
+): ConsumerGroupTargetAssignmentMemberValueTopicPartition => {
   const topicId = reader.uuid()
   const partitions = reader.int32Array(true)
   return withUnknownTags<ConsumerGroupTargetAssignmentMemberValueTopicPartition>({
@@ -35,10 +37,14 @@ const decodeConsumerGroupTargetAssignmentMemberValueTopicPartition = (reader: By
 }
 
 /** @throws ProtocolError */
-export const decodeConsumerGroupTargetAssignmentMemberValue = (reader: ByteReader, version: number): ConsumerGroupTargetAssignmentMemberValue => {
+export const decodeConsumerGroupTargetAssignmentMemberValue = (
+  reader: ByteReader,
+  version: number
+): ConsumerGroupTargetAssignmentMemberValue => {
   if (version !== 0) throw unsupportedVersion("ConsumerGroupTargetAssignmentMemberValue", version)
   const topicPartitions: Array<ConsumerGroupTargetAssignmentMemberValueTopicPartition> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) topicPartitions.push(decodeConsumerGroupTargetAssignmentMemberValueTopicPartition(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    topicPartitions.push(decodeConsumerGroupTargetAssignmentMemberValueTopicPartition(reader))
   return withUnknownTags<ConsumerGroupTargetAssignmentMemberValue>({ topicPartitions }, reader.unknownTags())
 }
 

@@ -12,7 +12,10 @@ export interface ConsumerGroupTargetAssignmentMetadataKeyInput {
 }
 
 /** @throws ProtocolError */
-export const decodeConsumerGroupTargetAssignmentMetadataKey = (reader: ByteReader, version: number): ConsumerGroupTargetAssignmentMetadataKey => {
+export const decodeConsumerGroupTargetAssignmentMetadataKey = (
+  reader: ByteReader,
+  version: number
+): ConsumerGroupTargetAssignmentMetadataKey => {
   if (version !== 0) throw unsupportedVersion("ConsumerGroupTargetAssignmentMetadataKey", version)
   const groupId = reader.string(false)
   return { groupId }

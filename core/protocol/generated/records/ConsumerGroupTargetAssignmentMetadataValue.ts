@@ -20,7 +20,10 @@ export interface ConsumerGroupTargetAssignmentMetadataValueInput {
 }
 
 /** @throws ProtocolError */
-export const decodeConsumerGroupTargetAssignmentMetadataValue = (reader: ByteReader, version: number): ConsumerGroupTargetAssignmentMetadataValue => {
+export const decodeConsumerGroupTargetAssignmentMetadataValue = (
+  reader: ByteReader,
+  version: number
+): ConsumerGroupTargetAssignmentMetadataValue => {
   if (version !== 0) throw unsupportedVersion("ConsumerGroupTargetAssignmentMetadataValue", version)
   const assignmentEpoch = reader.int32()
   let assignmentTimestamp: Int64 = 0

@@ -25,7 +25,9 @@ export interface ConsumerProtocolAssignmentTopicPartitionInput {
   readonly partitions: ReadonlyArray<number>
 }
 
-const decodeConsumerProtocolAssignmentTopicPartition = (reader: ByteReader): ConsumerProtocolAssignmentTopicPartition => {
+const decodeConsumerProtocolAssignmentTopicPartition = (
+  reader: ByteReader
+): ConsumerProtocolAssignmentTopicPartition => {
   const topic = reader.string(false)
   const partitions = reader.int32Array(false)
   return { topic, partitions }
@@ -35,7 +37,8 @@ const decodeConsumerProtocolAssignmentTopicPartition = (reader: ByteReader): Con
 export const decodeConsumerProtocolAssignment = (reader: ByteReader, version: number): ConsumerProtocolAssignment => {
   if (version < 0 || version > 3) throw unsupportedVersion("ConsumerProtocolAssignment", version)
   const assignedPartitions: Array<ConsumerProtocolAssignmentTopicPartition> = []
-  for (let left = reader.arrayLength(false, 6); left > 0; left--) assignedPartitions.push(decodeConsumerProtocolAssignmentTopicPartition(reader))
+  for (let left = reader.arrayLength(false, 6); left > 0; left--)
+    assignedPartitions.push(decodeConsumerProtocolAssignmentTopicPartition(reader))
   const userData = reader.nullableByteArray(false)
   return { assignedPartitions, userData }
 }

@@ -37,20 +37,26 @@ export interface ConsumerProtocolSubscriptionTopicPartitionInput {
   readonly partitions: ReadonlyArray<number>
 }
 
-const decodeConsumerProtocolSubscriptionTopicPartition = (reader: ByteReader): ConsumerProtocolSubscriptionTopicPartition => {
+const decodeConsumerProtocolSubscriptionTopicPartition = (
+  reader: ByteReader
+): ConsumerProtocolSubscriptionTopicPartition => {
   const topic = reader.string(false)
   const partitions = reader.int32Array(false)
   return { topic, partitions }
 }
 
 /** @throws ProtocolError */
-export const decodeConsumerProtocolSubscription = (reader: ByteReader, version: number): ConsumerProtocolSubscription => {
+export const decodeConsumerProtocolSubscription = (
+  reader: ByteReader,
+  version: number
+): ConsumerProtocolSubscription => {
   if (version < 0 || version > 3) throw unsupportedVersion("ConsumerProtocolSubscription", version)
   const topics = reader.stringArray(false)
   const userData = reader.nullableByteArray(false)
   const ownedPartitions: Array<ConsumerProtocolSubscriptionTopicPartition> = []
   if (version >= 1) {
-    for (let left = reader.arrayLength(false, 6); left > 0; left--) ownedPartitions.push(decodeConsumerProtocolSubscriptionTopicPartition(reader))
+    for (let left = reader.arrayLength(false, 6); left > 0; left--)
+      ownedPartitions.push(decodeConsumerProtocolSubscriptionTopicPartition(reader))
   }
   const generationId = version >= 2 ? reader.int32() : -1
   const rackId = version === 3 ? reader.nullableString(false) : null

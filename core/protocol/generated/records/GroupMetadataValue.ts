@@ -55,7 +55,10 @@ export interface GroupMetadataValueMemberMetadataInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeGroupMetadataValueMemberMetadata = (reader: ByteReader, version: number): GroupMetadataValueMemberMetadata => {
+const decodeGroupMetadataValueMemberMetadata = (
+  reader: ByteReader,
+  version: number
+): GroupMetadataValueMemberMetadata => {
   const flexible = version === 4
   const memberId = reader.string(flexible)
   const groupInstanceId = version >= 3 ? reader.nullableString(flexible) : null
@@ -80,7 +83,8 @@ export const decodeGroupMetadataValue = (reader: ByteReader, version: number): G
   const leader = reader.nullableString(flexible)
   const currentStateTimestamp = version >= 2 ? reader.int64() : -1
   const members: Array<GroupMetadataValueMemberMetadata> = []
-  for (let left = reader.arrayLength(flexible, 15); left > 0; left--) members.push(decodeGroupMetadataValueMemberMetadata(reader, version))
+  for (let left = reader.arrayLength(flexible, 15); left > 0; left--)
+    members.push(decodeGroupMetadataValueMemberMetadata(reader, version))
   return withUnknownTags<GroupMetadataValue>({
     protocolType, generation, protocol, leader, currentStateTimestamp, members
   }, flexible ? reader.unknownTags() : undefined)
@@ -101,7 +105,8 @@ const encodeGroupMetadataValueMemberMetadata = (
   writer.byteArray(value.subscription, flexible)
   writer.byteArray(value.assignment, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("GroupMetadataValueMemberMetadata.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("GroupMetadataValueMemberMetadata.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */

@@ -47,9 +47,11 @@ export const decodeLeaderChangeMessage = (reader: ByteReader, version: number): 
   const version_ = reader.int16()
   const leaderId = reader.int32()
   const voters: Array<LeaderChangeMessageVoter> = []
-  for (let left = reader.arrayLength(true, 5); left > 0; left--) voters.push(decodeLeaderChangeMessageVoter(reader, version))
+  for (let left = reader.arrayLength(true, 5); left > 0; left--)
+    voters.push(decodeLeaderChangeMessageVoter(reader, version))
   const grantingVoters: Array<LeaderChangeMessageVoter> = []
-  for (let left = reader.arrayLength(true, 5); left > 0; left--) grantingVoters.push(decodeLeaderChangeMessageVoter(reader, version))
+  for (let left = reader.arrayLength(true, 5); left > 0; left--)
+    grantingVoters.push(decodeLeaderChangeMessageVoter(reader, version))
   return withUnknownTags<LeaderChangeMessage>({
     version: version_, leaderId, voters, grantingVoters
   }, reader.unknownTags())

@@ -139,13 +139,23 @@ export const encodePartitionChangeRecord = (
   const hasAddingReplicas = value.addingReplicas !== undefined && value.addingReplicas !== null
   const hasLeaderRecoveryState = value.leaderRecoveryState !== undefined && value.leaderRecoveryState !== -1
   const hasEligibleLeaderReplicas = value.eligibleLeaderReplicas !== undefined && value.eligibleLeaderReplicas !== null
-  if (hasEligibleLeaderReplicas && version !== 2) throw unsupportedField("PartitionChangeRecord.eligibleLeaderReplicas", version)
+  if (hasEligibleLeaderReplicas && version !== 2)
+    throw unsupportedField("PartitionChangeRecord.eligibleLeaderReplicas", version)
   const hasLastKnownElr = value.lastKnownElr !== undefined && value.lastKnownElr !== null
   if (hasLastKnownElr && version !== 2) throw unsupportedField("PartitionChangeRecord.lastKnownElr", version)
   const hasDirectories = value.directories !== undefined && value.directories !== null
   if (hasDirectories && version < 1) throw unsupportedField("PartitionChangeRecord.directories", version)
   const unknown = value.unknownTaggedFields
-  writer.uvarint((unknown === undefined ? 0 : unknown.length) + (hasIsr ? 1 : 0) + (hasLeader ? 1 : 0) + (hasReplicas ? 1 : 0) + (hasRemovingReplicas ? 1 : 0) + (hasAddingReplicas ? 1 : 0) + (hasLeaderRecoveryState ? 1 : 0) + (hasEligibleLeaderReplicas ? 1 : 0) + (hasLastKnownElr ? 1 : 0) + (hasDirectories ? 1 : 0))
+  writer.uvarint((unknown === undefined ? 0 : unknown.length)
+    + (hasIsr ? 1 : 0)
+    + (hasLeader ? 1 : 0)
+    + (hasReplicas ? 1 : 0)
+    + (hasRemovingReplicas ? 1 : 0)
+    + (hasAddingReplicas ? 1 : 0)
+    + (hasLeaderRecoveryState ? 1 : 0)
+    + (hasEligibleLeaderReplicas ? 1 : 0)
+    + (hasLastKnownElr ? 1 : 0)
+    + (hasDirectories ? 1 : 0))
   let written = 0
   if (hasIsr) {
     written = writer.unknownTags(unknown, written, 0)

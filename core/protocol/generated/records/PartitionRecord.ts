@@ -122,11 +122,15 @@ export const encodePartitionRecord = (writer: ByteWriter, version: number, value
   }
   const hasLeaderRecoveryState = value.leaderRecoveryState !== undefined && value.leaderRecoveryState !== 0
   const hasEligibleLeaderReplicas = value.eligibleLeaderReplicas !== undefined && value.eligibleLeaderReplicas !== null
-  if (hasEligibleLeaderReplicas && version !== 2) throw unsupportedField("PartitionRecord.eligibleLeaderReplicas", version)
+  if (hasEligibleLeaderReplicas && version !== 2)
+    throw unsupportedField("PartitionRecord.eligibleLeaderReplicas", version)
   const hasLastKnownElr = value.lastKnownElr !== undefined && value.lastKnownElr !== null
   if (hasLastKnownElr && version !== 2) throw unsupportedField("PartitionRecord.lastKnownElr", version)
   const unknown = value.unknownTaggedFields
-  writer.uvarint((unknown === undefined ? 0 : unknown.length) + (hasLeaderRecoveryState ? 1 : 0) + (hasEligibleLeaderReplicas ? 1 : 0) + (hasLastKnownElr ? 1 : 0))
+  writer.uvarint((unknown === undefined ? 0 : unknown.length)
+    + (hasLeaderRecoveryState ? 1 : 0)
+    + (hasEligibleLeaderReplicas ? 1 : 0)
+    + (hasLastKnownElr ? 1 : 0))
   let written = 0
   if (hasLeaderRecoveryState) {
     written = writer.unknownTags(unknown, written, 0)

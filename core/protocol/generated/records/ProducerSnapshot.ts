@@ -55,7 +55,8 @@ export const decodeProducerSnapshot = (reader: ByteReader, version: number): Pro
   if (version !== 1) throw unsupportedVersion("ProducerSnapshot", version)
   const crc = reader.uint32()
   const producerEntries: Array<ProducerSnapshotProducerEntry> = []
-  for (let left = reader.arrayLength(false, 46); left > 0; left--) producerEntries.push(decodeProducerSnapshotProducerEntry(reader))
+  for (let left = reader.arrayLength(false, 46); left > 0; left--)
+    producerEntries.push(decodeProducerSnapshotProducerEntry(reader))
   return { crc, producerEntries }
 }
 

@@ -102,9 +102,11 @@ export const decodeRegisterBrokerRecord = (reader: ByteReader, version: number):
   const incarnationId = reader.uuid()
   const brokerEpoch = reader.int64()
   const endPoints: Array<RegisterBrokerRecordBrokerEndpoint> = []
-  for (let left = reader.arrayLength(true, 7); left > 0; left--) endPoints.push(decodeRegisterBrokerRecordBrokerEndpoint(reader))
+  for (let left = reader.arrayLength(true, 7); left > 0; left--)
+    endPoints.push(decodeRegisterBrokerRecordBrokerEndpoint(reader))
   const features: Array<RegisterBrokerRecordBrokerFeature> = []
-  for (let left = reader.arrayLength(true, 6); left > 0; left--) features.push(decodeRegisterBrokerRecordBrokerFeature(reader))
+  for (let left = reader.arrayLength(true, 6); left > 0; left--)
+    features.push(decodeRegisterBrokerRecordBrokerFeature(reader))
   const rack = reader.nullableString(true)
   const fenced = reader.bool()
   const inControlledShutdown = version >= 1 ? reader.bool() : false

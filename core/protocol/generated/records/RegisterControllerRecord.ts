@@ -52,7 +52,9 @@ export interface RegisterControllerRecordControllerEndpointInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeRegisterControllerRecordControllerEndpoint = (reader: ByteReader): RegisterControllerRecordControllerEndpoint => {
+const decodeRegisterControllerRecordControllerEndpoint = (
+  reader: ByteReader
+): RegisterControllerRecordControllerEndpoint => {
   const name = reader.string(true)
   const host = reader.string(true)
   const port = reader.uint16()
@@ -62,7 +64,9 @@ const decodeRegisterControllerRecordControllerEndpoint = (reader: ByteReader): R
   }, reader.unknownTags())
 }
 
-const decodeRegisterControllerRecordControllerFeature = (reader: ByteReader): RegisterControllerRecordControllerFeature => {
+const decodeRegisterControllerRecordControllerFeature = (
+  reader: ByteReader
+): RegisterControllerRecordControllerFeature => {
   const name = reader.string(true)
   const minSupportedVersion = reader.int16()
   const maxSupportedVersion = reader.int16()
@@ -78,9 +82,11 @@ export const decodeRegisterControllerRecord = (reader: ByteReader, version: numb
   const incarnationId = reader.uuid()
   const zkMigrationReady = reader.bool()
   const endPoints: Array<RegisterControllerRecordControllerEndpoint> = []
-  for (let left = reader.arrayLength(true, 7); left > 0; left--) endPoints.push(decodeRegisterControllerRecordControllerEndpoint(reader))
+  for (let left = reader.arrayLength(true, 7); left > 0; left--)
+    endPoints.push(decodeRegisterControllerRecordControllerEndpoint(reader))
   const features: Array<RegisterControllerRecordControllerFeature> = []
-  for (let left = reader.arrayLength(true, 6); left > 0; left--) features.push(decodeRegisterControllerRecordControllerFeature(reader))
+  for (let left = reader.arrayLength(true, 6); left > 0; left--)
+    features.push(decodeRegisterControllerRecordControllerFeature(reader))
   return withUnknownTags<RegisterControllerRecord>({
     controllerId, incarnationId, zkMigrationReady, endPoints, features
   }, reader.unknownTags())

@@ -75,7 +75,9 @@ export interface RemoteLogSegmentMetadataRecordTopicIdPartitionEntryInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeRemoteLogSegmentMetadataRecordTopicIdPartitionEntry = (reader: ByteReader): RemoteLogSegmentMetadataRecordTopicIdPartitionEntry => {
+const decodeRemoteLogSegmentMetadataRecordTopicIdPartitionEntry = (
+  reader: ByteReader
+): RemoteLogSegmentMetadataRecordTopicIdPartitionEntry => {
   const name = reader.string(true)
   const id = reader.uuid()
   const partition = reader.int32()
@@ -84,7 +86,9 @@ const decodeRemoteLogSegmentMetadataRecordTopicIdPartitionEntry = (reader: ByteR
   }, reader.unknownTags())
 }
 
-const decodeRemoteLogSegmentMetadataRecordRemoteLogSegmentIdEntry = (reader: ByteReader): RemoteLogSegmentMetadataRecordRemoteLogSegmentIdEntry => {
+const decodeRemoteLogSegmentMetadataRecordRemoteLogSegmentIdEntry = (
+  reader: ByteReader
+): RemoteLogSegmentMetadataRecordRemoteLogSegmentIdEntry => {
   const topicIdPartition = decodeRemoteLogSegmentMetadataRecordTopicIdPartitionEntry(reader)
   const id = reader.uuid()
   return withUnknownTags<RemoteLogSegmentMetadataRecordRemoteLogSegmentIdEntry>({
@@ -92,7 +96,9 @@ const decodeRemoteLogSegmentMetadataRecordRemoteLogSegmentIdEntry = (reader: Byt
   }, reader.unknownTags())
 }
 
-const decodeRemoteLogSegmentMetadataRecordSegmentLeaderEpochEntry = (reader: ByteReader): RemoteLogSegmentMetadataRecordSegmentLeaderEpochEntry => {
+const decodeRemoteLogSegmentMetadataRecordSegmentLeaderEpochEntry = (
+  reader: ByteReader
+): RemoteLogSegmentMetadataRecordSegmentLeaderEpochEntry => {
   const leaderEpoch = reader.int32()
   const offset = reader.int64()
   return withUnknownTags<RemoteLogSegmentMetadataRecordSegmentLeaderEpochEntry>({
@@ -101,7 +107,10 @@ const decodeRemoteLogSegmentMetadataRecordSegmentLeaderEpochEntry = (reader: Byt
 }
 
 /** @throws ProtocolError */
-export const decodeRemoteLogSegmentMetadataRecord = (reader: ByteReader, version: number): RemoteLogSegmentMetadataRecord => {
+export const decodeRemoteLogSegmentMetadataRecord = (
+  reader: ByteReader,
+  version: number
+): RemoteLogSegmentMetadataRecord => {
   if (version !== 0) throw unsupportedVersion("RemoteLogSegmentMetadataRecord", version)
   const remoteLogSegmentId = decodeRemoteLogSegmentMetadataRecordRemoteLogSegmentIdEntry(reader)
   const startOffset = reader.int64()
@@ -110,7 +119,8 @@ export const decodeRemoteLogSegmentMetadataRecord = (reader: ByteReader, version
   const maxTimestampMs = reader.int64()
   const eventTimestampMs = reader.int64()
   const segmentLeaderEpochs: Array<RemoteLogSegmentMetadataRecordSegmentLeaderEpochEntry> = []
-  for (let left = reader.arrayLength(true, 13); left > 0; left--) segmentLeaderEpochs.push(decodeRemoteLogSegmentMetadataRecordSegmentLeaderEpochEntry(reader))
+  for (let left = reader.arrayLength(true, 13); left > 0; left--)
+    segmentLeaderEpochs.push(decodeRemoteLogSegmentMetadataRecordSegmentLeaderEpochEntry(reader))
   const segmentSizeInBytes = reader.int32()
   const customMetadata = reader.nullableByteArray(true)
   const remoteLogSegmentState = reader.int8()
@@ -180,7 +190,8 @@ export const encodeRemoteLogSegmentMetadataRecord = (
   writer.int64(value.eventTimestampMs)
   const segmentLeaderEpochs = value.segmentLeaderEpochs
   writer.lengthOrCount(segmentLeaderEpochs.length, true)
-  for (const element of segmentLeaderEpochs) encodeRemoteLogSegmentMetadataRecordSegmentLeaderEpochEntry(writer, element)
+  for (const element of segmentLeaderEpochs)
+    encodeRemoteLogSegmentMetadataRecordSegmentLeaderEpochEntry(writer, element)
   writer.int32(value.segmentSizeInBytes)
   writer.nullableByteArray(value.customMetadata ?? null, true)
   writer.int8(value.remoteLogSegmentState)

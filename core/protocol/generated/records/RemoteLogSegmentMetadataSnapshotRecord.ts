@@ -49,7 +49,9 @@ export interface RemoteLogSegmentMetadataSnapshotRecordSegmentLeaderEpochEntryIn
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeRemoteLogSegmentMetadataSnapshotRecordSegmentLeaderEpochEntry = (reader: ByteReader): RemoteLogSegmentMetadataSnapshotRecordSegmentLeaderEpochEntry => {
+const decodeRemoteLogSegmentMetadataSnapshotRecordSegmentLeaderEpochEntry = (
+  reader: ByteReader
+): RemoteLogSegmentMetadataSnapshotRecordSegmentLeaderEpochEntry => {
   const leaderEpoch = reader.int32()
   const offset = reader.int64()
   return withUnknownTags<RemoteLogSegmentMetadataSnapshotRecordSegmentLeaderEpochEntry>({
@@ -58,7 +60,10 @@ const decodeRemoteLogSegmentMetadataSnapshotRecordSegmentLeaderEpochEntry = (rea
 }
 
 /** @throws ProtocolError */
-export const decodeRemoteLogSegmentMetadataSnapshotRecord = (reader: ByteReader, version: number): RemoteLogSegmentMetadataSnapshotRecord => {
+export const decodeRemoteLogSegmentMetadataSnapshotRecord = (
+  reader: ByteReader,
+  version: number
+): RemoteLogSegmentMetadataSnapshotRecord => {
   if (version !== 0) throw unsupportedVersion("RemoteLogSegmentMetadataSnapshotRecord", version)
   const segmentId = reader.uuid()
   const startOffset = reader.int64()
@@ -67,7 +72,8 @@ export const decodeRemoteLogSegmentMetadataSnapshotRecord = (reader: ByteReader,
   const maxTimestampMs = reader.int64()
   const eventTimestampMs = reader.int64()
   const segmentLeaderEpochs: Array<RemoteLogSegmentMetadataSnapshotRecordSegmentLeaderEpochEntry> = []
-  for (let left = reader.arrayLength(true, 13); left > 0; left--) segmentLeaderEpochs.push(decodeRemoteLogSegmentMetadataSnapshotRecordSegmentLeaderEpochEntry(reader))
+  for (let left = reader.arrayLength(true, 13); left > 0; left--)
+    segmentLeaderEpochs.push(decodeRemoteLogSegmentMetadataSnapshotRecordSegmentLeaderEpochEntry(reader))
   const segmentSizeInBytes = reader.int32()
   const customMetadata = reader.nullableByteArray(true)
   const remoteLogSegmentState = reader.int8()
@@ -116,7 +122,8 @@ export const encodeRemoteLogSegmentMetadataSnapshotRecord = (
   writer.int64(value.eventTimestampMs)
   const segmentLeaderEpochs = value.segmentLeaderEpochs
   writer.lengthOrCount(segmentLeaderEpochs.length, true)
-  for (const element of segmentLeaderEpochs) encodeRemoteLogSegmentMetadataSnapshotRecordSegmentLeaderEpochEntry(writer, element)
+  for (const element of segmentLeaderEpochs)
+    encodeRemoteLogSegmentMetadataSnapshotRecordSegmentLeaderEpochEntry(writer, element)
   writer.int32(value.segmentSizeInBytes)
   writer.nullableByteArray(value.customMetadata ?? null, true)
   writer.int8(value.remoteLogSegmentState)

@@ -51,7 +51,9 @@ export interface RemoteLogSegmentMetadataUpdateRecordTopicIdPartitionEntryInput 
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeRemoteLogSegmentMetadataUpdateRecordTopicIdPartitionEntry = (reader: ByteReader): RemoteLogSegmentMetadataUpdateRecordTopicIdPartitionEntry => {
+const decodeRemoteLogSegmentMetadataUpdateRecordTopicIdPartitionEntry = (
+  reader: ByteReader
+): RemoteLogSegmentMetadataUpdateRecordTopicIdPartitionEntry => {
   const name = reader.string(true)
   const id = reader.uuid()
   const partition = reader.int32()
@@ -60,7 +62,9 @@ const decodeRemoteLogSegmentMetadataUpdateRecordTopicIdPartitionEntry = (reader:
   }, reader.unknownTags())
 }
 
-const decodeRemoteLogSegmentMetadataUpdateRecordRemoteLogSegmentIdEntry = (reader: ByteReader): RemoteLogSegmentMetadataUpdateRecordRemoteLogSegmentIdEntry => {
+const decodeRemoteLogSegmentMetadataUpdateRecordRemoteLogSegmentIdEntry = (
+  reader: ByteReader
+): RemoteLogSegmentMetadataUpdateRecordRemoteLogSegmentIdEntry => {
   const topicIdPartition = decodeRemoteLogSegmentMetadataUpdateRecordTopicIdPartitionEntry(reader)
   const id = reader.uuid()
   return withUnknownTags<RemoteLogSegmentMetadataUpdateRecordRemoteLogSegmentIdEntry>({
@@ -69,7 +73,10 @@ const decodeRemoteLogSegmentMetadataUpdateRecordRemoteLogSegmentIdEntry = (reade
 }
 
 /** @throws ProtocolError */
-export const decodeRemoteLogSegmentMetadataUpdateRecord = (reader: ByteReader, version: number): RemoteLogSegmentMetadataUpdateRecord => {
+export const decodeRemoteLogSegmentMetadataUpdateRecord = (
+  reader: ByteReader,
+  version: number
+): RemoteLogSegmentMetadataUpdateRecord => {
   if (version !== 0) throw unsupportedVersion("RemoteLogSegmentMetadataUpdateRecord", version)
   const remoteLogSegmentId = decodeRemoteLogSegmentMetadataUpdateRecordRemoteLogSegmentIdEntry(reader)
   const brokerId = reader.int32()

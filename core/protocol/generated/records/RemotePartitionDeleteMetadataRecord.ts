@@ -35,7 +35,9 @@ export interface RemotePartitionDeleteMetadataRecordTopicIdPartitionEntryInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeRemotePartitionDeleteMetadataRecordTopicIdPartitionEntry = (reader: ByteReader): RemotePartitionDeleteMetadataRecordTopicIdPartitionEntry => {
+const decodeRemotePartitionDeleteMetadataRecordTopicIdPartitionEntry = (
+  reader: ByteReader
+): RemotePartitionDeleteMetadataRecordTopicIdPartitionEntry => {
   const name = reader.string(true)
   const id = reader.uuid()
   const partition = reader.int32()
@@ -45,7 +47,10 @@ const decodeRemotePartitionDeleteMetadataRecordTopicIdPartitionEntry = (reader: 
 }
 
 /** @throws ProtocolError */
-export const decodeRemotePartitionDeleteMetadataRecord = (reader: ByteReader, version: number): RemotePartitionDeleteMetadataRecord => {
+export const decodeRemotePartitionDeleteMetadataRecord = (
+  reader: ByteReader,
+  version: number
+): RemotePartitionDeleteMetadataRecord => {
   if (version !== 0) throw unsupportedVersion("RemotePartitionDeleteMetadataRecord", version)
   const topicIdPartition = decodeRemotePartitionDeleteMetadataRecordTopicIdPartitionEntry(reader)
   const brokerId = reader.int32()

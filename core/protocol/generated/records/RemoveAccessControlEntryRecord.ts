@@ -15,7 +15,10 @@ export interface RemoveAccessControlEntryRecordInput {
 }
 
 /** @throws ProtocolError */
-export const decodeRemoveAccessControlEntryRecord = (reader: ByteReader, version: number): RemoveAccessControlEntryRecord => {
+export const decodeRemoveAccessControlEntryRecord = (
+  reader: ByteReader,
+  version: number
+): RemoveAccessControlEntryRecord => {
   if (version !== 0) throw unsupportedVersion("RemoveAccessControlEntryRecord", version)
   const id = reader.uuid()
   return withUnknownTags<RemoveAccessControlEntryRecord>({ id }, reader.unknownTags())

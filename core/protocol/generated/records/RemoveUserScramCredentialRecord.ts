@@ -17,7 +17,10 @@ export interface RemoveUserScramCredentialRecordInput {
 }
 
 /** @throws ProtocolError */
-export const decodeRemoveUserScramCredentialRecord = (reader: ByteReader, version: number): RemoveUserScramCredentialRecord => {
+export const decodeRemoveUserScramCredentialRecord = (
+  reader: ByteReader,
+  version: number
+): RemoveUserScramCredentialRecord => {
   if (version !== 0) throw unsupportedVersion("RemoveUserScramCredentialRecord", version)
   const name = reader.string(true)
   const mechanism = reader.int8()

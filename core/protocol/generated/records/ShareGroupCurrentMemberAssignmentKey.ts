@@ -14,7 +14,10 @@ export interface ShareGroupCurrentMemberAssignmentKeyInput {
 }
 
 /** @throws ProtocolError */
-export const decodeShareGroupCurrentMemberAssignmentKey = (reader: ByteReader, version: number): ShareGroupCurrentMemberAssignmentKey => {
+export const decodeShareGroupCurrentMemberAssignmentKey = (
+  reader: ByteReader,
+  version: number
+): ShareGroupCurrentMemberAssignmentKey => {
   if (version !== 0) throw unsupportedVersion("ShareGroupCurrentMemberAssignmentKey", version)
   const groupId = reader.string(false)
   const memberId = reader.string(false)

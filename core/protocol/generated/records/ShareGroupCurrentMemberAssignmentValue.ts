@@ -32,7 +32,9 @@ export interface ShareGroupCurrentMemberAssignmentValueTopicPartitionsInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeShareGroupCurrentMemberAssignmentValueTopicPartitions = (reader: ByteReader): ShareGroupCurrentMemberAssignmentValueTopicPartitions => {
+const decodeShareGroupCurrentMemberAssignmentValueTopicPartitions = (
+  reader: ByteReader
+): ShareGroupCurrentMemberAssignmentValueTopicPartitions => {
   const topicId = reader.uuid()
   const partitions = reader.int32Array(true)
   return withUnknownTags<ShareGroupCurrentMemberAssignmentValueTopicPartitions>({
@@ -41,13 +43,17 @@ const decodeShareGroupCurrentMemberAssignmentValueTopicPartitions = (reader: Byt
 }
 
 /** @throws ProtocolError */
-export const decodeShareGroupCurrentMemberAssignmentValue = (reader: ByteReader, version: number): ShareGroupCurrentMemberAssignmentValue => {
+export const decodeShareGroupCurrentMemberAssignmentValue = (
+  reader: ByteReader,
+  version: number
+): ShareGroupCurrentMemberAssignmentValue => {
   if (version !== 0) throw unsupportedVersion("ShareGroupCurrentMemberAssignmentValue", version)
   const memberEpoch = reader.int32()
   const previousMemberEpoch = reader.int32()
   const state = reader.int8()
   const assignedPartitions: Array<ShareGroupCurrentMemberAssignmentValueTopicPartitions> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) assignedPartitions.push(decodeShareGroupCurrentMemberAssignmentValueTopicPartitions(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    assignedPartitions.push(decodeShareGroupCurrentMemberAssignmentValueTopicPartitions(reader))
   return withUnknownTags<ShareGroupCurrentMemberAssignmentValue>({
     memberEpoch, previousMemberEpoch, state, assignedPartitions
   }, reader.unknownTags())

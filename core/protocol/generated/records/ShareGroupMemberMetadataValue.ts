@@ -21,7 +21,10 @@ export interface ShareGroupMemberMetadataValueInput {
 }
 
 /** @throws ProtocolError */
-export const decodeShareGroupMemberMetadataValue = (reader: ByteReader, version: number): ShareGroupMemberMetadataValue => {
+export const decodeShareGroupMemberMetadataValue = (
+  reader: ByteReader,
+  version: number
+): ShareGroupMemberMetadataValue => {
   if (version !== 0) throw unsupportedVersion("ShareGroupMemberMetadataValue", version)
   const rackId = reader.nullableString(true)
   const clientId = reader.string(true)

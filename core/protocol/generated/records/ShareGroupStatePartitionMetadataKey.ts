@@ -12,7 +12,10 @@ export interface ShareGroupStatePartitionMetadataKeyInput {
 }
 
 /** @throws ProtocolError */
-export const decodeShareGroupStatePartitionMetadataKey = (reader: ByteReader, version: number): ShareGroupStatePartitionMetadataKey => {
+export const decodeShareGroupStatePartitionMetadataKey = (
+  reader: ByteReader,
+  version: number
+): ShareGroupStatePartitionMetadataKey => {
   if (version !== 0) throw unsupportedVersion("ShareGroupStatePartitionMetadataKey", version)
   const groupId = reader.string(false)
   return { groupId }

@@ -44,7 +44,9 @@ export interface ShareGroupStatePartitionMetadataValueTopicPartitionsInfoInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeShareGroupStatePartitionMetadataValueTopicPartitionsInfo = (reader: ByteReader): ShareGroupStatePartitionMetadataValueTopicPartitionsInfo => {
+const decodeShareGroupStatePartitionMetadataValueTopicPartitionsInfo = (
+  reader: ByteReader
+): ShareGroupStatePartitionMetadataValueTopicPartitionsInfo => {
   const topicId = reader.uuid()
   const topicName = reader.string(true)
   const partitions = reader.int32Array(true)
@@ -53,21 +55,29 @@ const decodeShareGroupStatePartitionMetadataValueTopicPartitionsInfo = (reader: 
   }, reader.unknownTags())
 }
 
-const decodeShareGroupStatePartitionMetadataValueTopicInfo = (reader: ByteReader): ShareGroupStatePartitionMetadataValueTopicInfo => {
+const decodeShareGroupStatePartitionMetadataValueTopicInfo = (
+  reader: ByteReader
+): ShareGroupStatePartitionMetadataValueTopicInfo => {
   const topicId = reader.uuid()
   const topicName = reader.string(true)
   return withUnknownTags<ShareGroupStatePartitionMetadataValueTopicInfo>({ topicId, topicName }, reader.unknownTags())
 }
 
 /** @throws ProtocolError */
-export const decodeShareGroupStatePartitionMetadataValue = (reader: ByteReader, version: number): ShareGroupStatePartitionMetadataValue => {
+export const decodeShareGroupStatePartitionMetadataValue = (
+  reader: ByteReader,
+  version: number
+): ShareGroupStatePartitionMetadataValue => {
   if (version !== 0) throw unsupportedVersion("ShareGroupStatePartitionMetadataValue", version)
   const initializingTopics: Array<ShareGroupStatePartitionMetadataValueTopicPartitionsInfo> = []
-  for (let left = reader.arrayLength(true, 19); left > 0; left--) initializingTopics.push(decodeShareGroupStatePartitionMetadataValueTopicPartitionsInfo(reader))
+  for (let left = reader.arrayLength(true, 19); left > 0; left--)
+    initializingTopics.push(decodeShareGroupStatePartitionMetadataValueTopicPartitionsInfo(reader))
   const initializedTopics: Array<ShareGroupStatePartitionMetadataValueTopicPartitionsInfo> = []
-  for (let left = reader.arrayLength(true, 19); left > 0; left--) initializedTopics.push(decodeShareGroupStatePartitionMetadataValueTopicPartitionsInfo(reader))
+  for (let left = reader.arrayLength(true, 19); left > 0; left--)
+    initializedTopics.push(decodeShareGroupStatePartitionMetadataValueTopicPartitionsInfo(reader))
   const deletingTopics: Array<ShareGroupStatePartitionMetadataValueTopicInfo> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) deletingTopics.push(decodeShareGroupStatePartitionMetadataValueTopicInfo(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    deletingTopics.push(decodeShareGroupStatePartitionMetadataValueTopicInfo(reader))
   return withUnknownTags<ShareGroupStatePartitionMetadataValue>({
     initializingTopics, initializedTopics, deletingTopics
   }, reader.unknownTags())
@@ -101,10 +111,12 @@ export const encodeShareGroupStatePartitionMetadataValue = (
   if (version !== 0) throw unsupportedVersion("ShareGroupStatePartitionMetadataValue", version)
   const initializingTopics = value.initializingTopics
   writer.lengthOrCount(initializingTopics.length, true)
-  for (const element of initializingTopics) encodeShareGroupStatePartitionMetadataValueTopicPartitionsInfo(writer, element)
+  for (const element of initializingTopics)
+    encodeShareGroupStatePartitionMetadataValueTopicPartitionsInfo(writer, element)
   const initializedTopics = value.initializedTopics
   writer.lengthOrCount(initializedTopics.length, true)
-  for (const element of initializedTopics) encodeShareGroupStatePartitionMetadataValueTopicPartitionsInfo(writer, element)
+  for (const element of initializedTopics)
+    encodeShareGroupStatePartitionMetadataValueTopicPartitionsInfo(writer, element)
   const deletingTopics = value.deletingTopics
   writer.lengthOrCount(deletingTopics.length, true)
   for (const element of deletingTopics) encodeShareGroupStatePartitionMetadataValueTopicInfo(writer, element)

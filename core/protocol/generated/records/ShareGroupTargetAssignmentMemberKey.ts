@@ -14,7 +14,10 @@ export interface ShareGroupTargetAssignmentMemberKeyInput {
 }
 
 /** @throws ProtocolError */
-export const decodeShareGroupTargetAssignmentMemberKey = (reader: ByteReader, version: number): ShareGroupTargetAssignmentMemberKey => {
+export const decodeShareGroupTargetAssignmentMemberKey = (
+  reader: ByteReader,
+  version: number
+): ShareGroupTargetAssignmentMemberKey => {
   if (version !== 0) throw unsupportedVersion("ShareGroupTargetAssignmentMemberKey", version)
   const groupId = reader.string(false)
   const memberId = reader.string(false)

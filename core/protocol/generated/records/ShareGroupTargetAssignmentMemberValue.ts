@@ -26,7 +26,9 @@ export interface ShareGroupTargetAssignmentMemberValueTopicPartitionInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeShareGroupTargetAssignmentMemberValueTopicPartition = (reader: ByteReader): ShareGroupTargetAssignmentMemberValueTopicPartition => {
+const decodeShareGroupTargetAssignmentMemberValueTopicPartition = (
+  reader: ByteReader
+): ShareGroupTargetAssignmentMemberValueTopicPartition => {
   const topicId = reader.uuid()
   const partitions = reader.int32Array(true)
   return withUnknownTags<ShareGroupTargetAssignmentMemberValueTopicPartition>({
@@ -35,10 +37,14 @@ const decodeShareGroupTargetAssignmentMemberValueTopicPartition = (reader: ByteR
 }
 
 /** @throws ProtocolError */
-export const decodeShareGroupTargetAssignmentMemberValue = (reader: ByteReader, version: number): ShareGroupTargetAssignmentMemberValue => {
+export const decodeShareGroupTargetAssignmentMemberValue = (
+  reader: ByteReader,
+  version: number
+): ShareGroupTargetAssignmentMemberValue => {
   if (version !== 0) throw unsupportedVersion("ShareGroupTargetAssignmentMemberValue", version)
   const topicPartitions: Array<ShareGroupTargetAssignmentMemberValueTopicPartition> = []
-  for (let left = reader.arrayLength(true, 18); left > 0; left--) topicPartitions.push(decodeShareGroupTargetAssignmentMemberValueTopicPartition(reader))
+  for (let left = reader.arrayLength(true, 18); left > 0; left--)
+    topicPartitions.push(decodeShareGroupTargetAssignmentMemberValueTopicPartition(reader))
   return withUnknownTags<ShareGroupTargetAssignmentMemberValue>({ topicPartitions }, reader.unknownTags())
 }
 

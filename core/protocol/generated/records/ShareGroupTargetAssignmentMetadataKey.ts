@@ -12,7 +12,10 @@ export interface ShareGroupTargetAssignmentMetadataKeyInput {
 }
 
 /** @throws ProtocolError */
-export const decodeShareGroupTargetAssignmentMetadataKey = (reader: ByteReader, version: number): ShareGroupTargetAssignmentMetadataKey => {
+export const decodeShareGroupTargetAssignmentMetadataKey = (
+  reader: ByteReader,
+  version: number
+): ShareGroupTargetAssignmentMetadataKey => {
   if (version !== 0) throw unsupportedVersion("ShareGroupTargetAssignmentMetadataKey", version)
   const groupId = reader.string(false)
   return { groupId }

@@ -20,7 +20,10 @@ export interface ShareGroupTargetAssignmentMetadataValueInput {
 }
 
 /** @throws ProtocolError */
-export const decodeShareGroupTargetAssignmentMetadataValue = (reader: ByteReader, version: number): ShareGroupTargetAssignmentMetadataValue => {
+export const decodeShareGroupTargetAssignmentMetadataValue = (
+  reader: ByteReader,
+  version: number
+): ShareGroupTargetAssignmentMetadataValue => {
   if (version !== 0) throw unsupportedVersion("ShareGroupTargetAssignmentMetadataValue", version)
   const assignmentEpoch = reader.int32()
   let assignmentTimestamp: Int64 = 0

@@ -67,7 +67,8 @@ export const decodeShareSnapshotValue = (reader: ByteReader, version: number): S
   const createTimestamp = reader.int64()
   const writeTimestamp = reader.int64()
   const stateBatches: Array<ShareSnapshotValueStateBatch> = []
-  for (let left = reader.arrayLength(true, 20); left > 0; left--) stateBatches.push(decodeShareSnapshotValueStateBatch(reader))
+  for (let left = reader.arrayLength(true, 20); left > 0; left--)
+    stateBatches.push(decodeShareSnapshotValueStateBatch(reader))
   let deliveryCompleteCount: number = -1
   let unknown: Array<TaggedField> | undefined
   for (let tagCount = reader.uvarint(); tagCount > 0; tagCount--) {

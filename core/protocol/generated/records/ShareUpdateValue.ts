@@ -58,7 +58,8 @@ export const decodeShareUpdateValue = (reader: ByteReader, version: number): Sha
   const leaderEpoch = reader.int32()
   const startOffset = reader.int64()
   const stateBatches: Array<ShareUpdateValueStateBatch> = []
-  for (let left = reader.arrayLength(true, 20); left > 0; left--) stateBatches.push(decodeShareUpdateValueStateBatch(reader))
+  for (let left = reader.arrayLength(true, 20); left > 0; left--)
+    stateBatches.push(decodeShareUpdateValueStateBatch(reader))
   let deliveryCompleteCount: number = -1
   let unknown: Array<TaggedField> | undefined
   for (let tagCount = reader.uvarint(); tagCount > 0; tagCount--) {

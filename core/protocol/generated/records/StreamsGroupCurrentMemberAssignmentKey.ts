@@ -14,7 +14,10 @@ export interface StreamsGroupCurrentMemberAssignmentKeyInput {
 }
 
 /** @throws ProtocolError */
-export const decodeStreamsGroupCurrentMemberAssignmentKey = (reader: ByteReader, version: number): StreamsGroupCurrentMemberAssignmentKey => {
+export const decodeStreamsGroupCurrentMemberAssignmentKey = (
+  reader: ByteReader,
+  version: number
+): StreamsGroupCurrentMemberAssignmentKey => {
   if (version !== 0) throw unsupportedVersion("StreamsGroupCurrentMemberAssignmentKey", version)
   const groupId = reader.string(false)
   const memberId = reader.string(false)

@@ -44,7 +44,9 @@ export interface StreamsGroupCurrentMemberAssignmentValueTaskIdsInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeStreamsGroupCurrentMemberAssignmentValueTaskIds = (reader: ByteReader): StreamsGroupCurrentMemberAssignmentValueTaskIds => {
+const decodeStreamsGroupCurrentMemberAssignmentValueTaskIds = (
+  reader: ByteReader
+): StreamsGroupCurrentMemberAssignmentValueTaskIds => {
   const subtopologyId = reader.string(true)
   const partitions = reader.int32Array(true)
   let assignmentEpochs: ReadonlyArray<number> | null = []
@@ -68,23 +70,32 @@ const decodeStreamsGroupCurrentMemberAssignmentValueTaskIds = (reader: ByteReade
 }
 
 /** @throws ProtocolError */
-export const decodeStreamsGroupCurrentMemberAssignmentValue = (reader: ByteReader, version: number): StreamsGroupCurrentMemberAssignmentValue => {
+export const decodeStreamsGroupCurrentMemberAssignmentValue = (
+  reader: ByteReader,
+  version: number
+): StreamsGroupCurrentMemberAssignmentValue => {
   if (version !== 0) throw unsupportedVersion("StreamsGroupCurrentMemberAssignmentValue", version)
   const memberEpoch = reader.int32()
   const previousMemberEpoch = reader.int32()
   const state = reader.int8()
   const activeTasks: Array<StreamsGroupCurrentMemberAssignmentValueTaskIds> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) activeTasks.push(decodeStreamsGroupCurrentMemberAssignmentValueTaskIds(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    activeTasks.push(decodeStreamsGroupCurrentMemberAssignmentValueTaskIds(reader))
   const standbyTasks: Array<StreamsGroupCurrentMemberAssignmentValueTaskIds> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) standbyTasks.push(decodeStreamsGroupCurrentMemberAssignmentValueTaskIds(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    standbyTasks.push(decodeStreamsGroupCurrentMemberAssignmentValueTaskIds(reader))
   const warmupTasks: Array<StreamsGroupCurrentMemberAssignmentValueTaskIds> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) warmupTasks.push(decodeStreamsGroupCurrentMemberAssignmentValueTaskIds(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    warmupTasks.push(decodeStreamsGroupCurrentMemberAssignmentValueTaskIds(reader))
   const activeTasksPendingRevocation: Array<StreamsGroupCurrentMemberAssignmentValueTaskIds> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) activeTasksPendingRevocation.push(decodeStreamsGroupCurrentMemberAssignmentValueTaskIds(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    activeTasksPendingRevocation.push(decodeStreamsGroupCurrentMemberAssignmentValueTaskIds(reader))
   const standbyTasksPendingRevocation: Array<StreamsGroupCurrentMemberAssignmentValueTaskIds> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) standbyTasksPendingRevocation.push(decodeStreamsGroupCurrentMemberAssignmentValueTaskIds(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    standbyTasksPendingRevocation.push(decodeStreamsGroupCurrentMemberAssignmentValueTaskIds(reader))
   const warmupTasksPendingRevocation: Array<StreamsGroupCurrentMemberAssignmentValueTaskIds> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) warmupTasksPendingRevocation.push(decodeStreamsGroupCurrentMemberAssignmentValueTaskIds(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    warmupTasksPendingRevocation.push(decodeStreamsGroupCurrentMemberAssignmentValueTaskIds(reader))
   return withUnknownTags<StreamsGroupCurrentMemberAssignmentValue>({
     memberEpoch, previousMemberEpoch, state, activeTasks, standbyTasks, warmupTasks, activeTasksPendingRevocation,
     standbyTasksPendingRevocation, warmupTasksPendingRevocation
@@ -97,7 +108,8 @@ const encodeStreamsGroupCurrentMemberAssignmentValueTaskIds = (
 ): void => {
   writer.string(value.subtopologyId, true)
   writer.int32Array(value.partitions, true)
-  const hasAssignmentEpochs = value.assignmentEpochs !== undefined && (value.assignmentEpochs === null || value.assignmentEpochs.length !== 0)
+  const hasAssignmentEpochs = value.assignmentEpochs !== undefined
+    && (value.assignmentEpochs === null || value.assignmentEpochs.length !== 0)
   const unknown = value.unknownTaggedFields
   writer.uvarint((unknown === undefined ? 0 : unknown.length) + (hasAssignmentEpochs ? 1 : 0))
   let written = 0
@@ -133,12 +145,15 @@ export const encodeStreamsGroupCurrentMemberAssignmentValue = (
   for (const element of warmupTasks) encodeStreamsGroupCurrentMemberAssignmentValueTaskIds(writer, element)
   const activeTasksPendingRevocation = value.activeTasksPendingRevocation
   writer.lengthOrCount(activeTasksPendingRevocation.length, true)
-  for (const element of activeTasksPendingRevocation) encodeStreamsGroupCurrentMemberAssignmentValueTaskIds(writer, element)
+  for (const element of activeTasksPendingRevocation)
+    encodeStreamsGroupCurrentMemberAssignmentValueTaskIds(writer, element)
   const standbyTasksPendingRevocation = value.standbyTasksPendingRevocation
   writer.lengthOrCount(standbyTasksPendingRevocation.length, true)
-  for (const element of standbyTasksPendingRevocation) encodeStreamsGroupCurrentMemberAssignmentValueTaskIds(writer, element)
+  for (const element of standbyTasksPendingRevocation)
+    encodeStreamsGroupCurrentMemberAssignmentValueTaskIds(writer, element)
   const warmupTasksPendingRevocation = value.warmupTasksPendingRevocation
   writer.lengthOrCount(warmupTasksPendingRevocation.length, true)
-  for (const element of warmupTasksPendingRevocation) encodeStreamsGroupCurrentMemberAssignmentValueTaskIds(writer, element)
+  for (const element of warmupTasksPendingRevocation)
+    encodeStreamsGroupCurrentMemberAssignmentValueTaskIds(writer, element)
   writer.tags(value.unknownTaggedFields)
 }

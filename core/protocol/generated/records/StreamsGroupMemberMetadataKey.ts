@@ -14,7 +14,10 @@ export interface StreamsGroupMemberMetadataKeyInput {
 }
 
 /** @throws ProtocolError */
-export const decodeStreamsGroupMemberMetadataKey = (reader: ByteReader, version: number): StreamsGroupMemberMetadataKey => {
+export const decodeStreamsGroupMemberMetadataKey = (
+  reader: ByteReader,
+  version: number
+): StreamsGroupMemberMetadataKey => {
   if (version !== 0) throw unsupportedVersion("StreamsGroupMemberMetadataKey", version)
   const groupId = reader.string(false)
   const memberId = reader.string(false)

@@ -71,7 +71,10 @@ const decodeStreamsGroupMemberMetadataValueKeyValue = (reader: ByteReader): Stre
 }
 
 /** @throws ProtocolError */
-export const decodeStreamsGroupMemberMetadataValue = (reader: ByteReader, version: number): StreamsGroupMemberMetadataValue => {
+export const decodeStreamsGroupMemberMetadataValue = (
+  reader: ByteReader,
+  version: number
+): StreamsGroupMemberMetadataValue => {
   if (version !== 0) throw unsupportedVersion("StreamsGroupMemberMetadataValue", version)
   const instanceId = reader.nullableString(true)
   const rackId = reader.nullableString(true)
@@ -82,7 +85,8 @@ export const decodeStreamsGroupMemberMetadataValue = (reader: ByteReader, versio
   const processId = reader.string(true)
   const userEndpoint = (reader.int8() < 0 ? null : decodeStreamsGroupMemberMetadataValueEndpoint(reader))
   const clientTags: Array<StreamsGroupMemberMetadataValueKeyValue> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) clientTags.push(decodeStreamsGroupMemberMetadataValueKeyValue(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    clientTags.push(decodeStreamsGroupMemberMetadataValueKeyValue(reader))
   return withUnknownTags<StreamsGroupMemberMetadataValue>({
     instanceId, rackId, clientId, clientHost, rebalanceTimeoutMs, topologyEpoch, processId, userEndpoint, clientTags
   }, reader.unknownTags())

@@ -35,7 +35,9 @@ export interface StreamsGroupMetadataValueLastAssignmentConfigInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeStreamsGroupMetadataValueLastAssignmentConfig = (reader: ByteReader): StreamsGroupMetadataValueLastAssignmentConfig => {
+const decodeStreamsGroupMetadataValueLastAssignmentConfig = (
+  reader: ByteReader
+): StreamsGroupMetadataValueLastAssignmentConfig => {
   const key = reader.string(true)
   const value_ = reader.string(true)
   return withUnknownTags<StreamsGroupMetadataValueLastAssignmentConfig>({ key, value: value_ }, reader.unknownTags())
@@ -97,9 +99,12 @@ export const encodeStreamsGroupMetadataValue = (
   writer.int32(value.epoch)
   writer.int64(value.metadataHash)
   const hasValidatedTopologyEpoch = value.validatedTopologyEpoch !== undefined && value.validatedTopologyEpoch !== -1
-  const hasLastAssignmentConfigs = value.lastAssignmentConfigs !== undefined && (value.lastAssignmentConfigs === null || value.lastAssignmentConfigs.length !== 0)
+  const hasLastAssignmentConfigs = value.lastAssignmentConfigs !== undefined
+    && (value.lastAssignmentConfigs === null || value.lastAssignmentConfigs.length !== 0)
   const unknown = value.unknownTaggedFields
-  writer.uvarint((unknown === undefined ? 0 : unknown.length) + (hasValidatedTopologyEpoch ? 1 : 0) + (hasLastAssignmentConfigs ? 1 : 0))
+  writer.uvarint((unknown === undefined ? 0 : unknown.length)
+    + (hasValidatedTopologyEpoch ? 1 : 0)
+    + (hasLastAssignmentConfigs ? 1 : 0))
   let written = 0
   if (hasValidatedTopologyEpoch) {
     written = writer.unknownTags(unknown, written, 0)

@@ -14,7 +14,10 @@ export interface StreamsGroupTargetAssignmentMemberKeyInput {
 }
 
 /** @throws ProtocolError */
-export const decodeStreamsGroupTargetAssignmentMemberKey = (reader: ByteReader, version: number): StreamsGroupTargetAssignmentMemberKey => {
+export const decodeStreamsGroupTargetAssignmentMemberKey = (
+  reader: ByteReader,
+  version: number
+): StreamsGroupTargetAssignmentMemberKey => {
   if (version !== 0) throw unsupportedVersion("StreamsGroupTargetAssignmentMemberKey", version)
   const groupId = reader.string(false)
   const memberId = reader.string(false)

@@ -30,7 +30,9 @@ export interface StreamsGroupTargetAssignmentMemberValueTaskIdsInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeStreamsGroupTargetAssignmentMemberValueTaskIds = (reader: ByteReader): StreamsGroupTargetAssignmentMemberValueTaskIds => {
+const decodeStreamsGroupTargetAssignmentMemberValueTaskIds = (
+  reader: ByteReader
+): StreamsGroupTargetAssignmentMemberValueTaskIds => {
   const subtopologyId = reader.string(true)
   const partitions = reader.int32Array(true)
   return withUnknownTags<StreamsGroupTargetAssignmentMemberValueTaskIds>({
@@ -39,14 +41,20 @@ const decodeStreamsGroupTargetAssignmentMemberValueTaskIds = (reader: ByteReader
 }
 
 /** @throws ProtocolError */
-export const decodeStreamsGroupTargetAssignmentMemberValue = (reader: ByteReader, version: number): StreamsGroupTargetAssignmentMemberValue => {
+export const decodeStreamsGroupTargetAssignmentMemberValue = (
+  reader: ByteReader,
+  version: number
+): StreamsGroupTargetAssignmentMemberValue => {
   if (version !== 0) throw unsupportedVersion("StreamsGroupTargetAssignmentMemberValue", version)
   const activeTasks: Array<StreamsGroupTargetAssignmentMemberValueTaskIds> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) activeTasks.push(decodeStreamsGroupTargetAssignmentMemberValueTaskIds(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    activeTasks.push(decodeStreamsGroupTargetAssignmentMemberValueTaskIds(reader))
   const standbyTasks: Array<StreamsGroupTargetAssignmentMemberValueTaskIds> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) standbyTasks.push(decodeStreamsGroupTargetAssignmentMemberValueTaskIds(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    standbyTasks.push(decodeStreamsGroupTargetAssignmentMemberValueTaskIds(reader))
   const warmupTasks: Array<StreamsGroupTargetAssignmentMemberValueTaskIds> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) warmupTasks.push(decodeStreamsGroupTargetAssignmentMemberValueTaskIds(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    warmupTasks.push(decodeStreamsGroupTargetAssignmentMemberValueTaskIds(reader))
   return withUnknownTags<StreamsGroupTargetAssignmentMemberValue>({
     activeTasks, standbyTasks, warmupTasks
   }, reader.unknownTags())

@@ -12,7 +12,10 @@ export interface StreamsGroupTargetAssignmentMetadataKeyInput {
 }
 
 /** @throws ProtocolError */
-export const decodeStreamsGroupTargetAssignmentMetadataKey = (reader: ByteReader, version: number): StreamsGroupTargetAssignmentMetadataKey => {
+export const decodeStreamsGroupTargetAssignmentMetadataKey = (
+  reader: ByteReader,
+  version: number
+): StreamsGroupTargetAssignmentMetadataKey => {
   if (version !== 0) throw unsupportedVersion("StreamsGroupTargetAssignmentMetadataKey", version)
   const groupId = reader.string(false)
   return { groupId }

@@ -20,7 +20,10 @@ export interface StreamsGroupTargetAssignmentMetadataValueInput {
 }
 
 /** @throws ProtocolError */
-export const decodeStreamsGroupTargetAssignmentMetadataValue = (reader: ByteReader, version: number): StreamsGroupTargetAssignmentMetadataValue => {
+export const decodeStreamsGroupTargetAssignmentMetadataValue = (
+  reader: ByteReader,
+  version: number
+): StreamsGroupTargetAssignmentMetadataValue => {
   if (version !== 0) throw unsupportedVersion("StreamsGroupTargetAssignmentMetadataValue", version)
   const assignmentEpoch = reader.int32()
   let assignmentTimestamp: Int64 = 0

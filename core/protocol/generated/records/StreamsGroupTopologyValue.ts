@@ -91,13 +91,16 @@ const decodeStreamsGroupTopologyValueTopicInfo = (reader: ByteReader): StreamsGr
   const partitions = reader.int32()
   const replicationFactor = reader.int16()
   const topicConfigs: Array<StreamsGroupTopologyValueTopicConfig> = []
-  for (let left = reader.arrayLength(true, 3); left > 0; left--) topicConfigs.push(decodeStreamsGroupTopologyValueTopicConfig(reader))
+  for (let left = reader.arrayLength(true, 3); left > 0; left--)
+    topicConfigs.push(decodeStreamsGroupTopologyValueTopicConfig(reader))
   return withUnknownTags<StreamsGroupTopologyValueTopicInfo>({
     name, partitions, replicationFactor, topicConfigs
   }, reader.unknownTags())
 }
 
-const decodeStreamsGroupTopologyValueCopartitionGroup = (reader: ByteReader): StreamsGroupTopologyValueCopartitionGroup => {
+const decodeStreamsGroupTopologyValueCopartitionGroup = (
+  reader: ByteReader
+): StreamsGroupTopologyValueCopartitionGroup => {
   const sourceTopics = reader.int16Array(true)
   const sourceTopicRegex = reader.int16Array(true)
   const repartitionSourceTopics = reader.int16Array(true)
@@ -111,12 +114,15 @@ const decodeStreamsGroupTopologyValueSubtopology = (reader: ByteReader): Streams
   const sourceTopics = reader.stringArray(true)
   const sourceTopicRegex = reader.stringArray(true)
   const stateChangelogTopics: Array<StreamsGroupTopologyValueTopicInfo> = []
-  for (let left = reader.arrayLength(true, 9); left > 0; left--) stateChangelogTopics.push(decodeStreamsGroupTopologyValueTopicInfo(reader))
+  for (let left = reader.arrayLength(true, 9); left > 0; left--)
+    stateChangelogTopics.push(decodeStreamsGroupTopologyValueTopicInfo(reader))
   const repartitionSinkTopics = reader.stringArray(true)
   const repartitionSourceTopics: Array<StreamsGroupTopologyValueTopicInfo> = []
-  for (let left = reader.arrayLength(true, 9); left > 0; left--) repartitionSourceTopics.push(decodeStreamsGroupTopologyValueTopicInfo(reader))
+  for (let left = reader.arrayLength(true, 9); left > 0; left--)
+    repartitionSourceTopics.push(decodeStreamsGroupTopologyValueTopicInfo(reader))
   const copartitionGroups: Array<StreamsGroupTopologyValueCopartitionGroup> = []
-  for (let left = reader.arrayLength(true, 4); left > 0; left--) copartitionGroups.push(decodeStreamsGroupTopologyValueCopartitionGroup(reader))
+  for (let left = reader.arrayLength(true, 4); left > 0; left--)
+    copartitionGroups.push(decodeStreamsGroupTopologyValueCopartitionGroup(reader))
   return withUnknownTags<StreamsGroupTopologyValueSubtopology>({
     subtopologyId, sourceTopics, sourceTopicRegex, stateChangelogTopics, repartitionSinkTopics, repartitionSourceTopics,
     copartitionGroups
@@ -128,7 +134,8 @@ export const decodeStreamsGroupTopologyValue = (reader: ByteReader, version: num
   if (version !== 0) throw unsupportedVersion("StreamsGroupTopologyValue", version)
   const epoch = reader.int32()
   const subtopologies: Array<StreamsGroupTopologyValueSubtopology> = []
-  for (let left = reader.arrayLength(true, 8); left > 0; left--) subtopologies.push(decodeStreamsGroupTopologyValueSubtopology(reader))
+  for (let left = reader.arrayLength(true, 8); left > 0; left--)
+    subtopologies.push(decodeStreamsGroupTopologyValueSubtopology(reader))
   return withUnknownTags<StreamsGroupTopologyValue>({ epoch, subtopologies }, reader.unknownTags())
 }
 

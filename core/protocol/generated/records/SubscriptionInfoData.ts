@@ -106,20 +106,26 @@ const decodeSubscriptionInfoDataTaskId = (reader: ByteReader): SubscriptionInfoD
   return { topicGroupId, partition }
 }
 
-const decodeSubscriptionInfoDataPartitionToOffsetSum = (reader: ByteReader): SubscriptionInfoDataPartitionToOffsetSum => {
+const decodeSubscriptionInfoDataPartitionToOffsetSum = (
+  reader: ByteReader
+): SubscriptionInfoDataPartitionToOffsetSum => {
   const partition = reader.int32()
   const offsetSum = reader.int64()
   return { partition, offsetSum }
 }
 
-const decodeSubscriptionInfoDataTaskOffsetSum = (reader: ByteReader, version: number): SubscriptionInfoDataTaskOffsetSum => {
+const decodeSubscriptionInfoDataTaskOffsetSum = (
+  reader: ByteReader,
+  version: number
+): SubscriptionInfoDataTaskOffsetSum => {
   const topicGroupId = reader.int32()
   const partition = version >= 10 ? reader.int32() : 0
   const offsetSum = version >= 10 ? reader.int64() : 0
   const namedTopology = version >= 10 ? reader.nullableString(false) : ""
   const partitionToOffsetSum: Array<SubscriptionInfoDataPartitionToOffsetSum> = []
   if (version <= 9) {
-    for (let left = reader.arrayLength(false, 12); left > 0; left--) partitionToOffsetSum.push(decodeSubscriptionInfoDataPartitionToOffsetSum(reader))
+    for (let left = reader.arrayLength(false, 12); left > 0; left--)
+      partitionToOffsetSum.push(decodeSubscriptionInfoDataPartitionToOffsetSum(reader))
   }
   return { topicGroupId, partition, offsetSum, namedTopology, partitionToOffsetSum }
 }
@@ -138,22 +144,26 @@ export const decodeSubscriptionInfoData = (reader: ByteReader, version: number):
   const processId = reader.uuid()
   const prevTasks: Array<SubscriptionInfoDataTaskId> = []
   if (version <= 6) {
-    for (let left = reader.arrayLength(false, 8); left > 0; left--) prevTasks.push(decodeSubscriptionInfoDataTaskId(reader))
+    for (let left = reader.arrayLength(false, 8); left > 0; left--)
+      prevTasks.push(decodeSubscriptionInfoDataTaskId(reader))
   }
   const standbyTasks: Array<SubscriptionInfoDataTaskId> = []
   if (version <= 6) {
-    for (let left = reader.arrayLength(false, 8); left > 0; left--) standbyTasks.push(decodeSubscriptionInfoDataTaskId(reader))
+    for (let left = reader.arrayLength(false, 8); left > 0; left--)
+      standbyTasks.push(decodeSubscriptionInfoDataTaskId(reader))
   }
   const userEndPoint = version >= 2 ? reader.byteArray(false) : NO_BYTES
   const taskOffsetSums: Array<SubscriptionInfoDataTaskOffsetSum> = []
   if (version >= 7) {
-    for (let left = reader.arrayLength(false, 8); left > 0; left--) taskOffsetSums.push(decodeSubscriptionInfoDataTaskOffsetSum(reader, version))
+    for (let left = reader.arrayLength(false, 8); left > 0; left--)
+      taskOffsetSums.push(decodeSubscriptionInfoDataTaskOffsetSum(reader, version))
   }
   const uniqueField = version >= 8 ? reader.int8() : 0
   const errorCode = version >= 9 ? reader.int32() : 0
   const clientTags: Array<SubscriptionInfoDataClientTag> = []
   if (version === 11) {
-    for (let left = reader.arrayLength(false, 8); left > 0; left--) clientTags.push(decodeSubscriptionInfoDataClientTag(reader))
+    for (let left = reader.arrayLength(false, 8); left > 0; left--)
+      clientTags.push(decodeSubscriptionInfoDataClientTag(reader))
   }
   return {
     version: version_, latestSupportedVersion, processId, prevTasks, standbyTasks, userEndPoint, taskOffsetSums,

@@ -55,7 +55,10 @@ export interface TransactionLogValuePartitionsSchemaInput {
   readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined
 }
 
-const decodeTransactionLogValuePartitionsSchema = (reader: ByteReader, version: number): TransactionLogValuePartitionsSchema => {
+const decodeTransactionLogValuePartitionsSchema = (
+  reader: ByteReader,
+  version: number
+): TransactionLogValuePartitionsSchema => {
   const flexible = version === 1
   const topic = reader.string(flexible)
   const partitionIds = reader.int32Array(flexible)
@@ -78,7 +81,8 @@ export const decodeTransactionLogValue = (reader: ByteReader, version: number): 
     if (count < 0) transactionPartitions = null
     else {
       transactionPartitions = []
-      for (let i = 0; i < count; i++) transactionPartitions.push(decodeTransactionLogValuePartitionsSchema(reader, version))
+      for (let i = 0; i < count; i++)
+        transactionPartitions.push(decodeTransactionLogValuePartitionsSchema(reader, version))
     }
   }
   const transactionLastUpdateTimestampMs = reader.int64()
@@ -131,7 +135,8 @@ const encodeTransactionLogValuePartitionsSchema = (
   writer.string(value.topic, flexible)
   writer.int32Array(value.partitionIds, flexible)
   if (flexible) writer.tags(value.unknownTaggedFields)
-  else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("TransactionLogValuePartitionsSchema.unknownTaggedFields", version)
+  else if (hasTags(value.unknownTaggedFields))
+    throw unsupportedField("TransactionLogValuePartitionsSchema.unknownTaggedFields", version)
 }
 
 /** @throws ProtocolError */
@@ -158,13 +163,19 @@ export const encodeTransactionLogValue = (
   if (hasPreviousProducerId && version !== 1) throw unsupportedField("TransactionLogValue.previousProducerId", version)
   const hasNextProducerId = value.nextProducerId !== undefined && !sameInt64(value.nextProducerId, -1)
   if (hasNextProducerId && version !== 1) throw unsupportedField("TransactionLogValue.nextProducerId", version)
-  const hasClientTransactionVersion = value.clientTransactionVersion !== undefined && value.clientTransactionVersion !== 0
-  if (hasClientTransactionVersion && version !== 1) throw unsupportedField("TransactionLogValue.clientTransactionVersion", version)
+  const hasClientTransactionVersion = value.clientTransactionVersion !== undefined
+    && value.clientTransactionVersion !== 0
+  if (hasClientTransactionVersion && version !== 1)
+    throw unsupportedField("TransactionLogValue.clientTransactionVersion", version)
   const hasNextProducerEpoch = value.nextProducerEpoch !== undefined && value.nextProducerEpoch !== -1
   if (hasNextProducerEpoch && version !== 1) throw unsupportedField("TransactionLogValue.nextProducerEpoch", version)
   const unknown = value.unknownTaggedFields
   if (flexible) {
-    writer.uvarint((unknown === undefined ? 0 : unknown.length) + (hasPreviousProducerId ? 1 : 0) + (hasNextProducerId ? 1 : 0) + (hasClientTransactionVersion ? 1 : 0) + (hasNextProducerEpoch ? 1 : 0))
+    writer.uvarint((unknown === undefined ? 0 : unknown.length)
+      + (hasPreviousProducerId ? 1 : 0)
+      + (hasNextProducerId ? 1 : 0)
+      + (hasClientTransactionVersion ? 1 : 0)
+      + (hasNextProducerEpoch ? 1 : 0))
     let written = 0
     if (hasPreviousProducerId) {
       written = writer.unknownTags(unknown, written, 0)
