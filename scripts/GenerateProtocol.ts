@@ -27,7 +27,8 @@ const apiTable = (apis: ReadonlyArray<ApiFacts>, messages: ReadonlyMap<string, M
       clusterAction: api.clusterAction === true,
       forwardable: api.forwardable === true
     }
-    return [`  {\n${Object.entries(row).map(([key, value]) => `    ${key}: ${JSON.stringify(value)}`).join(",\n")}\n  }`]
+    const members = Object.entries(row).map(([key, value]) => `    ${key}: ${JSON.stringify(value)}`)
+    return [`  {\n${members.join(",\n")}\n  }`]
   })
   return `${HEAD}
 import type { ApiFacts } from "../ApiFacts.ts"
@@ -74,7 +75,7 @@ export const staleMetadataCodes: ReadonlySet<number> = new Set([${set((error) =>
 const codecs = (apis: ReadonlyArray<ApiFacts>): string => {
   const live = apis.filter((api) => api.versions !== null)
   const imports = live.map((api) => {
-    const names = [`decode${api.name}Request`, `decode${api.name}Response`, `encode${api.name}Request`, `encode${api.name}Response`]
+    const names = ["decode", "encode"].flatMap((verb) => [`${verb}${api.name}Request`, `${verb}${api.name}Response`])
     return `import {\n  ${names.join(",\n  ")}\n} from "./${api.name}.ts"`
   })
   const rows = live.map(

@@ -7,7 +7,7 @@ import type { ByteReader } from "./ByteReader.ts"
 import type { ByteWriter } from "./ByteWriter.ts"
 import { codecs } from "./generated/Codecs.ts"
 
-/** The bodies' codecs, without their types: what `decodeRequest` gives, `encodeRequest` takes. They throw ProtocolError. */
+/** The codecs of the bodies, without their types: what `decodeRequest` gives, `encodeRequest` takes. */
 export interface MessageCodecs {
   decodeRequest(reader: ByteReader, version: number): object
   encodeRequest(writer: ByteWriter, version: number, value: object): void

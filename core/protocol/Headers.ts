@@ -1,11 +1,11 @@
 /**
  * Request and response headers, and whole frames.
  *
- * | request header  | int16 api key, int16 api version, int32 correlation id, from v1 a nullable string client id (never |
- * |                 | compact), from v2 tagged fields: v2 when the request's version is flexible, else v1              |
- * | response header | int32 correlation id, from v1 tagged fields: v1 when the response's version is flexible, else v0;|
- * |                 | ApiVersions always v0, because its client does not know yet what the broker speaks (KIP-511)     |
- * | frame           | int32 size of the rest, header, body                                                             |
+ * | request header  | int16 api key, int16 api version, int32 correlation id; from v1 a nullable string client id   |
+ * |                 | (never compact); from v2 tagged fields. v2 when the request's version is flexible, else v1    |
+ * | response header | int32 correlation id; from v1 tagged fields. v1 when the response's version is flexible, else |
+ * |                 | v0; ApiVersions always v0: its client does not know yet what the broker speaks (KIP-511)      |
+ * | frame           | int32 size of the rest, header, body                                                          |
  */
 import type { Payload } from "../model/Payload.ts"
 import { apiFacts } from "./ApiFacts.ts"
@@ -22,7 +22,7 @@ export interface RequestHeader {
   readonly clientId: string | null
 }
 
-/** 1 or 2. An API or version we don't know is taken as its latest known neighbour would be: newer than all is flexible. */
+/** 1 or 2. A version newer than all we know is flexible if the latest is; an API that we don't know is not. */
 export const requestHeaderVersion = (apiKey: number, apiVersion: number): number => {
   const facts = apiFacts.get(apiKey)
   return facts !== undefined && apiVersion >= facts.requestFlexibleFrom ? 2 : 1

@@ -9,7 +9,7 @@ export type Int64 = number | bigint
 /** The number that `value` is, undefined when no number is exactly that. */
 export const toSafe = (value: Int64): number | undefined => {
   if (typeof value === "number") return Number.isSafeInteger(value) ? value : undefined
-  return value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : undefined
+  return value >= -0x1fffffffffffffn && value <= 0x1fffffffffffffn ? Number(value) : undefined
 }
 
 /** The one spelling that codecs use for a value. @throws ProtocolError when it is no int64 */

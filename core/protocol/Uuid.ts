@@ -18,10 +18,10 @@ const cachedTexts: Array<string> = Array.from({ length: SLOTS }, () => ZERO_UUID
 
 /** The text of the 16 bytes at `position`, which the caller has checked are there. */
 export const readUuid = (bytes: Uint8Array, position: number): string => {
-  const a = (bytes[position]! << 24) | (bytes[position + 1]! << 16) | (bytes[position + 2]! << 8) | bytes[position + 3]!
-  const b = (bytes[position + 4]! << 24) | (bytes[position + 5]! << 16) | (bytes[position + 6]! << 8) | bytes[position + 7]!
-  const c = (bytes[position + 8]! << 24) | (bytes[position + 9]! << 16) | (bytes[position + 10]! << 8) | bytes[position + 11]!
-  const d = (bytes[position + 12]! << 24) | (bytes[position + 13]! << 16) | (bytes[position + 14]! << 8) | bytes[position + 15]!
+  const a = word(bytes, position)
+  const b = word(bytes, position + 4)
+  const c = word(bytes, position + 8)
+  const d = word(bytes, position + 12)
   const mixed = Math.imul(a ^ Math.imul(b, 0x9e3779b1) ^ c, 0x85ebca6b) ^ d
   const slot = (mixed ^ (mixed >>> 15)) & (SLOTS - 1)
   const at = slot << 2
@@ -37,11 +37,15 @@ export const readUuid = (bytes: Uint8Array, position: number): string => {
   return text
 }
 
+const word = (bytes: Uint8Array, at: number): number =>
+  (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
+
 const spell = (bytes: Uint8Array, position: number): string => {
   let text = ""
   for (let i = position; i < position + 15; i += 3) {
     const triple = (bytes[i]! << 16) | (bytes[i + 1]! << 8) | bytes[i + 2]!
-    text += ALPHABET[triple >> 18]! + ALPHABET[(triple >> 12) & 63]! + ALPHABET[(triple >> 6) & 63]! + ALPHABET[triple & 63]!
+    text += ALPHABET[triple >> 18]! + ALPHABET[(triple >> 12) & 63]!
+    text += ALPHABET[(triple >> 6) & 63]! + ALPHABET[triple & 63]!
   }
   const last = bytes[position + 15]!
   return text + ALPHABET[last >> 2]! + ALPHABET[(last & 3) << 4]!

@@ -76,8 +76,8 @@ class Emitter {
       for (const field of struct.fields) {
         const note = remark(field, struct)
         if (note !== undefined) out.push(`  /** ${note} */`)
-        const optional = input && isOptional(field, struct)
-        out.push(`  readonly ${field.name}${optional ? "?" : ""}: ${typeOf(field, input)}${optional ? " | undefined" : ""}`)
+        const type = typeOf(field, input)
+        out.push(`  readonly ${field.name}${input && isOptional(field, struct) ? `?: ${type} | undefined` : `: ${type}`}`)
       }
       if (canBeFlexible) out.push("  readonly unknownTaggedFields?: ReadonlyArray<TaggedField> | undefined")
       out.push("}", "")
@@ -118,7 +118,8 @@ class Emitter {
     const bytes = smallest(this.message, field.struct!)
     const plain = `reader.arrayLength(${flex}, ${bytes})`
     const orNull = `reader.nullableArrayLength(${flex}, ${bytes})`
-    const count = nullableTest === "false" ? plain : nullableTest === "true" ? orNull : `${nullableTest} ? ${orNull} : ${plain}`
+    const either = `${nullableTest} ? ${orNull} : ${plain}`
+    const count = nullableTest === "false" ? plain : nullableTest === "true" ? orNull : either
     const out = this.lines
     const loop = `for (let i = 0; i < count; i++) ${target}.push(${this.decodeCall(field.struct!)})`
     out.push(`${indent}const count = ${count}`)
@@ -167,7 +168,8 @@ class Emitter {
     })
     const withVersion = mentions(body, "version")
     if (withVersion) this.decodersWithVersion.add(struct)
-    const parameters = `${mentions(body, "reader") ? "" : "_"}reader: ByteReader${withVersion ? ", version: number" : ""}`
+    const reader = mentions(body, "reader") ? "reader" : "_reader"
+    const parameters = `${reader}: ByteReader${withVersion ? ", version: number" : ""}`
     this.openFunction(isRoot, `decode${name}`, parameters, name)
     this.lines.push(...body, "}", "")
   }
@@ -202,8 +204,8 @@ class Emitter {
         }
       } else {
         const read = this.readScalar(field, flex, field.versions)
-        const guarded = test === undefined ? read : `${test} ? ${read.includes(" ? ") && !read.startsWith("(") ? `(${read})` : read} : ${defaultOf(field)}`
-        out.push(`  const ${target} = ${guarded}`)
+        const grouped = read.includes(" ? ") && !read.startsWith("(") ? `(${read})` : read
+        out.push(`  const ${target} = ${test === undefined ? read : `${test} ? ${grouped} : ${defaultOf(field)}`}`)
       }
     }
     const flexibleTest = this.flexibleIn(struct)
@@ -294,8 +296,9 @@ class Emitter {
     const fallback = defaultOf(field)
     const orNull = isNullable(field) ? `${access} === null || ` : ""
     const either = (test: string): string => (orNull === "" ? test : `(${orNull}${test})`)
+    const hasLength = field.isArray || field.base === "bytes" || field.base === "records"
     if (fallback === "null") parts.push(`${access} !== null`)
-    else if (field.isArray || field.base === "bytes" || field.base === "records") parts.push(either(`${access}.length !== 0`))
+    else if (hasLength) parts.push(either(`${access}.length !== 0`))
     else if (field.base === "struct") parts.push(either(`!isDefault${field.struct!.typeName}(${access})`))
     else if (field.base === "int64") parts.push(`!sameInt64(${access}, ${fallback})`)
     else if (field.base === "bool") parts.push(fallback === "true" ? `!${access}` : access)
@@ -318,14 +321,16 @@ class Emitter {
       out.push(`${indent}const ${expression} = ${given}`)
     }
     if (needsLocal) {
-      const forbidden = nullableTest === "false" ? "" : ` && ${nullableTest.includes("&&") ? negated(nullableTest) : negated(nullableTest)}`
+      const forbidden = nullableTest === "false" ? "" : ` && ${negated(nullableTest)}`
       out.push(`${indent}if (${expression} === null${forbidden}) throw notNullable(${path}, version)`)
     }
     const nullPossible = nullableTest !== "false"
     if (isStructArray) {
       const encode = this.encodeCall(field.struct!, "element")
       const inner = nullPossible ? `${indent}  ` : indent
-      if (nullPossible) out.push(`${indent}if (${expression} === null) writer.lengthOrCount(-1, ${flex})`, `${indent}else {`)
+      if (nullPossible) {
+        out.push(`${indent}if (${expression} === null) writer.lengthOrCount(-1, ${flex})`, `${indent}else {`)
+      }
       out.push(`${inner}writer.lengthOrCount(${expression}.length, ${flex})`)
       out.push(`${inner}for (const element of ${expression}) ${encode}`)
       if (nullPossible) out.push(`${indent}}`)

@@ -26,9 +26,14 @@ interface Vector {
   readonly hex: string
 }
 
-const pairs = (topics: ReadonlyArray<{ readonly topic: string; readonly partitions: ReadonlyArray<number> }>): Array<string> =>
+interface TopicPartitions {
+  readonly topic: string
+  readonly partitions: ReadonlyArray<number>
+}
+const pairs = (topics: ReadonlyArray<TopicPartitions>): Array<string> =>
   topics.flatMap(({ topic, partitions }) => partitions.map((partition) => `${topic}-${partition}`)).sort()
-const spelled = (given: ReadonlyArray<Pair>): Array<string> => given.map(([topic, partition]) => `${topic}-${partition}`).sort()
+const spelled = (given: ReadonlyArray<Pair>): Array<string> =>
+  given.map(([topic, partition]) => `${topic}-${partition}`).sort()
 
 describe("the consumers' own protocol", () => {
   const { vectors } = readJson("consumer-protocol.json") as { readonly vectors: ReadonlyArray<Vector> }

@@ -36,7 +36,14 @@ export const messageVectors = (): ReadonlyArray<MessageVector> =>
     .split("\n")
     .map((line) => JSON.parse(line) as MessageVector)
 
-export const CLIENTS = ["java", "kafka-python", "kafkajs", "librdkafka-2.0.2", "librdkafka-2.15.0", "platformatic"] as const
+export const CLIENTS = [
+  "java",
+  "kafka-python",
+  "kafkajs",
+  "librdkafka-2.0.2",
+  "librdkafka-2.15.0",
+  "platformatic"
+] as const
 
 export const frameVectors = (client: (typeof CLIENTS)[number]): ReadonlyArray<FrameVector> =>
   (readJson(`requests-${client}.json`) as { readonly vectors: ReadonlyArray<FrameVector> }).vectors

@@ -86,7 +86,9 @@ export const loadTargets = async (): Promise<ReadonlyArray<Target>> => {
 }
 
 /** Values that lengths, counts and codes turn bad at. */
-const EDGES: ReadonlyArray<number> = [0, 1, -1, -2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, -0x80000000, 0x01000000]
+const EDGES: ReadonlyArray<number> = [
+  0, 1, -1, -2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x01000000, 0x7fffffff, -0x80000000
+]
 
 const MAX_INPUT_BYTES = 64 * 1024
 
@@ -180,7 +182,8 @@ export const fuzz = (targets: ReadonlyArray<Target>, seed: number, inputs: numbe
   for (let n = 0; n < inputs; n++) {
     const target = targets[roll(targets.length)]!
     const input = mutate(target.bytes, roll, targets)
-    const failure = (problem: string, cause?: unknown): FuzzFailure => new FuzzFailure(seed, target, input, problem, cause)
+    const failure = (problem: string, cause?: unknown): FuzzFailure =>
+      new FuzzFailure(seed, target, input, problem, cause)
     let value: object
     try {
       value = target.decode(input)

@@ -50,8 +50,9 @@ describe("the table of APIs", () => {
       expect(ApiKey[vector.name as keyof typeof ApiKey]).toBe(vector.key)
       for (let version = vector.oldest; version <= vector.latest; version++) {
         const index = version - vector.oldest
-        expect(requestHeaderVersion(vector.key, version), `${vector.name} v${version}`).toBe(vector.requestHeader[index])
-        expect(responseHeaderVersion(vector.key, version), `${vector.name} v${version}`).toBe(vector.responseHeader[index])
+        const where = `${vector.name} v${version}`
+        expect(requestHeaderVersion(vector.key, version), where).toBe(vector.requestHeader[index])
+        expect(responseHeaderVersion(vector.key, version), where).toBe(vector.responseHeader[index])
       }
     }
   })
@@ -99,7 +100,7 @@ describe("error codes", () => {
     expect(ErrorCode.UNKNOWN_SERVER_ERROR).toBe(-1)
     expect(errorName(6)).toBe("NOT_LEADER_OR_FOLLOWER")
     expect(errorName(9999)).toBe("UNKNOWN(9999)")
-    expect([isRetriable(ErrorCode.NOT_LEADER_OR_FOLLOWER), isRetriable(ErrorCode.INVALID_RECORD)]).toEqual([true, false])
-    expect([isStaleMetadata(ErrorCode.NOT_LEADER_OR_FOLLOWER), isStaleMetadata(ErrorCode.NONE)]).toEqual([true, false])
+    expect([ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.INVALID_RECORD].map(isRetriable)).toEqual([true, false])
+    expect([ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.NONE].map(isStaleMetadata)).toEqual([true, false])
   })
 })

@@ -19,6 +19,12 @@ const int = (bits: number, signed: boolean): fc.Arbitrary<number> =>
     ? fc.oneof(fc.integer({ min: -(2 ** (bits - 1)), max: 2 ** (bits - 1) - 1 }), fc.constantFrom(0, -1, 1))
     : fc.oneof(fc.integer({ min: 0, max: 2 ** bits - 1 }), fc.constantFrom(0, 2 ** bits - 1))
 
+const text = fc.oneof(
+  fc.string({ maxLength: 12 }),
+  fc.string({ unit: "grapheme", maxLength: 6 }),
+  fc.constant("x".repeat(130))
+)
+
 const bytes = fc.oneof(fc.uint8Array({ maxLength: 12 }), fc.uint8Array({ minLength: 126, maxLength: 130 }))
 
 const scalar = (message: Message, field: Field, version: number): fc.Arbitrary<unknown> => {
@@ -42,7 +48,7 @@ const scalar = (message: Message, field: Field, version: number): fc.Arbitrary<u
     case "float64":
       return fc.double()
     case "string":
-      return fc.oneof(fc.string({ maxLength: 12 }), fc.string({ unit: "grapheme", maxLength: 6 }), fc.constant("x".repeat(130)))
+      return text
     case "uuid":
       return fc.uint8Array({ minLength: 16, maxLength: 16 }).map((id) => readUuid(id, 0))
     case "bytes":
@@ -102,7 +108,7 @@ describe("any value of any version", () => {
   }
 })
 
-// -- what a version cannot carry ---------------------------------------------------------------------------------------
+// -- what a version cannot carry -----------------------------------------------------------------------------------
 
 /** A value other than the default. */
 const other = (field: Field): unknown => {
@@ -138,7 +144,12 @@ interface Site {
 }
 
 /** Every field of a version's message, arrays on the way holding one element. */
-const sites = (struct: Struct, version: number, path: string, wrap: (value: object) => Record<string, unknown>): Array<Site> =>
+const sites = (
+  struct: Struct,
+  version: number,
+  path: string,
+  wrap: (value: object) => Record<string, unknown>
+): Array<Site> =>
   struct.fields.flatMap((field) => {
     const here = `${path}.${field.name}`
     const put = (value: unknown): Record<string, unknown> => wrap({ ...withDefaults(struct, {}), [field.name]: value })
@@ -149,13 +160,16 @@ const sites = (struct: Struct, version: number, path: string, wrap: (value: obje
     return [{ path: here, struct, field, put }, ...inner]
   })
 
+const sitesOf = (codec: Codec, version: number): ReadonlyArray<Site> =>
+  sites(codec.message.root, version, codec.name, (value) => value as Record<string, unknown>)
+
 describe("a value that a version has no field for", () => {
   it("is dropped where it may be ignored, else refused", () => {
     let dropped = 0
     let refused = 0
     for (const codec of codecs.values()) {
       for (let version = codec.message.versions.min; version <= codec.message.versions.max; version++) {
-        for (const { path, field, struct, put } of sites(codec.message.root, version, codec.name, (value) => value as never)) {
+        for (const { path, field, struct, put } of sitesOf(codec, version)) {
           if (has(field.versions, version)) continue
           const where = `${path} v${version}`
           if (field.ignorable) {
@@ -178,7 +192,7 @@ describe("a value that a version has no field for", () => {
     let refused = 0
     for (const codec of codecs.values()) {
       for (let version = codec.message.versions.min; version <= codec.message.versions.max; version++) {
-        for (const { path, field, put } of sites(codec.message.root, version, codec.name, (value) => value as never)) {
+        for (const { path, field, put } of sitesOf(codec, version)) {
           const partly = !isEmpty(field.nullable) && !covers(field.nullable, field.versions)
           if (!partly || !has(field.versions, version) || has(field.nullable, version)) continue
           expect(() => encode(codec, version, put(null)), `${path} v${version}`).toThrow(ProtocolError)

@@ -57,7 +57,8 @@ export const fromVector = (struct: Struct, value: Readonly<Record<string, unknow
   for (const [name, inner] of Object.entries(value)) {
     const field = known.get(name)
     if (field === undefined) throw new Error(`${struct.typeName} has no field ${name}`)
-    out[field.name] = inner === null ? null : field.isArray ? (inner as Array<unknown>).map((x) => one(field, x)) : one(field, inner)
+    if (inner === null) out[field.name] = null
+    else out[field.name] = field.isArray ? (inner as Array<unknown>).map((x) => one(field, x)) : one(field, inner)
   }
   return out
 }

@@ -171,11 +171,11 @@ const decodeDescribeClientQuotasResponseEntryData = (
   const entity: Array<DescribeClientQuotasResponseEntityData> = []
   for (let left = reader.arrayLength(flexible, 3); left > 0; left--)
     entity.push(decodeDescribeClientQuotasResponseEntityData(reader, version))
-  const values: Array<DescribeClientQuotasResponseValueData> = []
+  const values_: Array<DescribeClientQuotasResponseValueData> = []
   for (let left = reader.arrayLength(flexible, 10); left > 0; left--)
-    values.push(decodeDescribeClientQuotasResponseValueData(reader, version))
+    values_.push(decodeDescribeClientQuotasResponseValueData(reader, version))
   return withUnknownTags<DescribeClientQuotasResponseEntryData>({
-    entity, values
+    entity, values: values_
   }, flexible ? reader.unknownTags() : undefined)
 }
 
@@ -238,9 +238,9 @@ const encodeDescribeClientQuotasResponseEntryData = (
   const entity = value.entity
   writer.lengthOrCount(entity.length, flexible)
   for (const element of entity) encodeDescribeClientQuotasResponseEntityData(writer, version, element)
-  const values = value.values
-  writer.lengthOrCount(values.length, flexible)
-  for (const element of values) encodeDescribeClientQuotasResponseValueData(writer, version, element)
+  const values_ = value.values
+  writer.lengthOrCount(values_.length, flexible)
+  for (const element of values_) encodeDescribeClientQuotasResponseValueData(writer, version, element)
   if (flexible) writer.tags(value.unknownTaggedFields)
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("DescribeClientQuotasResponseEntryData.unknownTaggedFields", version)
