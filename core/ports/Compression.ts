@@ -9,9 +9,16 @@ import * as Context from "effect/Context"
 /** As in a batch's attributes: 1 gzip, 2 snappy, 3 lz4, 4 zstd. 0, none, is not a codec. */
 export type CompressionCodec = 1 | 2 | 3 | 4
 
-/** The bytes are not what the codec writes, or their output would pass the bound. */
+/** `Malformed`: the bytes are not what the codec writes. `TooLong`: their output would pass the bound. */
+export type CompressionErrorKind = "Malformed" | "TooLong"
+
 export class CompressionError extends Error {
   readonly _tag = "CompressionError"
+  readonly kind: CompressionErrorKind
+  constructor(kind: CompressionErrorKind, message: string) {
+    super(message)
+    this.kind = kind
+  }
 }
 
 export interface Compression {

@@ -1,16 +1,58 @@
 /**
- * What a leader asks of a produced batch before it may enter a log.
- * Signatures first; the checks follow.
+ * What a leader asks of a produced batch before it may enter a log. The order of the checks is Kafka 4.3's, because
+ * the first that fails is the answer:
+ *
+ *  1. there is one whole batch, of magic 2, and nothing behind it but less than another batch   INVALID_RECORD
+ *     a size or magic that no batch has                                                        CORRUPT_MESSAGE
+ *     zstd below Produce 7 (KIP-110)                                        UNSUPPORTED_COMPRESSION_TYPE
+ *  2. a client's base offset is 0                                                               INVALID_RECORD
+ *  3. size up to max.message.bytes                                                           MESSAGE_TOO_LARGE
+ *  4. CRC                                                                                      CORRUPT_MESSAGE
+ *  5. a client's offsets, count, sequence and control bit                                       INVALID_RECORD
+ *  6. records: structure, count, offset deltas; keys on compacted topics                        INVALID_RECORD
+ *     timestamps in range                                                                    INVALID_TIMESTAMP
+ *  7. size once more when the batch was compressed anew                                      MESSAGE_TOO_LARGE
+ *
+ * Kafka corrects a max timestamp that no record has, and so do we; with log-append time it is the broker's clock.
+ * Either changes header and CRC in place. Where we are stricter or answer otherwise: docs/compatibility.md.
  */
-import type { Compression } from "../ports/Compression.ts"
+import { type Compression, type CompressionCodec, CompressionError } from "../ports/Compression.ts"
 import type { Crypto } from "../ports/Crypto.ts"
-import type { ProduceRefusal } from "./ProduceRefusal.ts"
+import { ErrorCode } from "../protocol/ErrorCode.ts"
+import { headerProblem } from "./BatchScan.ts"
+import type { ProduceRefusal, RecordRefusal } from "./ProduceRefusal.ts"
+import { MAX_DECOMPRESSED_BYTES, RecordReader } from "./Record.ts"
+import {
+  batchSizeAt,
+  CODEC_MASK,
+  HEADER_SIZE_UP_TO_MAGIC,
+  MAGIC_V2,
+  NO_TIMESTAMP,
+  RECORD_BATCH_OVERHEAD,
+  RecordBatch,
+  writeBatchHeader
+} from "./RecordBatch.ts"
+import { RecordError } from "./RecordError.ts"
+import { makeWalkResult, walkRecords } from "./RecordWalk.ts"
 
 export { scanBatches, validateReplicated } from "./BatchScan.ts"
 export type { ProduceRefusal, RecordRefusal } from "./ProduceRefusal.ts"
 
 /** A topic's `compression.type`. */
 export type CompressionType = "producer" | "uncompressed" | "gzip" | "snappy" | "lz4" | "zstd"
+
+const CODECS: Readonly<Record<Exclude<CompressionType, "producer">, 0 | CompressionCodec>> = {
+  uncompressed: 0,
+  gzip: 1,
+  snappy: 2,
+  lz4: 3,
+  zstd: 4
+}
+const ZSTD = 4
+/** The first Produce version whose clients all know zstd. */
+const ZSTD_FROM_VERSION = 7
+/** Record errors that the message repeats. */
+const SHOWN_RECORD_ERRORS = 3
 
 export interface ValidationContext {
   /** For messages: "topic-0". */
@@ -31,7 +73,7 @@ export interface ValidationContext {
   readonly apiVersion: number
   readonly crypto: Crypto
   readonly compression: Compression
-  /** A coordinator of this broker writes, not a client: control batches are allowed. */
+  /** A coordinator of this broker writes, not a client: control batches and any base offset are allowed. */
   readonly isCoordinator: boolean
 }
 
@@ -55,9 +97,265 @@ export interface ProducedBatch {
   readonly codec: number
 }
 
+const refusal = (
+  error: number,
+  detail: string,
+  message: string = "",
+  recordErrors: ReadonlyArray<RecordRefusal> = []
+): ProduceRefusal => ({ _tag: "Refusal", error, message, recordErrors, detail })
+
+// Scratch of one synchronous call: nothing in it outlives validateProduced.
+const walked = makeWalkResult()
+
+/** `records`: one partition's part of a Produce request. Its bytes may be changed in place, also when it is refused. */
 export const validateProduced = (
   records: Uint8Array,
   context: ValidationContext
 ): ProducedBatch | ProduceRefusal => {
-  throw new Error(`not yet: ${records.length} bytes, produce ${context.apiVersion}`)
+  const unfit = requestProblem(records, context.apiVersion)
+  if (unfit !== undefined) return unfit
+  const size = batchSizeAt(records, 0)
+  if (size < RECORD_BATCH_OVERHEAD) return refusal(ErrorCode.CORRUPT_MESSAGE, `a batch of ${size} bytes`)
+  const batch = new RecordBatch(size === records.length ? records : records.subarray(0, size))
+  const isClient = !context.isCoordinator
+  const baseOffset = batch.baseOffset
+  if (isClient && baseOffset !== 0) {
+    return refusal(ErrorCode.INVALID_RECORD, `the base offset of a produced batch is ${baseOffset}, not 0`)
+  }
+  if (size > context.maxMessageBytes) return tooLarge(size, context.maxMessageBytes)
+  const crypto = context.crypto
+  if (!batch.isIntact(crypto)) {
+    return refusal(ErrorCode.CORRUPT_MESSAGE, `stored CRC ${batch.crc}, computed ${batch.computeCrc(crypto)}`)
+  }
+  const codec = batch.compressionCodec
+  if (codec > ZSTD) return refusal(ErrorCode.UNKNOWN_SERVER_ERROR, `unknown compression codec ${codec}`)
+  if (isClient) {
+    const problem = clientProblem(batch)
+    if (problem !== undefined) return refusal(ErrorCode.INVALID_RECORD, problem)
+  }
+  return validateRecords(batch, codec as 0 | CompressionCodec, context)
 }
+
+const tooLarge = (size: number, limit: number): ProduceRefusal =>
+  refusal(ErrorCode.MESSAGE_TOO_LARGE, `a batch of ${size} bytes is over max.message.bytes, ${limit}`)
+
+/** Step 1: what Kafka looks at before it knows the partition. */
+const requestProblem = (records: Uint8Array, apiVersion: number): ProduceRefusal | undefined => {
+  const end = records.length
+  const corrupt = headerProblem(records, 0, end)
+  if (corrupt !== undefined) return refusal(ErrorCode.CORRUPT_MESSAGE, corrupt)
+  if (end < HEADER_SIZE_UP_TO_MAGIC || batchSizeAt(records, 0) > end) {
+    return refusal(ErrorCode.INVALID_RECORD, `no whole batch in ${end} bytes`)
+  }
+  const magic = records[HEADER_SIZE_UP_TO_MAGIC - 1]!
+  if (magic !== MAGIC_V2) return refusal(ErrorCode.INVALID_RECORD, `a batch of magic ${magic}`)
+  const size = batchSizeAt(records, 0)
+  if (apiVersion < ZSTD_FROM_VERSION && size > 22 && (records[22]! & CODEC_MASK) === ZSTD) {
+    return refusal(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, `zstd in Produce ${apiVersion}`)
+  }
+  if (size === end) return undefined
+  // Kafka leaves out an unfinished batch behind the first; a finished one is one too many.
+  const second = headerProblem(records, size, end)
+  if (second !== undefined) return refusal(ErrorCode.CORRUPT_MESSAGE, second)
+  if (end - size >= HEADER_SIZE_UP_TO_MAGIC && size + batchSizeAt(records, size) <= end) {
+    return refusal(ErrorCode.INVALID_RECORD, "more than one batch")
+  }
+  return undefined
+}
+
+/** Step 5. */
+const clientProblem = (batch: RecordBatch): string | undefined => {
+  const count = batch.recordCount
+  const countFromOffsets = batch.lastOffsetDelta + 1
+  if (countFromOffsets <= 0) return `an offset range of ${countFromOffsets}`
+  if (count <= 0) return `a record count of ${count}`
+  if (countFromOffsets !== count) return `${count} records in an offset range of ${countFromOffsets}`
+  if (batch.isControl) return "clients are not allowed to write control records"
+  if (batch.hasProducerId && batch.baseSequence < 0) return `sequence ${batch.baseSequence} with a producer id`
+  return undefined
+}
+
+/** Steps 6 and 7. */
+const validateRecords = (
+  batch: RecordBatch,
+  codec: 0 | CompressionCodec,
+  context: ValidationContext
+): ProducedBatch | ProduceRefusal => {
+  let bytes = batch.bytes
+  let from = RECORD_BATCH_OVERHEAD
+  if (codec !== 0) {
+    try {
+      bytes = context.compression.decompress(codec, bytes.subarray(RECORD_BATCH_OVERHEAD), MAX_DECOMPRESSED_BYTES)
+      from = 0
+    } catch (error) {
+      if (!(error instanceof CompressionError)) throw error
+      return refusal(
+        error.kind === "TooLong" ? ErrorCode.MESSAGE_TOO_LARGE : ErrorCode.UNKNOWN_SERVER_ERROR,
+        `the records don't decompress: ${error.message}`
+      )
+    }
+  }
+  const count = batch.recordCount
+  const base = batch.baseTimestamp
+  let maxTimestamp = NO_TIMESTAMP
+  const isCreateTime = context.timestampType === "CreateTime"
+  if (
+    !batch.usesLogAppendTime &&
+    walkRecords(bytes, from, bytes.length, count, context.compacted, walked) &&
+    (!isCreateTime || isInRange(base + walked.minTimestampDelta, context) && isInRange(base + walked.maxTimestampDelta, context))
+  ) {
+    maxTimestamp = Math.max(NO_TIMESTAMP, base + walked.maxTimestampDelta)
+  } else {
+    const found = explain(batch, from === 0 ? bytes : bytes.subarray(from), context)
+    if (typeof found !== "number") return found
+    maxTimestamp = found
+  }
+  return store(batch, codec, bytes, isCreateTime ? maxTimestamp : context.nowMs, context)
+}
+
+/** Stamps the time, compresses anew where the topic wants another codec. */
+const store = (
+  batch: RecordBatch,
+  codec: 0 | CompressionCodec,
+  recordBytes: Uint8Array,
+  maxTimestamp: number,
+  context: ValidationContext
+): ProducedBatch | ProduceRefusal => {
+  const { compressionType, crypto } = context
+  const isControl = batch.isControl
+  // A control batch stays uncompressed.
+  const target = compressionType === "producer" || (codec === 0 && isControl) ? codec : CODECS[compressionType]
+  const logAppendTime = context.timestampType === "LogAppendTime"
+  let stored = batch
+  if (target === codec) batch.setMaxTimestamp(logAppendTime, maxTimestamp, crypto)
+  else {
+    stored = recompress(batch, codec, recordBytes, target, maxTimestamp, context)
+    const size = stored.bytes.length
+    if (size > context.maxMessageBytes) return tooLarge(size, context.maxMessageBytes)
+  }
+  const lastOffsetDelta = batch.lastOffsetDelta
+  return {
+    _tag: "Batch",
+    bytes: stored.bytes,
+    count: batch.recordCount,
+    lastOffsetDelta,
+    maxTimestamp,
+    offsetOfMaxTimestampDelta: maxTimestamp === NO_TIMESTAMP ? -1 : lastOffsetDelta,
+    producerId: batch.producerId,
+    producerEpoch: batch.producerEpoch,
+    baseSequence: batch.baseSequence,
+    isTransactional: batch.isTransactional,
+    isControl,
+    codec: target
+  }
+}
+
+/** The records keep their bytes: offset deltas are right and timestamp deltas still count from the same base. */
+const recompress = (
+  batch: RecordBatch,
+  codec: 0 | CompressionCodec,
+  recordBytes: Uint8Array,
+  target: 0 | CompressionCodec,
+  maxTimestamp: number,
+  context: ValidationContext
+): RecordBatch => {
+  const plain = codec === 0 ? recordBytes.subarray(RECORD_BATCH_OVERHEAD) : recordBytes
+  const packed = target === 0 ? plain : context.compression.compress(target, plain, context.compressionLevel)
+  const bytes = new Uint8Array(RECORD_BATCH_OVERHEAD + packed.length)
+  bytes.set(packed, RECORD_BATCH_OVERHEAD)
+  const logAppendTimeBit = context.timestampType === "LogAppendTime" ? 0x08 : 0
+  writeBatchHeader(bytes, 0, bytes.length, {
+    baseOffset: batch.baseOffset,
+    lastOffsetDelta: batch.lastOffsetDelta,
+    leaderEpoch: batch.partitionLeaderEpoch,
+    attributes: (batch.attributes & ~(CODEC_MASK | 0x88)) | target | logAppendTimeBit,
+    baseTimestamp: batch.baseTimestamp,
+    maxTimestamp,
+    producerId: batch.producerId,
+    producerEpoch: batch.producerEpoch,
+    baseSequence: batch.baseSequence,
+    recordCount: batch.recordCount
+  }, context.crypto)
+  return new RecordBatch(bytes)
+}
+
+const isInRange = (timestamp: number, context: ValidationContext): boolean =>
+  (context.timestampBeforeMaxMs === Number.MAX_SAFE_INTEGER || context.nowMs - timestamp <= context.timestampBeforeMaxMs) &&
+  (context.timestampAfterMaxMs === Number.MAX_SAFE_INTEGER || timestamp - context.nowMs <= context.timestampAfterMaxMs)
+
+/**
+ * Walks records that the fast walk did not pass, record by record: gives what is wrong with each, or the largest
+ * timestamp when nothing is after all.
+ */
+const explain = (
+  batch: RecordBatch,
+  recordBytes: Uint8Array,
+  context: ValidationContext
+): number | ProduceRefusal => {
+  const base = batch.baseTimestamp
+  const appendTime = batch.usesLogAppendTime ? batch.maxTimestamp : undefined
+  const isCreateTime = context.timestampType === "CreateTime"
+  const where = context.topicPartition ?? "the partition"
+  const errors: Array<RecordRefusal> = []
+  let badTimestamps = false
+  let maxTimestamp = NO_TIMESTAMP
+  try {
+    const reader = new RecordReader(recordBytes, batch.recordCount)
+    while (reader.next()) {
+      const index = reader.index
+      const offset = batch.baseOffset + reader.offsetDelta
+      if (reader.offsetDelta !== index) {
+        return refusal(ErrorCode.INVALID_RECORD, `record ${index} has offset delta ${reader.offsetDelta}`)
+      }
+      const timestamp = appendTime ?? base + reader.timestampDelta
+      if (timestamp > maxTimestamp) maxTimestamp = timestamp
+      if (context.compacted && reader.keyLength < 0) {
+        errors.push({
+          index,
+          message: `Compacted topic cannot accept message without key in topic partition ${where}.`
+        })
+      } else if (isCreateTime && timestamp !== NO_TIMESTAMP) {
+        if (!isInRange(timestamp, context)) {
+          badTimestamps = true
+          errors.push({ index, message: rangeMessage(timestamp, offset, context) })
+        }
+      } else if (appendTime !== undefined) {
+        badTimestamps = true
+        errors.push({
+          index,
+          message: `Invalid timestamp type in message ${showRecord(reader, offset, timestamp)}. ` +
+            "Producer should not set timestamp type to LogAppendTime."
+        })
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof RecordError)) throw error
+    return refusal(ErrorCode.INVALID_RECORD, error.message)
+  }
+  if (errors.length === 0) return maxTimestamp
+  if (badTimestamps) {
+    const message = "One or more records have been rejected due to invalid timestamp"
+    return refusal(ErrorCode.INVALID_TIMESTAMP, message, message, errors)
+  }
+  const shown = errors.slice(0, SHOWN_RECORD_ERRORS).map(({ index, message }) =>
+    `RecordError(batchIndex=${index}, message='${message}')`
+  )
+  const message = `One or more records have been rejected due to ${errors.length} record errors in total, ` +
+    `and only showing the first three errors at most: [${shown.join(", ")}]`
+  return refusal(ErrorCode.INVALID_RECORD, message, message, errors)
+}
+
+/** As an int64's text; MAX_SAFE_INTEGER in a configuration stands for Java's Long.MAX_VALUE. */
+const bound = (ms: number): bigint => ms === Number.MAX_SAFE_INTEGER ? 0x7fff_ffff_ffff_ffffn : BigInt(ms)
+
+const rangeMessage = (timestamp: number, offset: number, context: ValidationContext): string => {
+  const now = BigInt(context.nowMs)
+  const from = BigInt.asIntN(64, now - bound(context.timestampBeforeMaxMs))
+  const to = BigInt.asIntN(64, now + bound(context.timestampAfterMaxMs))
+  return `Timestamp ${timestamp >= 2 ** 63 ? 0x7fff_ffff_ffff_ffffn : BigInt(timestamp)} of message with offset ` +
+    `${offset} is out of range. The timestamp should be within [${from}, ${to}]`
+}
+
+const showRecord = (reader: RecordReader, offset: number, timestamp: number): string =>
+  `DefaultRecord(offset=${offset}, timestamp=${timestamp}, key=${Math.max(0, reader.keyLength)} bytes, ` +
+  `value=${Math.max(0, reader.valueLength)} bytes)`
