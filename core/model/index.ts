@@ -1,0 +1,4 @@
+/** Identifiers, limits and payloads that every room shares. */
+export * from "./Ids.ts"
+export * from "./Invariant.ts"
+export * from "./Payload.ts"

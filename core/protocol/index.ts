@@ -1,0 +1,11 @@
+/** Kafka's wire protocol: every API of Kafka 4.3 at all its versions, both directions, and the framing around them. */
+export * from "./ApiFacts.ts"
+export * from "./ApiKey.ts"
+export * from "./Apis.ts"
+export * from "./ByteReader.ts"
+export * from "./ByteWriter.ts"
+export * from "./ErrorCode.ts"
+export * from "./Framing.ts"
+export * from "./Headers.ts"
+export * from "./Int64.ts"
+export * from "./ProtocolError.ts"
