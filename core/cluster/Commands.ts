@@ -1,5 +1,5 @@
 /** What can be asked of the controller, and the answers, item by item in the order of the request. */
-import type { TopicId, TopicName } from "../model/Ids.ts"
+import type { TopicId } from "../model/Ids.ts"
 import type { BrokerListener, ConfigMap, TopicImage } from "./MetadataImage.ts"
 
 /** The outcome of one item: `error` is a Kafka error code, 0 none. */
@@ -16,7 +16,7 @@ export interface NewTopic {
   readonly replicationFactor: number
   /** Replicas by partition, chosen by the client; empty: the controller places them. */
   readonly assignments: ReadonlyArray<{ readonly partitionIndex: number; readonly brokerIds: ReadonlyArray<number> }>
-  /** A null value leaves the key at its default. */
+  /** A null value is refused. */
   readonly configs: ReadonlyArray<{ readonly name: string; readonly value: string | null }>
 }
 
@@ -113,4 +113,3 @@ export interface AlterPartition {
 export interface AlterPartitionResult extends ItemResult {
   readonly topic: TopicImage | undefined
 }
-export type { TopicName }

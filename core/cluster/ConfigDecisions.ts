@@ -30,6 +30,8 @@ interface Resource {
   readonly current: ConfigMap
   readonly comparisons: ReadonlyArray<Comparison>
   readonly error: (configs: ConfigMap) => string | undefined
+  /** What a refused configuration is: Kafka checks those of brokers before it asks its controller. */
+  readonly errorCode: number
 }
 
 const refuse = (error: number, message: string): ItemResult => ({ error, message })
@@ -56,7 +58,8 @@ const resourceOf = (
         { key: topicKey(name), modRevision: topic.modRevision },
         { key, modRevision: image.revisions.get(key) ?? 0 }
       ],
-      error: context.topicConfigError
+      error: context.topicConfigError,
+      errorCode: ErrorCode.INVALID_CONFIG
     }
   }
   if (type === ConfigResourceType.BROKER) {
@@ -74,7 +77,8 @@ const resourceOf = (
       key,
       current: image.brokerConfigs.get(name) ?? EMPTY_CONFIG,
       comparisons: [{ key, modRevision: image.revisions.get(key) ?? 0 }],
-      error: (configs) => context.brokerConfigError(configs, name)
+      error: (configs) => context.brokerConfigError(configs, name),
+      errorCode: ErrorCode.INVALID_REQUEST
     }
   }
   return refuse(ErrorCode.INVALID_REQUEST, `Unexpected resource type ${type}.`)
@@ -95,7 +99,7 @@ const replace = (
   resultOf: (item: ItemResult) => ConfigResult
 ): Decided<ConfigResult> => {
   const wrong = resource.error(next)
-  if (wrong !== undefined) return { result: resultOf(refuse(ErrorCode.INVALID_CONFIG, wrong)) }
+  if (wrong !== undefined) return { result: resultOf(refuse(resource.errorCode, wrong)) }
   if (sameConfigs(resource.current, next)) return { result: resultOf(DONE) }
   return {
     result: resultOf(DONE),

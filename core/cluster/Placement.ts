@@ -54,7 +54,8 @@ export const placeReplicas = (
   if (live.length === 0) return new PlacementRefusal("All brokers are currently fenced or in controlled shutdown.")
   if (replicationFactor > all.length) {
     return new PlacementRefusal(
-      `The target replication factor of ${replicationFactor} cannot be reached because only ${all.length} broker(s) are registered.`
+      `The target replication factor of ${replicationFactor} cannot be reached because only ${all.length} broker(s) are ` +
+        "registered or some brokers have all their log directories cordoned."
     )
   }
   const candidates = [...live, ...interleaveRacks(all.filter((broker) => broker.fenced))]

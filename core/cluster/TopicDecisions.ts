@@ -225,6 +225,10 @@ const decideCreateTopic = (
     ))
   }
   const configs = new Map<string, string>()
+  const nulls = topic.configs.filter(({ value }) => value === null).map(({ name }) => name)
+  if (nulls.length > 0) {
+    return answer(refuse(ErrorCode.INVALID_CONFIG, `Null value not supported for topic configs: ${nulls.join(",")}`))
+  }
   for (const { name, value } of topic.configs) if (value !== null) configs.set(name, value)
   const configError = context.topicConfigError(configs)
   if (configError !== undefined) return answer(refuse(ErrorCode.INVALID_CONFIG, configError))
@@ -274,7 +278,7 @@ const decideNewPartitions = (
   const answer = (item: ItemResult): Decided<CreatePartitionsResult> => ({ result: { ...item, name: request.name } })
   const topic = image.topicsByName.get(request.name)
   if (topic === undefined) {
-    return answer(refuse(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, "This server does not host this topic-partition."))
+    return answer({ error: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, message: null })
   }
   const current = topic.partitions.length
   if (request.count === current) {

@@ -42,7 +42,7 @@ export const MAX_TOPIC_NAME_LENGTH = 249
 /** What is wrong with a topic name, in Kafka's words; undefined for a legal one. */
 export const topicNameError = (name: string): string | undefined => {
   if (name.length === 0) return "Topic name is invalid: the empty string is not allowed"
-  if (name === "." || name === "..") return `Topic name is invalid: '.' or '..' is not allowed`
+  if (name === "." || name === "..") return `Topic name is invalid: '${name}' is not allowed`
   if (name.length > MAX_TOPIC_NAME_LENGTH) {
     return `Topic name is invalid: the length of '${name}' is longer than the max allowed length ${MAX_TOPIC_NAME_LENGTH}`
   }
