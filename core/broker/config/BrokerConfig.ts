@@ -7,6 +7,7 @@
  */
 import { brokerConfigDefs, type ConfigDef, dynamicQuotaDefs } from "../../cluster/configs/ConfigDefs.ts"
 import { canonicalText, ConfigError, type ConfigValue, parseConfig, splitList } from "../../cluster/configs/ConfigParse.ts"
+import type { ConfigLayers } from "../../cluster/configs/DescribeEntries.ts"
 import { nearestKey, supportOf } from "../../cluster/configs/Support.ts"
 import type { ConfigTexts } from "../../cluster/configs/TopicConfigs.ts"
 import { invariant } from "../../model/Invariant.ts"
@@ -58,16 +59,9 @@ export class BrokerConfigError extends Error {
   }
 }
 
-/** The texts of a broker, the strongest first: what DescribeConfigs names as sources. */
-export interface ConfigLayers {
-  readonly dynamicBroker: ConfigTexts
-  readonly dynamicDefault: ConfigTexts
-  readonly staticBroker: ConfigTexts
-}
-
 const EMPTY: ConfigTexts = new Map()
 
-export const brokerDef = (key: string): ConfigDef | undefined => brokerConfigDefs.get(key) ?? dynamicQuotaDefs.get(key)
+const brokerDef = (key: string): ConfigDef | undefined => brokerConfigDefs.get(key) ?? dynamicQuotaDefs.get(key)
 
 export class BrokerConfig {
   readonly _tag = "BrokerConfig"

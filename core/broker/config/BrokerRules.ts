@@ -24,10 +24,6 @@ export const brokerValuesError = (value: BrokerValues): string | undefined => {
       number("log.cleaner.dedupe.buffer.size") / number("log.cleaner.threads") >= LOG_CLEANER_MIN_BYTES_PER_THREAD,
       "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread."
     ) ??
-    require(
-      number("log.cleaner.min.compaction.lag.ms") <= number("log.cleaner.max.compaction.lag.ms"),
-      "log.cleaner.min.compaction.lag.ms must not be greater than log.cleaner.max.compaction.lag.ms"
-    ) ??
     connectionOverridesError(value("max.connections.per.ip.overrides") as string | null)
   )
 }
