@@ -121,6 +121,19 @@ export const randomUuid = (crypto: Crypto): string => {
   }
 }
 
+/** Does its work for ever; what the store refuses is tried again. */
+const persist = (
+  what: string,
+  effect: Effect.Effect<unknown, MetadataStoreError, Scope.Scope>
+): Effect.Effect<never, never, Scope.Scope> =>
+  effect.pipe(
+    Effect.catch((error) =>
+      Effect.andThen(Effect.logWarning(`metadata: ${what}: ${error.message}`), Effect.sleep(RETRY_MS))
+    ),
+    Effect.forever,
+    Effect.tapCause((cause) => Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logFatal(`metadata: ${what}`, cause))
+  )
+
 const NO_LIST = (): undefined => undefined
 
 /** The scope ends the session: the broker is fenced and the controller key is free. */
@@ -238,15 +251,6 @@ export const make: (
         }
       }
     })
-
-    const persist = (what: string, effect: Effect.Effect<unknown, MetadataStoreError, Scope.Scope>): Effect.Effect<never, never, Scope.Scope> =>
-      effect.pipe(
-        Effect.catch((error) =>
-          Effect.andThen(Effect.logWarning(`metadata: ${what}: ${error.message}`), Effect.sleep(RETRY_MS))
-        ),
-        Effect.forever,
-        Effect.tapCause((cause) => Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logFatal(`metadata: ${what}`, cause))
-      )
 
     if (image().clusterId === "") {
       yield* submitter.submit([options.clusterId ?? randomUuid(crypto)], (now, [clusterId]) => [

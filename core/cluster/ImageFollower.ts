@@ -34,7 +34,7 @@ export const make: (store: MetadataStore) => Effect.Effect<ImageFollower, Metada
     const changed = (previous: MetadataImage): void => {
       const image = state.image
       if (image === previous) return
-      for (const listener of [...listeners]) listener(image, previous)
+      for (const listener of listeners) listener(image, previous)
       const accepted = waiters.filter(({ accept }) => accept(image))
       if (accepted.length === 0) return
       waiters = waiters.filter((waiter) => !accepted.includes(waiter))

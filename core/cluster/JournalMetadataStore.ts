@@ -12,7 +12,6 @@ import * as Layer from "effect/Layer"
 import type { Scope } from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { MetadataStoreState } from "../memory/MetadataStoreState.ts"
-import type { StoredEntry } from "../memory/MetadataStoreState.ts"
 import { Crypto } from "../ports/Crypto.ts"
 import { Disk, DiskError } from "../ports/Disk.ts"
 import type { File } from "../ports/Disk.ts"
@@ -352,7 +351,12 @@ export const make: (
       list: (prefix) =>
         Effect.suspend(() => {
           const revision = state.revision
-          const entries = state.list(prefix).map(({ session: _, ...entry }: StoredEntry) => entry)
+          const entries = state.list(prefix).map(({ createRevision, key, modRevision, value }) => ({
+            key,
+            value,
+            createRevision,
+            modRevision
+          }))
           return Effect.as(durable(revision), { revision, entries })
         }),
       commit,

@@ -100,7 +100,7 @@ export const make = (store: MetadataStore, follower: ImageFollower): Submitter =
 
   const submit = Effect.fnUntraced(
     function*<Item, Result>(items: ReadonlyArray<Item>, decide: Decide<Item, Result>, validateOnly = false) {
-      const results = new Array<Result>(items.length)
+      const results: Array<Result> = []
       let pending = items.map((_, index) => index)
       for (let attempt = 0; pending.length > 0; attempt++) {
         if (attempt === MAX_ATTEMPTS) return yield* Effect.fail(gaveUp)

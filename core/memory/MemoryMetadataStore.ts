@@ -75,7 +75,7 @@ export const make = (options: MemoryMetadataStoreOptions = {}): MemoryMetadataSt
     list: (prefix) =>
       Effect.sync(() => ({
         revision: state.revision,
-        entries: state.list(prefix).map(({ session: _, ...entry }) => entry)
+        entries: state.list(prefix).map(({ createRevision, key, modRevision, value }) => ({ key, value, createRevision, modRevision }))
       })),
     commit,
     watch: (prefix, after) => state.watch(prefix, after),

@@ -24,7 +24,7 @@ describe("a controller on one broker", () => {
       const topic = controller.image().topicsByName.get("orders")
       expect(topic?.id).toBe(result?.topicId)
       expect(topic?.partitions.map(({ leader, leaderEpoch, isr, replicas }) => ({ leader, leaderEpoch, isr, replicas })))
-        .toEqual(Array(3).fill({ leader: 1, leaderEpoch: 0, isr: [1], replicas: [1] }))
+        .toEqual(Array.from({ length: 3 }, () => ({ leader: 1, leaderEpoch: 0, isr: [1], replicas: [1] })))
       expect(controller.image().topicConfigs.get("orders")).toEqual(new Map([["retention.ms", "5"]]))
     })))
 

@@ -35,7 +35,6 @@ type TopicAnswer = MetadataResponseMetadataResponseTopicInput
 /** A topic with its broker's defaults, or an internal one with what its coordinator needs. */
 const autoCreated = (broker: BrokerServices, name: string): NewTopic => {
   const { config } = broker
-  const text = (value: number | string): string => String(value)
   const internal = (numPartitions: number, replicationFactor: number, configs: Readonly<Record<string, string>>): NewTopic => ({
     name,
     numPartitions,
@@ -48,7 +47,7 @@ const autoCreated = (broker: BrokerServices, name: string): NewTopic => {
       return internal(config.number("offsets.topic.num.partitions"), config.number("offsets.topic.replication.factor"), {
         "cleanup.policy": "compact",
         "compression.type": "producer",
-        "segment.bytes": text(config.number("offsets.topic.segment.bytes"))
+        "segment.bytes": String(config.number("offsets.topic.segment.bytes"))
       })
     case "__transaction_state":
       return internal(
@@ -57,8 +56,8 @@ const autoCreated = (broker: BrokerServices, name: string): NewTopic => {
         {
           "cleanup.policy": "compact",
           "compression.type": "uncompressed",
-          "min.insync.replicas": text(config.number("transaction.state.log.min.isr")),
-          "segment.bytes": text(config.number("transaction.state.log.segment.bytes")),
+          "min.insync.replicas": String(config.number("transaction.state.log.min.isr")),
+          "segment.bytes": String(config.number("transaction.state.log.segment.bytes")),
           "unclean.leader.election.enable": "false"
         }
       )
@@ -69,9 +68,9 @@ const autoCreated = (broker: BrokerServices, name: string): NewTopic => {
         {
           "cleanup.policy": "delete",
           "compression.type": "uncompressed",
-          "min.insync.replicas": text(config.number("share.coordinator.state.topic.min.isr")),
+          "min.insync.replicas": String(config.number("share.coordinator.state.topic.min.isr")),
           "retention.ms": "-1",
-          "segment.bytes": text(config.number("share.coordinator.state.topic.segment.bytes"))
+          "segment.bytes": String(config.number("share.coordinator.state.topic.segment.bytes"))
         }
       )
     default:

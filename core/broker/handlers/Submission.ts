@@ -5,6 +5,8 @@ import type { ItemResult } from "../../cluster/Commands.ts"
 import type { MetadataStoreError } from "../../ports/MetadataStore.ts"
 import { ErrorCode } from "../../protocol/ErrorCode.ts"
 
+const late = (message: string | null): ItemResult => ({ error: ErrorCode.REQUEST_TIMED_OUT, message })
+
 /**
  * The results, or REQUEST_TIMED_OUT for all of them: then what was asked may still be done, or may be done already.
  * A timeout of 0 or less is over before it begins: nothing is done, as in Kafka.
@@ -15,13 +17,15 @@ export const withinTimeout = <Result>(
   timedOut: (item: ItemResult) => ReadonlyArray<Result>
 ): Effect.Effect<ReadonlyArray<Result>> =>
   Effect.suspend(() => {
-    const late = (message: string | null): ReadonlyArray<Result> => timedOut({ error: ErrorCode.REQUEST_TIMED_OUT, message })
-    if (timeoutMs <= 0) return Effect.succeed(late(null))
+    if (timeoutMs <= 0) return Effect.succeed(timedOut(late(null)))
     return submitted.pipe(
       Effect.timeoutOption(timeoutMs),
-      Effect.map(Option.getOrElse(() => late(null))),
+      Effect.map(Option.getOrElse(() => timedOut(late(null)))),
       Effect.catch((error) =>
-        Effect.as(Effect.logWarning(`the metadata store: ${error.message}`), late(`The metadata store: ${error.message}`))
+        Effect.as(
+          Effect.logWarning(`the metadata store: ${error.message}`),
+          timedOut(late(`The metadata store: ${error.message}`))
+        )
       )
     )
   })
