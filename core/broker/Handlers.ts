@@ -2,23 +2,35 @@
 import type { BrokerServices } from "./BrokerServices.ts"
 import type { Handler } from "./Handler.ts"
 import { makeApiVersions } from "./handlers/ApiVersions.ts"
+import { makeCreatePartitions } from "./handlers/CreatePartitions.ts"
+import { makeCreateTopics } from "./handlers/CreateTopics.ts"
 import { makeDeleteRecords } from "./handlers/DeleteRecords.ts"
+import { makeDeleteTopics } from "./handlers/DeleteTopics.ts"
+import { makeDescribeCluster } from "./handlers/DescribeCluster.ts"
 import { makeDescribeLogDirs } from "./handlers/DescribeLogDirs.ts"
 import { makeDescribeProducers } from "./handlers/DescribeProducers.ts"
+import { makeDescribeTopicPartitions } from "./handlers/DescribeTopicPartitions.ts"
 import { makeFetch } from "./handlers/Fetch.ts"
 import { makeInitProducerId } from "./handlers/InitProducerId.ts"
 import { makeListOffsets } from "./handlers/ListOffsets.ts"
+import { makeMetadata } from "./handlers/Metadata.ts"
 import { makeOffsetForLeaderEpoch } from "./handlers/OffsetForLeaderEpoch.ts"
 import { makeProduce } from "./handlers/Produce.ts"
 
 export const makeHandlers = (broker: BrokerServices): ReadonlyArray<Handler> => [
-  makeProduce(broker),
-  makeFetch(broker),
-  makeListOffsets(broker),
   makeApiVersions(broker),
+  makeCreatePartitions(broker),
+  makeCreateTopics(broker),
   makeDeleteRecords(broker),
-  makeInitProducerId(broker),
-  makeOffsetForLeaderEpoch(broker),
+  makeDeleteTopics(broker),
+  makeDescribeCluster(broker),
   makeDescribeLogDirs(broker),
-  makeDescribeProducers(broker)
+  makeDescribeProducers(broker),
+  makeDescribeTopicPartitions(broker),
+  makeFetch(broker),
+  makeInitProducerId(broker),
+  makeListOffsets(broker),
+  makeMetadata(broker),
+  makeOffsetForLeaderEpoch(broker),
+  makeProduce(broker)
 ]

@@ -11,7 +11,7 @@ import type { AppendResult, PartitionLog } from "../log/PartitionLog.ts"
 import type { FileSlice } from "../model/Payload.ts"
 import { DiskError } from "../ports/Disk.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
-import type { ProduceRefusal } from "../records/BatchValidation.ts"
+import type { ProduceRefusal } from "../records/ProduceRefusal.ts"
 import {
   effectiveMinIsr,
   HIGH_WATERMARK_MOVED,

@@ -17,19 +17,20 @@ export const makeDescribeProducers = (broker: BrokerServices): Handler => ({
   maxVersion: 0,
   handle: ({ apiVersion }, reader) => {
     const request = decodeDescribeProducersRequest(reader, apiVersion)
-    const topics = request.topics.map(({ name, partitionIndexes }) => ({
-      name,
-      partitions: partitionIndexes.map((partitionIndex) => {
-        const partition = broker.partitions.topic(name)?.partitions[partitionIndex]
+    const topics = request.topics.map(({ name, partitionIndexes }) => {
+      const topic = broker.partitions.topic(name)
+      const partitions = partitionIndexes.map((partitionIndex) => {
+        const partition = topic?.partitions[partitionIndex]
         const errorCode = partition === undefined ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION : partition.check(-1)
         return {
           partitionIndex,
           errorCode,
-          errorMessage: null,
+          errorMessage: topic === undefined ? "This server does not host this topic-partition." : null,
           activeProducers: partition === undefined || errorCode !== ErrorCode.NONE ? [] : partition.log.activeProducers()
         }
       })
-    }))
+      return { name, partitions }
+    })
     return (writer) => encodeDescribeProducersResponse(writer, apiVersion, { throttleTimeMs: 0, topics })
   }
 })

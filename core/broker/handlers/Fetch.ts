@@ -123,6 +123,8 @@ class Fetch extends DelayedOperation {
   readonly #context: RequestContext
   readonly #fetch: FetchContext
   readonly #isolation: FetchIsolation
+  /** -1 for consumers. */
+  readonly #replicaId: number
   readonly #minBytes: number
   readonly #maxBytes: number
   readonly #targets: Array<Target>
@@ -133,13 +135,14 @@ class Fetch extends DelayedOperation {
     context: RequestContext,
     fetch: FetchContext,
     request: FetchRequest,
-    isolation: FetchIsolation
+    replicaId: number
   ) {
     super(context.nowMs + Math.max(0, request.maxWaitMs))
     this.#broker = broker
     this.#context = context
     this.#fetch = fetch
-    this.#isolation = isolation
+    this.#replicaId = replicaId
+    this.#isolation = replicaId >= 0 ? "LogEnd" : request.isolationLevel === 1 ? "LastStable" : "HighWatermark"
     this.#maxBytes = Math.min(request.maxBytes, broker.fetchMaxBytes())
     this.#minBytes = Math.min(request.minBytes, this.#maxBytes)
     this.#targets = fetch.partitions.map((asked) => {
@@ -214,10 +217,13 @@ class Fetch extends DelayedOperation {
   #readOne({ asked, partition, topicName }: Target, maxBytes: number, minOneBatch: boolean): FetchedPartition {
     const base = { asked, topicName, partition }
     if (partition === undefined) {
-      const known = asked.topic === null && topicName === "" ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-      return failed(base, known)
+      const code = asked.topic === null && topicName === "" ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+      // As Kafka: an empty list where the partition was not found, null where reading it failed.
+      return { ...failed(base, code), abortedTransactions: [] }
     }
-    const error = partition.check(asked.currentLeaderEpoch)
+    const error = this.#replicaId >= 0 && !partition.state.followers.has(this.#replicaId)
+      ? ErrorCode.NOT_LEADER_OR_FOLLOWER
+      : partition.check(asked.currentLeaderEpoch)
     if (error !== ErrorCode.NONE) {
       // The id is unknown, not the partition, once its topic is deleted.
       return failed(
@@ -308,11 +314,6 @@ export const makeFetch = (broker: BrokerServices): Handler => ({
     const fetch = contextOf(broker, request, byId, context.nowMs)
     if (typeof fetch === "number") return encodeFetchError(context, fetch)
     const replicaId = context.apiVersion >= 15 ? request.replicaState.replicaId : request.replicaId
-    const isolation: FetchIsolation = replicaId >= 0
-      ? "LogEnd"
-      : request.isolationLevel === 1
-      ? "LastStable"
-      : "HighWatermark"
-    return new Fetch(broker, context, fetch, request, isolation).start(request.maxWaitMs)
+    return new Fetch(broker, context, fetch, request, replicaId).start(request.maxWaitMs)
   }
 })

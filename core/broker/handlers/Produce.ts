@@ -8,8 +8,8 @@
  *  - KIP-467 (8): the records that were refused, by index
  *  - KIP-951 (10): the leader, when it is another
  *  - KIP-516 (13): topics by id
- * Left out: transactions. A batch with the transactional bit is refused: without a transactional id in the request as
- * Kafka does, with one because no coordinator knows it.
+ * Left out: transactions. A batch with the transactional bit is refused as by a Kafka whose coordinator is not available
+ * (NOT_ENOUGH_REPLICAS), or, when the request has no transactional id, as by any (TRANSACTIONAL_ID_AUTHORIZATION_FAILED).
  */
 import { ApiKey } from "../../protocol/ApiKey.ts"
 import type { ByteWriter } from "../../protocol/ByteWriter.ts"
@@ -20,7 +20,7 @@ import {
   type ProduceRequest,
   type ProduceResponsePartitionProduceResponseInput
 } from "../../protocol/generated/Produce.ts"
-import type { ProduceRefusal } from "../../records/BatchValidation.ts"
+import type { ProduceRefusal } from "../../records/ProduceRefusal.ts"
 import type { Partition, StagedAppend } from "../../replication/Partition.ts"
 import { DelayedOperation, type Watchers } from "../../replication/Purgatory.ts"
 import type { BrokerServices } from "../BrokerServices.ts"
@@ -55,6 +55,9 @@ const refusal = (error: number, message: string | null = null): ProduceRefusal =
 const ATTRIBUTES_LOW = 22
 const isTransactional = (records: Uint8Array): boolean =>
   records.length > ATTRIBUTES_LOW && (records[ATTRIBUTES_LOW]! & 0x10) !== 0
+
+const NO_COORDINATOR =
+  "Unable to verify the partition has been added to the transaction. Underlying error: COORDINATOR_NOT_AVAILABLE"
 
 class Produce extends DelayedOperation {
   readonly #broker: BrokerServices
@@ -200,11 +203,9 @@ export const makeProduce = (broker: BrokerServices): Handler => {
     }
     if (records === null) return refusal(ErrorCode.INVALID_RECORD)
     if (isTransactional(records)) {
-      return refusal(
-        request.transactionalId === null
-          ? ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-          : ErrorCode.INVALID_PRODUCER_ID_MAPPING
-      )
+      return request.transactionalId === null
+        ? refusal(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+        : refusal(ErrorCode.NOT_ENOUGH_REPLICAS, NO_COORDINATOR)
     }
     const staged = partition.appendAsLeader(records, request.acks, {
       nowMs: context.nowMs,
