@@ -1,0 +1,72 @@
+/**
+ * The Compression port on Node, Bun and Deno: gzip and zstd by `node:zlib`, loaded when the first batch needs it; snappy
+ * and lz4 in JavaScript, which decodes faster than a call into the native packages and stays within its bound
+ * (docs/adr/0004).
+ *
+ * Levels as Kafka's: gzip 1-9 and -1, its default; zstd -131072 to 22, 3 by default; lz4 1-17, 9 is the fast compressor
+ * and the default. Snappy has none.
+ */
+import { createRequire } from "node:module"
+import type * as Zlib from "node:zlib"
+import * as Layer from "effect/Layer"
+import { Compression, type CompressionCodec, CompressionError } from "../../core/ports/Compression.ts"
+import { compressLz4Frame, decompressLz4Frames } from "./CompressionLz4.ts"
+import { compressSnappy, decompressSnappy } from "./CompressionSnappy.ts"
+
+const require = createRequire(import.meta.url)
+let loaded: typeof Zlib | undefined
+const zlib = (): typeof Zlib => loaded ??= require("node:zlib") as typeof Zlib
+
+/** Of one output buffer of zlib's, in bytes: its own default of 16 KiB makes many pieces. */
+const CHUNK_BYTES = 128 * 1024
+
+/** zlib's own word for "the output passed maxOutputLength". */
+const isTooLong = (error: unknown): boolean =>
+  error instanceof RangeError || (error as { readonly code?: unknown }).code === "ERR_BUFFER_TOO_LARGE"
+
+const inflate = (name: string, maxBytes: number, run: () => Uint8Array): Uint8Array => {
+  let output: Uint8Array
+  try {
+    output = run()
+  } catch (error) {
+    if (isTooLong(error)) throw new CompressionError("TooLong", `${name}: more than ${maxBytes} bytes`)
+    throw new CompressionError("Malformed", `${name}: ${String(error)}`)
+  }
+  if (output.length > maxBytes) throw new CompressionError("TooLong", `${name}: more than ${maxBytes} bytes`)
+  return output
+}
+
+const chunkFor = (bytes: Uint8Array): number => Math.min(CHUNK_BYTES, Math.max(1024, bytes.length * 4))
+
+const decompress = (codec: CompressionCodec, bytes: Uint8Array, maxBytes: number): Uint8Array => {
+  switch (codec) {
+    case 1:
+      return inflate("gzip", maxBytes, () =>
+        zlib().gunzipSync(bytes, { maxOutputLength: Math.max(1, maxBytes), chunkSize: chunkFor(bytes) }))
+    case 2:
+      return decompressSnappy(bytes, maxBytes)
+    case 3:
+      return decompressLz4Frames(bytes, maxBytes)
+    case 4:
+      return inflate("zstd", maxBytes, () =>
+        zlib().zstdDecompressSync(bytes, { maxOutputLength: Math.max(1, maxBytes), chunkSize: chunkFor(bytes) }))
+  }
+}
+
+const compress = (codec: CompressionCodec, bytes: Uint8Array, level?: number): Uint8Array => {
+  switch (codec) {
+    case 1:
+      return zlib().gzipSync(bytes, level === undefined ? {} : { level })
+    case 2:
+      return compressSnappy(bytes)
+    case 3:
+      return compressLz4Frame(bytes, level)
+    case 4:
+      return zlib().zstdCompressSync(
+        bytes,
+        level === undefined ? {} : { params: { [zlib().constants.ZSTD_c_compressionLevel]: level } }
+      )
+  }
+}
+
+export const layer: Layer.Layer<Compression> = Layer.succeed(Compression, { compress, decompress })
