@@ -5,7 +5,7 @@
  * Values are read by key and always current: `config.number("message.max.bytes")`. What is fixed at start (listeners,
  * directories, ids) has properties of its own.
  */
-import { brokerConfigDefs, type ConfigDef, dynamicQuotaDefs } from "../../cluster/configs/ConfigDefs.ts"
+import { brokerConfigDefs, type ConfigDef, dynamicQuotaDefs, topicConfigDefs } from "../../cluster/configs/ConfigDefs.ts"
 import { canonicalText, ConfigError, type ConfigValue, parseConfig, splitList } from "../../cluster/configs/ConfigParse.ts"
 import type { ConfigLayers } from "../../cluster/configs/DescribeEntries.ts"
 import { nearestKey, supportOf } from "../../cluster/configs/Support.ts"
@@ -60,6 +60,8 @@ export class BrokerConfigError extends Error {
 }
 
 const EMPTY: ConfigTexts = new Map()
+/** Kafka's number of the resource type. */
+const TOPIC_RESOURCE = 2
 
 const brokerDef = (key: string): ConfigDef | undefined => brokerConfigDefs.get(key) ?? dynamicQuotaDefs.get(key)
 
@@ -137,7 +139,25 @@ export class BrokerConfig {
     return this.value(key) as string
   }
   list(key: string): ReadonlyArray<string> {
-    return (this.value(key) ?? []) as ReadonlyArray<string>
+    const value = this.value(key)
+    // a few keys that hold lists are of type string in Kafka: max.connections.per.ip.overrides
+    return typeof value === "string" ? splitList(value) : ((value ?? []) as ReadonlyArray<string>)
+  }
+
+  /**
+   * The static or default text of a key that holds a list, of topics (resource type 2) or brokers: what APPEND and
+   * SUBTRACT start from. Undefined for a key that is no list.
+   */
+  listDefault(resourceType: number, key: string): string | undefined {
+    const def = resourceType === TOPIC_RESOURCE ? topicConfigDefs.get(key) : brokerDef(key)
+    if (def?.type !== "list") return undefined
+    const { staticBroker } = this.#layers
+    if (resourceType !== TOPIC_RESOURCE) return staticBroker.get(key) ?? def.default ?? ""
+    for (const { name } of def.synonyms) {
+      const text = staticBroker.get(name)
+      if (text !== undefined) return text
+    }
+    return def.default ?? ""
   }
 
   /** The advertised endpoints once the listeners have their ports. */
