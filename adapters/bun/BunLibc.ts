@@ -1,6 +1,6 @@
 /** The C library by `bun:ffi`. */
 import process from "node:process"
-import { libcNames, LOCK_EXCLUSIVE_NOW, type Libc, noLibc, positionArgument, setPosition } from "../shared/Libc.ts"
+import { libcNames, LOCK_EXCLUSIVE_NOW, type Libc, noLibc, positionArgument, SEND_BEFORE_FLAGS, setPosition } from "../shared/Libc.ts"
 
 /** What is used of `bun:ffi`, whose types would bring all of Bun's globals with them. */
 interface BunFfi {
@@ -17,11 +17,16 @@ const bind = (): Libc => {
     try {
       const flock = ffi.dlopen(name, { flock: { args: ["int", "int"], returns: "int" } }).symbols["flock"]!
       const lock = (file: number): boolean => flock(file, LOCK_EXCLUSIVE_NOW) === 0
-      if (process.platform !== "linux") return { sendfile: undefined, flock: lock }
-      const sendfile =
-        ffi.dlopen(name, { sendfile: { args: ["int", "int", "ptr", "u64"], returns: "i64_fast" } }).symbols["sendfile"]!
+      if (process.platform !== "linux") return { ...noLibc, flock: lock }
+      const symbols = ffi.dlopen(name, {
+        sendfile: { args: ["int", "int", "ptr", "u64"], returns: "i64_fast" },
+        send: { args: ["int", "ptr", "u64", "int"], returns: "i64_fast" }
+      }).symbols
+      const sendfile = symbols["sendfile"]!
+      const send = symbols["send"]!
       return {
         flock: lock,
+        sendBefore: (socket, bytes) => Number(send(socket, bytes, bytes.length, SEND_BEFORE_FLAGS)),
         sendfile: (socket, file, position, length) => {
           setPosition(position)
           return Number(sendfile(socket, file, positionArgument, length))

@@ -165,14 +165,12 @@ const socketHandlers = (open: (socket: BunSocket) => void): SocketHandlers => ({
 
 /** `libc`: sendfile when it has one. */
 export const make = (libc: Libc): Network => {
-  const sendfile = libc.sendfile
-
   const connectionOf = (socket: BunSocket): BunConnection => {
     socket.setNoDelay(true)
     const connection = new BunConnection(socket, {
       remote: { host: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 },
       local: { host: socket.localAddress ?? "", port: socket.localPort ?? 0 },
-      sendfile
+      libc
     })
     socket.data = connection
     return connection
@@ -231,7 +229,7 @@ export const make = (libc: Libc): Network => {
   return {
     listen,
     connect,
-    transfer: sendfile === undefined ? "copy" : `sendfile from ${SENDFILE_FROM_BYTES} bytes`
+    transfer: libc.sendfile === undefined ? "copy" : `sendfile from ${SENDFILE_FROM_BYTES} bytes`
   }
 }
 

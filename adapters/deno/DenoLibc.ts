@@ -1,6 +1,6 @@
 /** The C library by `Deno.dlopen`, where `--allow-ffi` permits it. */
 import process from "node:process"
-import { libcNames, LOCK_EXCLUSIVE_NOW, type Libc, noLibc, positionArgument, setPosition } from "../shared/Libc.ts"
+import { libcNames, LOCK_EXCLUSIVE_NOW, type Libc, noLibc, positionArgument, SEND_BEFORE_FLAGS, setPosition } from "../shared/Libc.ts"
 
 /** What is used of Deno's globals. */
 interface DenoFfi {
@@ -17,11 +17,16 @@ const bind = (): Libc => {
     try {
       const flock = dlopen(name, { flock: { parameters: ["i32", "i32"], result: "i32" } }).symbols["flock"]!
       const lock = (file: number): boolean => flock(file, LOCK_EXCLUSIVE_NOW) === 0
-      if (process.platform !== "linux") return { sendfile: undefined, flock: lock }
-      const sendfile =
-        dlopen(name, { sendfile: { parameters: ["i32", "i32", "buffer", "usize"], result: "isize" } }).symbols["sendfile"]!
+      if (process.platform !== "linux") return { ...noLibc, flock: lock }
+      const symbols = dlopen(name, {
+        sendfile: { parameters: ["i32", "i32", "buffer", "usize"], result: "isize" },
+        send: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" }
+      }).symbols
+      const sendfile = symbols["sendfile"]!
+      const send = symbols["send"]!
       return {
         flock: lock,
+        sendBefore: (socket, bytes) => Number(send(socket, bytes, bytes.length, SEND_BEFORE_FLAGS)),
         sendfile: (socket, file, position, length) => {
           setPosition(position)
           return Number(sendfile(socket, file, positionArgument, length))

@@ -152,15 +152,13 @@ const addressOf = ({ hostname, port }: DenoAddress): Address => ({ host: hostnam
 
 /** `libc`: sendfile when it has one. */
 export const make = (libc: Libc): Network => {
-  const sendfile = libc.sendfile
-
   const open = (conn: DenoConn, handle: (connection: Connection) => ConnectionHandler): DenoConnection => {
     conn.setNoDelay(true)
     const fd = descriptorOf(conn)
     const connection = new DenoConnection(conn, fd, {
       remote: addressOf(conn.remoteAddr),
       local: addressOf(conn.localAddr),
-      sendfile: fd < 0 ? undefined : sendfile
+      libc: fd < 0 ? noLibc : libc
     })
     connection.attach(handle(connection))
     void connection.readLoop()
@@ -235,7 +233,7 @@ export const make = (libc: Libc): Network => {
   return {
     listen,
     connect,
-    transfer: sendfile === undefined ? "copy" : `sendfile from ${SENDFILE_FROM_BYTES} bytes`
+    transfer: libc.sendfile === undefined ? "copy" : `sendfile from ${SENDFILE_FROM_BYTES} bytes`
   }
 }
 

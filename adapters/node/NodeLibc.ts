@@ -1,7 +1,7 @@
 /** The C library by `node:ffi` (Node 26 and later, where it is experimental); nothing on older ones. */
 import process from "node:process"
 import type * as Ffi from "node:ffi"
-import { libcNames, LOCK_EXCLUSIVE_NOW, type Libc, noLibc, positionArgument, setPosition } from "../shared/Libc.ts"
+import { libcNames, LOCK_EXCLUSIVE_NOW, type Libc, noLibc, positionArgument, SEND_BEFORE_FLAGS, setPosition } from "../shared/Libc.ts"
 
 /**
  * Loads the module without its ExperimentalWarning: the broker falls back by itself, so the warning asks nothing of
@@ -28,10 +28,12 @@ const bind = (): Libc => {
     try {
       const { lib, functions } = ffi.dlopen(name, { flock: { arguments: ["int32", "int32"], return: "int32" } })
       const flock = (file: number): boolean => functions.flock(file, LOCK_EXCLUSIVE_NOW) === 0
-      if (process.platform !== "linux") return { sendfile: undefined, flock }
+      if (process.platform !== "linux") return { ...noLibc, flock }
       const call = lib.getFunction("sendfile", { arguments: ["int32", "int32", "buffer", "uint64"], return: "int64" })
+      const send = lib.getFunction("send", { arguments: ["int32", "buffer", "uint64", "int32"], return: "int64" })
       return {
         flock,
+        sendBefore: (socket, bytes) => Number(send(socket, bytes, BigInt(bytes.length), SEND_BEFORE_FLAGS)),
         sendfile: (socket, file, position, length) => {
           setPosition(position)
           return Number(call(socket, file, positionArgument, BigInt(length)))

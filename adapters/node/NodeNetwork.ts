@@ -93,8 +93,6 @@ const addressOf = (host: string | undefined, port: number | undefined): Address 
 
 /** `libc`: sendfile when it has one. */
 export const make = (libc: Libc): Network => {
-  const sendfile = libc.sendfile
-
   const listen = (
     options: ListenOptions,
     accept: (connection: Connection) => ConnectionHandler
@@ -121,7 +119,7 @@ export const make = (libc: Libc): Network => {
           connection = new NodeConnection(socket, {
             remote: addressOf(socket.remoteAddress, socket.remotePort),
             local: addressOf(socket.localAddress, socket.localPort),
-            sendfile
+            libc
           })
           connection.attach(accept(connection))
         })
@@ -176,7 +174,7 @@ export const make = (libc: Libc): Network => {
         connection = new NodeConnection(socket, {
           remote: addressOf(socket.remoteAddress, socket.remotePort),
           local: addressOf(socket.localAddress, socket.localPort),
-          sendfile
+          libc
         })
         connection.attach(handle(connection))
         resume(Effect.succeed(connection))
@@ -190,7 +188,7 @@ export const make = (libc: Libc): Network => {
   return {
     listen,
     connect,
-    transfer: sendfile === undefined ? "copy" : `sendfile from ${SENDFILE_FROM_BYTES} bytes`
+    transfer: libc.sendfile === undefined ? "copy" : `sendfile from ${SENDFILE_FROM_BYTES} bytes`
   }
 }
 

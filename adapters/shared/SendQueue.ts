@@ -12,8 +12,11 @@
 import type { FileSlice, Payload } from "../../core/model/Payload.ts"
 import { isFileSlice } from "../../core/model/Payload.ts"
 
-/** A shorter slice costs less by copy than by a system call of its own. In bytes. */
-export const SENDFILE_FROM_BYTES: number = 16 * 1024
+/**
+ * A shorter slice costs less by copy, several in one write, than by a system call of its own: at 16 KiB 0.6 to 1, at
+ * 32 KiB equal, at 1 MiB 1.3 to 1 in CPU per byte. In bytes.
+ */
+export const SENDFILE_FROM_BYTES: number = 32 * 1024
 /** At most this much in one sendfile: a cold file blocks the loop for 2-3 ms per MiB. */
 const SENDFILE_BYTES = 1024 * 1024
 /** Sent by one connection before it lets the others have a turn. */
@@ -40,6 +43,8 @@ export interface SendHost {
   write(chunks: ReadonlyArray<Uint8Array>): boolean
   /** sendfile(2) on the descriptor that the socket has now. Called only while nothing is being written. */
   readonly sendfile: ((slice: FileSlice, position: number, length: number) => number) | undefined
+  /** send(2) of bytes that a slice by sendfile follows. As `sendfile`. @returns bytes taken; negative for none */
+  readonly sendBefore: ((bytes: Uint8Array) => number) | undefined
   /** Everything queued is taken, and `end` was asked for: closes the sending side. */
   shutdown(): void
   /** A slice could not be read: the stream cannot go on. */
@@ -164,8 +169,9 @@ export class SendQueue {
           ? this.sendSlice(payload)
           : this.gather()
         if (chunks === undefined) continue
+        const left = this.sendHeader(chunks)
         this.writing = true
-        if (!this.host.write(chunks)) return
+        if (left !== undefined && !this.host.write(left)) return
         this.taken()
       }
     } catch (cause) {
@@ -204,6 +210,18 @@ export class SendQueue {
     this.refusals++
     this.buffer = takeBuffer()
     return [this.copy(slice, this.buffer.subarray(0, Math.min(left, PROBE_BYTES)))]
+  }
+
+  /** @returns what of a header the socket did not take: the rest is for the runtime to write */
+  private sendHeader(chunks: ReadonlyArray<Uint8Array>): ReadonlyArray<Uint8Array> | undefined {
+    const next = this.queue[this.head]
+    const header = chunks[0]
+    if (
+      this.host.sendBefore === undefined || next === undefined || !isFileSlice(next) || !this.sendable(next, this.headSent) ||
+      chunks.length !== 1 || header === undefined || header.length > PROBE_BYTES || this.refusals > 0
+    ) return chunks
+    const sent = this.host.sendBefore(header)
+    return sent === header.length ? undefined : sent <= 0 ? chunks : [header.subarray(sent)]
   }
 
   /** The next bytes to write: as many payloads as fit, up to a slice that sendfile will take. */

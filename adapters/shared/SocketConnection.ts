@@ -4,6 +4,7 @@
  */
 import type { FileSlice, Payload } from "../../core/model/Payload.ts"
 import { type Address, type Connection, type ConnectionHandler, NetworkError } from "../../core/ports/Network.ts"
+import type { Libc } from "./Libc.ts"
 import { toNetworkError } from "./NetworkErrors.ts"
 import { type SendHost, SendQueue } from "./SendQueue.ts"
 
@@ -13,14 +14,15 @@ const LINGER_MS = 1000
 export interface SocketConnectionOptions {
   readonly remote: Address
   readonly local: Address
-  /** sendfile(2), or undefined to copy. */
-  readonly sendfile: ((socket: number, file: number, position: number, length: number) => number) | undefined
+  /** Its sendfile(2), if it has one. */
+  readonly libc: Libc
 }
 
 export abstract class SocketConnection implements Connection, SendHost {
   readonly remote: Address
   readonly local: Address
   readonly sendfile: ((slice: FileSlice, position: number, length: number) => number) | undefined
+  readonly sendBefore: ((bytes: Uint8Array) => number) | undefined
   protected readonly queue: SendQueue
   private handler: ConnectionHandler | undefined
   /** Asked for by us or by the peer's end. */
@@ -37,12 +39,16 @@ export abstract class SocketConnection implements Connection, SendHost {
     this.remote = options.remote
     this.local = options.local
     this.queue = new SendQueue(this)
-    const sendfile = options.sendfile
+    const { sendBefore, sendfile } = options.libc
     this.sendfile = sendfile === undefined ? undefined : (slice, position, length) => {
       // Both numbers are read now, in the same turn as the call: after a close they may be another connection's.
       const socket = this.dead ? -1 : this.descriptor()
       const file = slice.file.descriptor
       return socket < 0 || file < 0 ? -1 : sendfile(socket, file, position, length)
+    }
+    this.sendBefore = sendBefore === undefined ? undefined : (bytes) => {
+      const socket = this.dead ? -1 : this.descriptor()
+      return socket < 0 ? -1 : sendBefore(socket, bytes)
     }
   }
 

@@ -15,5 +15,5 @@ if (libc.sendfile !== undefined) {
 
 it("says how slices are sent", () => {
   expect(makeNetwork(noLibc).transfer).toBe("copy")
-  if (libc.sendfile !== undefined) expect(makeNetwork(libc).transfer).toBe("sendfile from 16384 bytes")
+  if (libc.sendfile !== undefined) expect(makeNetwork(libc).transfer).toBe("sendfile from 32768 bytes")
 })

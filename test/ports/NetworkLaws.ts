@@ -242,7 +242,7 @@ export const networkLaws = (name: string, layer: Layer.Layer<Network>, makeFile:
         const piece = fc.record({
           slice: fc.boolean(),
           position: fc.nat(500_000),
-          length: fc.oneof(fc.nat(40), fc.nat(5_000), fc.integer({ min: 16_000, max: 17_000 }), fc.nat(400_000))
+          length: fc.oneof(fc.nat(40), fc.nat(5_000), fc.integer({ min: 32_000, max: 33_500 }), fc.nat(400_000))
         })
         const sends = fc.array(fc.record({ pieces: fc.array(piece, { maxLength: 12 }), turn: fc.boolean() }), { maxLength: 8 })
         for (const script of fc.sample(sends, { numRuns: 25, seed: 20_261_121 })) {
