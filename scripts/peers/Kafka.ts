@@ -86,6 +86,8 @@ export interface KafkaOptions {
   readonly heap?: string
   /** A data directory that an earlier Kafka left; a new one when missing. */
   readonly dataDirectory?: string
+  /** A port instead of a free one. */
+  readonly port?: number
   /** Whether the data directory is to be formatted: true for a new one. */
   readonly format?: boolean
 }
@@ -95,7 +97,7 @@ export const startKafka = async (options: KafkaOptions = {}): Promise<Peer> => {
   const jars = await installKafka()
   const home = temporaryDirectory("kafka")
   const dataDirectory = options.dataDirectory ?? join(home, "data")
-  const [port, controller] = [await freePort(), await freePort()]
+  const [port, controller] = [options.port ?? await freePort(), await freePort()]
   const file = join(home, "server.properties")
   writeFileSync(file, [
     "process.roles=broker,controller",

@@ -22,6 +22,9 @@ export interface OttlaOptions {
   readonly dataDirectory?: string
   /** `key=value` each. */
   readonly overrides?: ReadonlyArray<string>
+  readonly env?: Readonly<Record<string, string>>
+  /** A port instead of a free one. */
+  readonly port?: number
 }
 
 const commands: Readonly<Record<Runtime, readonly [string, ...Array<string>]>> = {
@@ -57,9 +60,9 @@ export const startOttla = async (options: OttlaOptions = {}): Promise<Peer> => {
   const home = temporaryDirectory(runtime)
   const dataDirectory = options.dataDirectory ?? join(home, "data")
   const [, ...args] = commands[runtime]
-  const overrides = ["listeners=PLAINTEXT://127.0.0.1:0", `log.dirs=${dataDirectory}`, ...options.overrides ?? []]
+  const overrides = [`listeners=PLAINTEXT://127.0.0.1:${options.port ?? 0}`, `log.dirs=${dataDirectory}`, ...options.overrides ?? []]
   const begin = performance.now()
-  const server = serve(binary(runtime), [...args, "start", ...overrides.flatMap((one) => ["--override", one])], join(home, "broker.log"))
+  const server = serve(binary(runtime), [...args, "start", ...overrides.flatMap((one) => ["--override", one])], join(home, "broker.log"), options.env)
   let readyMs = 0
   const port = await waitFor(`the broker on ${runtime}`, 60_000, () => {
     const line = /listening on PLAINTEXT:\/\/[^\s"]*?:(\d+)/.exec(server.log())

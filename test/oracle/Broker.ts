@@ -60,7 +60,7 @@ export class Broker {
     const caller = await this.#connection()
     const fields = step.fields(this.side)
     if (step.noAnswer !== true) {
-      const answer = await caller.call(step.api, step.version, fields, ANSWER_MS)
+      const answer = await caller.call(step.api, step.version, fields, step.answerMs ?? ANSWER_MS)
       if (answer._tag !== "Answer") this.close()
       return answer
     }

@@ -129,6 +129,7 @@ export const runSequence = async (options: SequenceOptions): Promise<void> => {
     options.trace?.(`${seed}/${index} ${api} ${version} ${asked}`)
     rememberSections(step, judge, sections)
     report.requests.set(api, (report.requests.get(api) ?? 0) + 1)
+    const begin = performance.now()
     const [expected, got] = await Promise.all([judge.perform(step), subject.perform(step)])
     if (!isRaw(step)) {
       if (expected._tag === "Answer") step.learn?.(expected.fields, judge.side, true)
@@ -139,6 +140,7 @@ export const runSequence = async (options: SequenceOptions): Promise<void> => {
         await settleSubject(options, world, index, api, version, asked)
       }
     }
+    options.trace?.(`  ${expected._tag} and ${got._tag} after ${(performance.now() - begin).toFixed(0)} ms`)
     const context = { api, runStartMs: options.nowMs, sections }
     const found = differences(
       resultTree(expected, { ...context, side: judge.side }),

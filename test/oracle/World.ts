@@ -55,6 +55,8 @@ export interface Request {
   readonly learn?: (answer: Fields, side: Side, isJudge: boolean) => void
   /** What must have settled before the next request: metadata and configurations reach a Kafka broker's parts late. */
   readonly settle?: boolean
+  /** Milliseconds to wait for an answer that the judge may never give. */
+  readonly answerMs?: number
   /** Produce with acks=0: no answer is awaited, an ApiVersions behind it is. */
   readonly noAnswer?: boolean
 }

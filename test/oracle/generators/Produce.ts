@@ -33,12 +33,14 @@ const someRecords = (world: World, count: number, keyed: boolean): ReadonlyArray
 interface Made {
   readonly bytes: (side: Side) => Uint8Array | null
   readonly count: number
+  /** Null records. */
+  readonly absent?: boolean
   readonly accepted?: () => void
 }
 
 const plain = (input: BatchInput): Made => bytesOf(buildBatch(input), input.records.length)
 
-const bytesOf = (bytes: Uint8Array | null, count = 0): Made => ({ bytes: () => bytes, count })
+const bytesOf = (bytes: Uint8Array | null, count = 0): Made => ({ bytes: () => bytes, count, absent: bytes === null })
 
 const codecs: ReadonlyArray<Codec> = [0, 0, 0, 1, 2, 3, 4]
 
@@ -163,6 +165,7 @@ export const produce: Generator = {
       partitions.push({ index, made })
     }
     const transactionalId = random.weighted([[30, null], [1, "tx"]])
+    const withoutRecords = Array.from(targets.values()).flat().some(({ made }) => made.absent === true)
     return {
       api: "Produce",
       version,
@@ -177,6 +180,8 @@ export const produce: Generator = {
         }))
       }),
       ...(acks === 0 ? { noAnswer: true } : {}),
+      // Kafka 4.3 never answers null records: the thread that handles them fails
+      ...(withoutRecords ? { answerMs: 1000 } : {}),
       learn: (answer, side, isJudge) => {
         if (!isJudge) return
         for (const topic of answer["responses"] as ReadonlyArray<Fields>) {

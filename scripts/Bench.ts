@@ -1,0 +1,44 @@
+/**
+ * ottla against Apache Kafka on the same machine, alternating in one run.
+ *
+ *   npm run bench -- [produce single consume latency random-fetch partitions startup runtimes]
+ *                    [--quick] [--rounds 3] [--runtime node] [--against kafka]
+ *
+ * Without a name all of them run. Each writes docs/benchmarks/<name>.md, .json and .svg; `--quick` only prints.
+ * Ratios count, numbers don't: client and brokers share the machine. Topics are deleted between rounds; the largest
+ * needs 5 GB of disk for a while.
+ */
+import { parseArgs } from "node:util"
+import { benches } from "../test/bench/Benches.ts"
+import { writeReport } from "../test/bench/Report.ts"
+import { parseRuntimes } from "./peers/Ottla.ts"
+import { PeerError } from "./peers/Processes.ts"
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    quick: { type: "boolean", default: false },
+    rounds: { type: "string", default: "3" },
+    runtime: { type: "string", default: "node" },
+    against: { type: "string", default: "ottla" }
+  }
+})
+const print = (line: string): void => void process.stdout.write(`${line}\n`)
+const names = positionals.length > 0 ? positionals : Object.keys(benches)
+const [runtime = "node"] = parseRuntimes(values.runtime)
+
+let failed = 0
+for (const name of names) {
+  const bench = benches[name]
+  if (bench === undefined) throw new PeerError(`${name}: not one of ${Object.keys(benches).join(", ")}`)
+  print(`-- ${name}`)
+  try {
+    const result = await bench({ quick: values.quick, rounds: Number(values.rounds), runtime, against: values.against === "kafka" ? "kafka" : "ottla", print })
+    if (!values.quick) print(writeReport(result))
+  } catch (error) {
+    failed++
+    print(`FAIL ${name}: ${error instanceof Error ? error.stack ?? error.message : String(error)}`)
+  }
+}
+print(`${names.length - failed} passed, ${failed} failed`)
+process.exit(failed > 0 ? 1 : 0)

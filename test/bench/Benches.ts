@@ -1,0 +1,291 @@
+/** What is measured. Contestants alternate in every round; topics go after each, so that the disk stays small. */
+import { blast } from "../../scripts/peers/Blast.ts"
+import { startKafka } from "../../scripts/peers/Kafka.ts"
+import { type Runtime, startOttla } from "../../scripts/peers/Ottla.ts"
+import { freePort, type Peer, runOrThrow, sleep } from "../../scripts/peers/Processes.ts"
+import { endToEnd, randomFetch } from "./Latency.ts"
+import { blastAt, createTopic, deleteTopic, memoryMb, type Metrics, medians, withCaller } from "./Measure.ts"
+import type { Bench, Row } from "./Report.ts"
+
+export interface BenchOptions {
+  readonly quick: boolean
+  readonly rounds: number
+  readonly runtime: Runtime
+  /** `kafka`: Kafka in ottla's place, to see what the measurements themselves vary by. */
+  readonly against: "ottla" | "kafka"
+  readonly print: (line: string) => void
+}
+
+interface Contestant {
+  readonly name: string
+  readonly peer: Peer
+}
+
+/** Deleted topics free their disk soon; nothing else works in the background. */
+const properties = ["node.id=1", "log.segment.delete.delay.ms=500", "log.retention.check.interval.ms=36000000"]
+
+const kafka = async (): Promise<Contestant> => ({ name: "Kafka", peer: await startKafka({ properties, heap: process.env["KAFKA_HEAP"] ?? "1g" }) })
+const ottla = async (runtime: Runtime, env: Readonly<Record<string, string>> = {}, name = "ottla"): Promise<Contestant> => ({
+  name,
+  peer: await startOttla({ runtime, overrides: properties, env })
+})
+
+interface Case {
+  readonly name: string
+  readonly partitions: number
+  /** Fills the topic before the clock runs. */
+  readonly prepare?: (peer: Peer, topic: string) => Promise<unknown>
+  readonly measure: (peer: Peer, topic: string) => Promise<Metrics>
+}
+
+let topics = 0
+
+const once = async (contestant: Contestant, one: Case): Promise<Metrics> => {
+  const topic = `bench-${topics++}`
+  await createTopic(contestant.peer, topic, one.partitions)
+  try {
+    await one.prepare?.(contestant.peer, topic)
+    return await one.measure(contestant.peer, topic)
+  } finally {
+    await deleteTopic(contestant.peer, topic)
+    await sleep(700) // past the delay of deleted files
+  }
+}
+
+/** One warm-up each, then rounds in which the contestants take turns. */
+const compare = async (contestants: ReadonlyArray<Contestant>, cases: ReadonlyArray<Case>, options: BenchOptions): Promise<ReadonlyArray<Row>> => {
+  const rows: Array<Row> = []
+  for (const one of cases) {
+    const rounds = contestants.map((): Array<Metrics> => [])
+    for (let round = -1; round < options.rounds; round++) {
+      for (const [index, contestant] of contestants.entries()) {
+        const metrics = await once(contestant, one)
+        if (round >= 0) rounds[index]?.push(metrics)
+      }
+    }
+    const row = { name: one.name, results: contestants.map(({ name }, i) => ({ contestant: name, metrics: medians(rounds[i] ?? []) })) }
+    options.print(`${one.name}: ${row.results.map(({ contestant, metrics }) => `${contestant} ${Object.entries(metrics).slice(0, 4).map(([k, v]) => `${k} ${v.toFixed(2)}`).join(" ")}`).join(" | ")}`)
+    rows.push(row)
+  }
+  return rows
+}
+
+const stopAll = async (contestants: ReadonlyArray<Contestant>): Promise<void> => {
+  for (const { peer } of contestants) await peer.kill()
+}
+
+const size = (bytes: number): string => bytes >= 1024 ? `${bytes / 1024} KiB` : `${bytes} B`
+
+const produceCase = (recordBytes: number, batchBytes: number, partitions: number, megabytes: number): Case => ({
+  name: `${size(recordBytes)} records, ${size(batchBytes)} batches, ${partitions} partition${partitions > 1 ? "s" : ""}`,
+  partitions,
+  measure: (peer, topic) => blastAt(peer, "produce", topic, [
+    "--record-bytes", `${recordBytes}`, "--batch-bytes", `${batchBytes}`, "--partitions", `${partitions}`,
+    "--connections", partitions > 1 ? "4" : "1", "--megabytes", `${megabytes}`
+  ])
+})
+
+const against = async (options: BenchOptions, cases: ReadonlyArray<Case>, more: ReadonlyArray<Contestant> = []): Promise<ReadonlyArray<Row>> => {
+  const subject = options.against === "kafka" ? { ...await kafka(), name: "Kafka again" } : await ottla(options.runtime)
+  const contestants = [await kafka(), subject, ...more]
+  try {
+    return await compare(contestants, cases, options)
+  } finally {
+    await stopAll(contestants)
+  }
+}
+
+const produce = async (options: BenchOptions): Promise<Bench> => {
+  const megabytes = (batch: number): number => (batch >= 1_000_000 ? 1000 : batch > 20_000 ? 600 : 300) / (options.quick ? 4 : 1)
+  const cases = [1, 6].flatMap((partitions) =>
+    [16_384, 65_536, 1_048_576].flatMap((batch) => [100, 1024, 16_384].map((record) => produceCase(record, batch, partitions, megabytes(batch))))
+  )
+  const chosen = options.quick ? cases.filter(({ name }) => name.startsWith("1 KiB")) : cases
+  return {
+    what: "produce",
+    title: "Produce",
+    about: "Ready-made batches, acks=1, 5 requests in flight per connection; one connection for one partition, four for six.",
+    metrics: ["MB/s", "CPU s/GB", "user CPU s/GB", "p99 us"],
+    rows: await against(options, chosen),
+    rounds: options.rounds
+  }
+}
+
+const single = async (options: BenchOptions): Promise<Bench> => {
+  const seconds = options.quick ? "2" : "6"
+  const cases = ([[1, 5], [1, 50], [8, 5]] as const).map(([connections, inFlight]): Case => ({
+    name: `${connections} connection${connections > 1 ? "s" : ""}, ${inFlight} in flight`,
+    partitions: 1,
+    measure: (peer, topic) => blastAt(peer, "produce", topic, [
+      "--record-bytes", "100", "--batch-bytes", "1", "--connections", `${connections}`, "--in-flight", `${inFlight}`, "--seconds", seconds
+    ])
+  }))
+  return {
+    what: "single",
+    title: "Requests with a single record",
+    about: "100 B records, one per batch, one batch per request, acks=1, one partition.",
+    metrics: ["requests/s", "CPU us/request", "p50 us", "p99 us"],
+    rows: await against(options, cases),
+    rounds: options.rounds
+  }
+}
+
+const consume = async (options: BenchOptions): Promise<Bench> => {
+  const megabytes = options.quick ? 300 : 1000
+  const cases = [65_536, 1_048_576].map((maxBytes): Case => ({
+    name: `fetches of ${size(maxBytes)}`,
+    partitions: 1,
+    prepare: (peer, topic) => blastAt(peer, "produce", topic, ["--record-bytes", "1024", "--batch-bytes", "16384", "--megabytes", `${megabytes}`]),
+    measure: (peer, topic) => blastAt(peer, "fetch", topic, ["--max-bytes", `${maxBytes}`, "--megabytes", `${megabytes * 3}`])
+  }))
+  return {
+    what: "consume",
+    title: "Consume from the page cache",
+    about: "1 KiB records in 16 KiB batches, read again and again; ottla with sendfile, and with it turned off (`OTTLA_SENDFILE=off`).",
+    metrics: ["MB/s", "CPU s/GB", "user CPU s/GB", "p99 us"],
+    rows: await against(options, cases, options.against === "kafka" ? [] : [await ottla(options.runtime, { OTTLA_SENDFILE: "off" }, "ottla by copy")]),
+    rounds: options.rounds
+  }
+}
+
+const latency = async (options: BenchOptions): Promise<Bench> => ({
+  what: "latency",
+  title: "End to end, one record at a time",
+  about: "100 B records, acks=1: from sending one until a waiting fetch on another connection has it. The client is the same for both and has its share.",
+  metrics: ["mean us", "p99 us", "p50 us"],
+  rows: await against(options, [{
+    name: "one partition, idle broker",
+    partitions: 1,
+    measure: (peer, topic) => endToEnd(peer, topic, options.quick ? 2000 : 10_000)
+  }]),
+  rounds: options.rounds
+})
+
+const randomFetches = async (options: BenchOptions): Promise<Bench> => {
+  const cases = (options.quick ? [10, 500] : [10, 5000]).map((megabytes): Case => {
+    const batches = Math.floor(megabytes * 1e6 / 16_500)
+    return {
+      name: `partition of ${megabytes >= 1000 ? `${megabytes / 1000} GB` : `${megabytes} MB`}`,
+      partitions: 1,
+      prepare: (peer, topic) => blastAt(peer, "produce", topic, ["--record-bytes", "1024", "--batch-bytes", "16384", "--requests", `${batches}`]),
+      measure: async (peer, topic) => {
+        const end = await withCaller(peer, (caller) => caller.ask("ListOffsets", 5, {
+          replicaId: -1, isolationLevel: 0, topics: [{ name: topic, partitions: [{ partitionIndex: 0, currentLeaderEpoch: -1, timestamp: -1 }] }]
+        }))
+        return randomFetch(peer, topic, Number(end["topics"][0]["partitions"][0]["offset"]), options.quick ? 2000 : 5000)
+      }
+    }
+  })
+  return {
+    what: "random-fetch",
+    title: "Fetch at a random offset",
+    about: "One 16 KiB batch per fetch at offsets over the whole partition: the cost must not depend on its size.",
+    metrics: ["mean us", "p99 us", "p50 us"],
+    rows: await against({ ...options, rounds: options.quick ? options.rounds : Math.min(options.rounds, 3) }, cases),
+    rounds: options.rounds
+  }
+}
+
+const partitions = async (options: BenchOptions): Promise<Bench> => ({
+  what: "partitions",
+  title: "1,000 partitions against 1",
+  about: "1 KiB records in 16 KiB batches over one connection with 50 requests in flight, to one partition or to a thousand in turn.",
+  metrics: ["requests/s", "CPU us/request", "MB/s", "p99 us"],
+  rows: await against(options, [1, 1000].map((count): Case => ({
+    name: `${count} partition${count > 1 ? "s" : ""}`,
+    partitions: count,
+    measure: (peer, topic) => blastAt(peer, "produce", topic, [
+      "--record-bytes", "1024", "--batch-bytes", "16384", "--partitions", `${count}`, "--in-flight", "50", "--megabytes", options.quick ? "100" : "400"
+    ])
+  }))),
+  rounds: options.rounds
+})
+
+/** Milliseconds from the start of the process to its first answer, then its memory at rest and after some load. */
+const startOnce = async (start: (port: number) => Promise<Peer>): Promise<Metrics> => {
+  const port = await freePort()
+  const program = await blast()
+  const starting = start(port)
+  const waited = await runOrThrow(program, ["wait", "--broker", `127.0.0.1:${port}`, "--timeout", "60"])
+  const peer = await starting
+  try {
+    await sleep(3000)
+    const idle = memoryMb(peer.pid)
+    await createTopic(peer, "load", 1)
+    await blastAt(peer, "produce", "load", ["--record-bytes", "1024", "--batch-bytes", "16384", "--megabytes", "200"])
+    await blastAt(peer, "fetch", "load", ["--megabytes", "400"])
+    return { "first answer ms": Number(waited.stdout), "idle MB": idle, "loaded MB": memoryMb(peer.pid) }
+  } finally {
+    await peer.kill()
+  }
+}
+
+const startup = async (options: BenchOptions): Promise<Bench> => {
+  // a Kafka that was formatted before: formatting is no part of its start
+  const formatted = await startKafka({ properties })
+  await formatted.stop()
+  const contestants: ReadonlyArray<readonly [string, (port: number) => Promise<Peer>]> = [
+    ["Kafka", (port) => startKafka({ properties, port, dataDirectory: formatted.dataDirectory, format: false, heap: "1g" })],
+    ...(["node", "bun", "deno"] as const).map((runtime) => [`ottla on ${runtime}`, (port: number) => startOttla({ runtime, overrides: properties, port })] as const)
+  ]
+  const rounds = contestants.map((): Array<Metrics> => [])
+  for (let round = 0; round < options.rounds; round++) {
+    for (const [index, [name, start]] of contestants.entries()) {
+      const metrics = await startOnce(start)
+      options.print(`${name}: ${JSON.stringify(metrics)}`)
+      rounds[index]?.push(metrics)
+      if (index === 0) await sleep(500)
+    }
+  }
+  return {
+    what: "startup",
+    title: "Start and memory",
+    about: "From the start of the process to its first answer; resident memory three seconds later, and after 200 MB produced and 400 MB read. Kafka with a heap of 1 GB.",
+    metrics: ["first answer ms", "idle MB", "loaded MB"],
+    rows: [{ name: "one broker", results: contestants.map(([contestant], i) => ({ contestant, metrics: medians(rounds[i] ?? []) })) }],
+    rounds: options.rounds
+  }
+}
+
+const runtimes = async (options: BenchOptions): Promise<Bench> => {
+  const contestants = [await ottla("node", {}, "Node"), await ottla("bun", {}, "Bun"), await ottla("deno", {}, "Deno")]
+  const megabytes = options.quick ? 100 : 400
+  const cases: ReadonlyArray<Case> = [
+    produceCase(1024, 16_384, 1, megabytes),
+    produceCase(1024, 65_536, 1, megabytes),
+    {
+      name: "single records, 50 in flight",
+      partitions: 1,
+      measure: (peer, topic) => blastAt(peer, "produce", topic, ["--record-bytes", "100", "--batch-bytes", "1", "--in-flight", "50", "--seconds", "3"])
+    },
+    {
+      name: "fetches of 1 MiB",
+      partitions: 1,
+      prepare: (peer, topic) => blastAt(peer, "produce", topic, ["--record-bytes", "1024", "--batch-bytes", "16384", "--megabytes", `${megabytes}`]),
+      measure: (peer, topic) => blastAt(peer, "fetch", topic, ["--max-bytes", "1048576", "--megabytes", `${megabytes * 3}`])
+    }
+  ]
+  try {
+    return {
+      what: "runtimes",
+      title: "Node, Bun and Deno",
+      about: "The same broker on the three runtimes.",
+      metrics: ["MB/s", "CPU s/GB", "user CPU s/GB", "CPU us/request"],
+      rows: await compare(contestants, cases, options),
+      rounds: options.rounds
+    }
+  } finally {
+    await stopAll(contestants)
+  }
+}
+
+export const benches: Readonly<Record<string, (options: BenchOptions) => Promise<Bench>>> = {
+  produce,
+  single,
+  consume,
+  latency,
+  "random-fetch": randomFetches,
+  partitions,
+  startup,
+  runtimes
+}
