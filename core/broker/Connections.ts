@@ -61,8 +61,7 @@ export class Connections {
     const held = this.#perAddress.get(address) ?? 0
     if (this.#isStopping || held >= this.#options.maxConnectionsPerIp(address)) {
       if (!this.#isStopping) this.#warn("connection closed", address, "max.connections.per.ip is reached")
-      // Not inside the accept callback: the host has no handler yet.
-      queueMicrotask(() => network.destroy())
+      network.destroy()
       return IGNORE
     }
     const info: ConnectionInfo = {
@@ -104,7 +103,7 @@ export class Connections {
   #wait(network: NetworkConnection, info: ConnectionInfo): ConnectionHandler {
     if (this.#waiting.size >= MAX_WAITING_CONNECTIONS) {
       this.#warn("connection closed", info.clientAddress, "max.connections is reached and too many wait")
-      queueMicrotask(() => network.destroy())
+      network.destroy()
       return { ...IGNORE, onClosed: () => this.#forget(info.clientAddress) }
     }
     if (this.#isOpen) this.#warn("connection waits", info.clientAddress, "max.connections is reached")

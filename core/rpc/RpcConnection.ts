@@ -245,8 +245,8 @@ export const connect = (
             } catch (error) {
               if (!(error instanceof ProtocolError)) return resume(Effect.die(error))
               const malformed = new RpcError("Malformed", `${api.name} answer of ${where}: ${error.message}`)
-              resume(Effect.fail(malformed))
               client.fail(malformed)
+              resume(Effect.fail(malformed))
             }
           },
           failed: (error) => resume(Effect.fail(error))

@@ -10,11 +10,11 @@ import * as Scope from "effect/Scope"
 import { layer as compressionLayer } from "../../adapters/shared/Compression.ts"
 import * as Broker from "../../core/broker/Broker.ts"
 import { BrokerConfig, BrokerConfigError } from "../../core/broker/config/BrokerConfig.ts"
-import { MemoryDisk, type MemoryDiskOptions } from "../../core/memory/MemoryDisk.ts"
+import { type CrashMode, MemoryDisk, type MemoryDiskOptions } from "../../core/memory/MemoryDisk.ts"
 import * as MemoryMetadataStore from "../../core/memory/MemoryMetadataStore.ts"
 import * as MemoryNetwork from "../../core/memory/MemoryNetwork.ts"
 import { Crypto } from "../../core/ports/Crypto.ts"
-import { Disk } from "../../core/ports/Disk.ts"
+import { Disk, DiskError } from "../../core/ports/Disk.ts"
 import { MetadataStore } from "../../core/ports/MetadataStore.ts"
 import { Network } from "../../core/ports/Network.ts"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
@@ -43,7 +43,46 @@ const seededCrypto = (seed: number): Crypto => {
 
 export interface World {
   readonly disk: MemoryDisk
-  readonly context: Context.Context<Disk | Network | MetadataStore | Crypto>
+  readonly context: Context.Context<Network | MetadataStore | Crypto>
+}
+
+/** The disk as one process has it: when it is killed, nothing that it still does reaches the disk. */
+const diskOfProcess = (disk: Disk): { readonly disk: Disk; readonly kill: () => void } => {
+  let isAlive = true
+  const check = (operation: string, path: string): void => {
+    if (!isAlive) throw new DiskError("Closed", operation, path, "the process was killed")
+  }
+  const guard = <A>(operation: string, run: (path: string) => A) => (path: string): A => {
+    check(operation, path)
+    return run(path)
+  }
+  const later = <A, R>(operation: string, run: (path: string) => Effect.Effect<A, DiskError, R>) => (path: string) =>
+    Effect.suspend(() =>
+      isAlive ? run(path) : Effect.fail(new DiskError("Closed", operation, path, "the process was killed"))
+    )
+  return {
+    kill: () => {
+      isAlive = false
+    },
+    disk: {
+      open: (path, mode) => {
+        check("open", path)
+        return disk.open(path, mode)
+      },
+      stat: guard("stat", disk.stat),
+      list: guard("list", disk.list),
+      makeDirectory: guard("makeDirectory", disk.makeDirectory),
+      rename: (from, to) => {
+        check("rename", from)
+        disk.rename(from, to)
+      },
+      remove: guard("remove", disk.remove),
+      syncDirectory: later("syncDirectory", disk.syncDirectory),
+      lock: later("lock", disk.lock),
+      space: disk.space,
+      absolute: disk.absolute
+    }
+  }
 }
 
 /** What outlives a broker: its disk, the network, the metadata store. */
@@ -53,8 +92,7 @@ export const makeWorld = (
   Effect.gen(function*() {
     const disk = new MemoryDisk(options.disk)
     const network = yield* MemoryNetwork.make()
-    const context = Context.make(Disk, disk.disk).pipe(
-      Context.add(Network, network),
+    const context = Context.make(Network, network).pipe(
       Context.add(MetadataStore, MemoryMetadataStore.make()),
       Context.add(Crypto, seededCrypto(options.seed ?? 1))
     )
@@ -75,6 +113,8 @@ export interface RunningBroker {
   readonly broker: Broker.Broker
   /** Stops it as its process would be by a signal. */
   readonly stop: Effect.Effect<void>
+  /** Kills its process, or stops its machine: what the disk keeps is the disk's to say. */
+  readonly crash: (mode: CrashMode) => Effect.Effect<void>
   /** A connection of its own; it ends with the scope. */
   readonly connect: Effect.Effect<TestClient, RpcConnection.RpcError, Scope.Scope>
 }
@@ -86,8 +126,9 @@ export const startBroker = (
 ): Effect.Effect<RunningBroker, Broker.BrokerStartError, Scope.Scope> =>
   Effect.gen(function*() {
     const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
+    const process = diskOfProcess(world.disk.disk)
     const layer = Broker.layer(testConfig(overrides), options).pipe(
-      Layer.provide(Layer.merge(Layer.succeedContext(world.context), compressionLayer))
+      Layer.provide(Layer.mergeAll(Layer.succeedContext(world.context), Layer.succeed(Disk, process.disk), compressionLayer))
     )
     const context = yield* Layer.buildWithScope(layer, scope)
     const broker = Context.get(context, Broker.Broker)
@@ -95,6 +136,12 @@ export const startBroker = (
     return {
       broker,
       stop: Scope.close(scope, Exit.void),
+      crash: (mode) =>
+        Effect.suspend(() => {
+          process.kill()
+          world.disk.crash(mode)
+          return Scope.close(scope, Exit.void)
+        }),
       connect: RpcConnection.connect({ host, port }, { clientId: "test" }).pipe(
         Effect.provide(world.context),
         Effect.map((rpc) => new TestClient(rpc))

@@ -1,0 +1,209 @@
+/** The client's side of a connection, against a peer that the test plays. */
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
+import * as MemoryNetwork from "../../core/memory/MemoryNetwork.ts"
+import { type Connection, Network } from "../../core/ports/Network.ts"
+import { ApiKey } from "../../core/protocol/ApiKey.ts"
+import { ByteReader } from "../../core/protocol/ByteReader.ts"
+import type { ByteWriter } from "../../core/protocol/ByteWriter.ts"
+import { FrameReader } from "../../core/protocol/Framing.ts"
+import { encodeApiVersionsResponse } from "../../core/protocol/generated/ApiVersions.ts"
+import { decodeRequestHeader, responseFrame } from "../../core/protocol/Headers.ts"
+import { malformed } from "../../core/protocol/ProtocolError.ts"
+import { commonVersion, type RpcApi } from "../../core/rpc/RpcApi.ts"
+import { connect, type RpcOptions } from "../../core/rpc/RpcConnection.ts"
+
+/** An api whose request and response are one int32. */
+const echoApi: RpcApi<number, number> = {
+  key: ApiKey.ListOffsets,
+  name: "Echo",
+  minVersion: 1,
+  maxVersion: 3,
+  encodeRequest: (writer, _version, value) => writer.int32(value),
+  decodeResponse: (reader) => {
+    const value = reader.int32()
+    if (value === 666) throw malformed("666")
+    return value
+  }
+}
+
+interface Request {
+  readonly apiKey: number
+  readonly apiVersion: number
+  readonly correlationId: number
+  readonly argument: number
+}
+
+/** A peer that knows ApiVersions up to `apiVersionsMax` and leaves the rest to the test. */
+const peer = (options: { readonly apiVersionsMax?: number; readonly echoMax?: number } = {}) =>
+  Effect.gen(function*() {
+    const network = yield* Network
+    const requests: Array<Request> = []
+    const asked: Array<number> = []
+    let connection!: Connection
+    const answer = (apiKey: number, version: number, correlationId: number, body: (writer: ByteWriter) => void): void =>
+      connection.send(responseFrame(apiKey, version, correlationId, body))
+    const { address } = yield* network.listen({ host: "127.0.0.1", port: 0 }, (accepted) => {
+      connection = accepted
+      const frames = new FrameReader({
+        maxBytes: 1_000_000,
+        onFrame: (frame) => {
+          const reader = new ByteReader(frame)
+          const { apiKey, apiVersion, correlationId } = decodeRequestHeader(reader)
+          if (apiKey !== ApiKey.ApiVersions) {
+            return void requests.push({ apiKey, apiVersion, correlationId, argument: reader.int32() })
+          }
+          asked.push(apiVersion)
+          const isKnown = apiVersion <= (options.apiVersionsMax ?? 4)
+          const version = isKnown ? apiVersion : 0
+          answer(apiKey, version, correlationId, (writer) =>
+            encodeApiVersionsResponse(writer, version, {
+              errorCode: isKnown ? 0 : 35,
+              apiKeys: [
+                { apiKey: ApiKey.ApiVersions, minVersion: 0, maxVersion: options.apiVersionsMax ?? 4 },
+                { apiKey: ApiKey.ListOffsets, minVersion: 0, maxVersion: options.echoMax ?? 2 }
+              ]
+            }))
+        }
+      })
+      return { onData: (bytes) => frames.push(bytes), onDrained: () => {}, onClosed: () => {} }
+    })
+    const reply = ({ apiKey, apiVersion, argument, correlationId }: Request, value = argument): void =>
+      answer(apiKey, apiVersion, correlationId, (writer) => writer.int32(value))
+    return { address, requests, asked, reply, connection: () => connection }
+  })
+
+const settle = TestClock.adjust(0).pipe(Effect.andThen(Effect.yieldNow), Effect.repeat({ times: 50 }))
+const fork = <A, E>(effect: Effect.Effect<A, E>) => Effect.forkChild(effect, { startImmediately: true })
+
+/** A peer and a connection to it. */
+const start = (rpcOptions: RpcOptions = {}, peerOptions: Parameters<typeof peer>[0] = {}) =>
+  Effect.gen(function*() {
+    const other = yield* peer(peerOptions)
+    const rpc = yield* connect(other.address, rpcOptions)
+    return { ...other, rpc }
+  })
+
+describe("RpcConnection", () => {
+  it.layer(MemoryNetwork.layer())("over the memory network", (it) => {
+    it.effect("uses the highest version that both speak", () =>
+      Effect.gen(function*() {
+        const { reply, requests, rpc } = yield* start()
+        const call = yield* fork(rpc.call(echoApi, 7))
+        yield* settle
+        expect(requests[0]).toMatchObject({ apiVersion: 2, argument: 7 })
+        reply(requests[0]!)
+        expect(yield* Fiber.join(call)).toBe(7)
+      }))
+
+    it.effect("asks an older broker for its versions in a version that it knows", () =>
+      Effect.gen(function*() {
+        const { asked, rpc } = yield* start({}, { apiVersionsMax: 2 })
+        expect(asked).toEqual([4, 2])
+        expect(rpc.versionOf(echoApi)).toBe(2)
+      }))
+
+    it.effect("sends nothing when there is no common version", () =>
+      Effect.gen(function*() {
+        const { requests, rpc } = yield* start({}, { echoMax: 0 })
+        expect((yield* Effect.flip(rpc.call(echoApi, 1))).kind).toBe("UnsupportedVersion")
+        expect(requests).toEqual([])
+      }))
+
+    it.effect("pipelines requests and gives each its answer", () =>
+      Effect.gen(function*() {
+        const { reply, requests, rpc } = yield* start()
+        const calls = yield* fork(Effect.all([1, 2, 3].map((n) => rpc.call(echoApi, n)), { concurrency: "unbounded" }))
+        yield* settle
+        expect(requests.length).toBe(3)
+        for (const request of requests) reply(request, request.argument * 10)
+        expect(yield* Fiber.join(calls)).toEqual([10, 20, 30])
+      }))
+
+    it.effect("keeps to its limit of requests in flight", () =>
+      Effect.gen(function*() {
+        const { reply, requests, rpc } = yield* start({ maxInFlightRequests: 2 })
+        const calls = yield* fork(Effect.all([1, 2, 3].map((n) => rpc.call(echoApi, n)), { concurrency: "unbounded" }))
+        yield* settle
+        expect(requests.length).toBe(2)
+        reply(requests[0]!)
+        yield* settle
+        expect(requests.length).toBe(3)
+        reply(requests[1]!)
+        reply(requests[2]!)
+        expect(yield* Fiber.join(calls)).toEqual([1, 2, 3])
+      }))
+
+    it.effect("fails all who wait when one request is not answered in time, and is over then", () =>
+      Effect.gen(function*() {
+        const { requests, rpc } = yield* start({ requestTimeoutMs: 1000 })
+        const first = yield* fork(Effect.flip(rpc.call(echoApi, 1)))
+        yield* settle
+        yield* TestClock.adjust(500)
+        const second = yield* fork(Effect.flip(rpc.call(echoApi, 2)))
+        yield* settle
+        expect(requests.length).toBe(2)
+        yield* TestClock.adjust(500)
+        expect((yield* Fiber.join(first)).kind).toBe("TimedOut")
+        expect((yield* Fiber.join(second)).kind).toBe("TimedOut")
+        expect(rpc.isOpen).toBe(false)
+        yield* rpc.closed
+        expect((yield* Effect.flip(rpc.call(echoApi, 3))).kind).toBe("TimedOut")
+      }))
+
+    it.effect("fails all who wait when the peer closes", () =>
+      Effect.gen(function*() {
+        const { connection, rpc } = yield* start()
+        const call = yield* fork(Effect.flip(rpc.call(echoApi, 1)))
+        yield* settle
+        connection().destroy()
+        expect((yield* Fiber.join(call)).kind).toBe("Disconnected")
+      }))
+
+    it.effect("ends on an answer that cannot be decoded, or that has another correlation id, or that nobody awaits", () =>
+      Effect.gen(function*() {
+        for (const wrong of ["body", "correlation", "unasked"] as const) {
+          const { connection, reply, requests, rpc } = yield* start()
+          if (wrong === "unasked") {
+            connection().send([Uint8Array.of(0, 0, 0, 4, 0, 0, 0, 9)])
+            yield* rpc.closed
+            continue
+          }
+          const call = yield* fork(Effect.flip(rpc.call(echoApi, 1)))
+          yield* settle
+          if (wrong === "body") reply(requests[0]!, 666)
+          else reply({ ...requests[0]!, correlationId: 99 })
+          expect((yield* Fiber.join(call)).kind).toBe("Malformed")
+          expect(rpc.isOpen).toBe(false)
+        }
+      }))
+
+    it.effect("ends with its scope", () =>
+      Effect.gen(function*() {
+        const other = yield* peer()
+        const scope = yield* Scope.make()
+        const rpc = yield* Scope.provide(connect(other.address), scope)
+        const call = yield* fork(Effect.flip(rpc.call(echoApi, 1)))
+        yield* settle
+        yield* Scope.close(scope, Exit.void)
+        expect((yield* Fiber.join(call)).kind).toBe("Disconnected")
+      }))
+
+    it.effect("says that nobody listens", () =>
+      Effect.gen(function*() {
+        expect((yield* Effect.flip(connect({ host: "127.0.0.1", port: 1 }))).kind).toBe("Unreachable")
+      }))
+  })
+
+  it("finds the highest common version", () => {
+    const range = (minVersion: number, maxVersion: number) => ({ minVersion, maxVersion })
+    expect(commonVersion(range(1, 5), range(0, 3))).toBe(3)
+    expect(commonVersion(range(1, 5), range(4, 9))).toBe(5)
+    expect(commonVersion(range(4, 5), range(0, 3))).toBeUndefined()
+    expect(commonVersion(range(4, 5), undefined)).toBeUndefined()
+  })
+})
