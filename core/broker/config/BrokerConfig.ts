@@ -6,7 +6,7 @@
  * directories, ids) has properties of its own.
  */
 import { brokerConfigDefs, type ConfigDef, dynamicQuotaDefs, topicConfigDefs } from "../../cluster/configs/ConfigDefs.ts"
-import { canonicalText, ConfigError, type ConfigValue, parseConfig, splitList } from "../../cluster/configs/ConfigParse.ts"
+import { canonicalText, ConfigError, type ConfigValue, parseConfig, splitList, tooLongError } from "../../cluster/configs/ConfigParse.ts"
 import type { ConfigLayers } from "../../cluster/configs/DescribeEntries.ts"
 import { nearestKey, supportOf } from "../../cluster/configs/Support.ts"
 import type { ConfigTexts } from "../../cluster/configs/TopicConfigs.ts"
@@ -214,7 +214,7 @@ export class BrokerConfig {
     if (readOnly !== undefined) return readOnly
     for (const [key, text] of configs) {
       const def = brokerDef(key)
-      const value = def === undefined ? undefined : parseConfig(def, text)
+      const value = tooLongError(key, text) ?? (def === undefined ? undefined : parseConfig(def, text))
       if (value instanceof ConfigError) return value.message
       if (def?.sensitive === true) return `Passwords are not kept as dynamic configurations here: ${key}`
     }

@@ -16,9 +16,6 @@ export const BROKER_LOGGER = 8
 export const CLIENT_METRICS = 16
 export const GROUP = 32
 
-/** The largest value of a configuration, in bytes: Kafka's. */
-export const MAX_CONFIG_VALUE_BYTES = 32_767
-
 export interface AlteredEntry {
   readonly name: string
   readonly value: string | null
@@ -61,22 +58,14 @@ const resourceError = (type: number, name: string, brokerId: number): ItemResult
   }
 }
 
-const utf8 = new TextEncoder()
-
 /** What is wrong with the entries by themselves. */
 const entriesError = (entries: ReadonlyArray<AlteredEntry>, mayBeNull: (entry: never) => boolean): ItemResult | undefined => {
   const names = new Set(entries.map(({ name }) => name))
   if (names.size < entries.length) return refused(ErrorCode.INVALID_REQUEST, "Error due to duplicate config keys")
   const missing = entries.filter((entry) => entry.value === null && !mayBeNull(entry as never)).map(({ name }) => name)
-  if (missing.length > 0) return refused(ErrorCode.INVALID_REQUEST, `Null value not supported for : ${missing.join(", ")}`)
-  const long = entries.find(({ value }) => value !== null && value.length > MAX_CONFIG_VALUE_BYTES / 4 &&
-    utf8.encode(value).length > MAX_CONFIG_VALUE_BYTES)
-  return long === undefined
+  return missing.length === 0
     ? undefined
-    : refused(
-        ErrorCode.INVALID_CONFIG,
-        `The configuration value cannot be added because it exceeds the maximum value size of ${MAX_CONFIG_VALUE_BYTES} bytes.`
-      )
+    : refused(ErrorCode.INVALID_REQUEST, `Null value not supported for : ${missing.join(", ")}`)
 }
 
 export interface AlterRules<Entry extends AlteredEntry> {

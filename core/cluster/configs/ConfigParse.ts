@@ -148,6 +148,19 @@ const validationError = (def: ConfigDef, value: ConfigValue, text: string): Conf
   }
 }
 
+/** The largest value that is kept, in bytes, as in Kafka: a list that grows by appending must still fit a response. */
+export const MAX_CONFIG_VALUE_BYTES = 32_767
+
+const utf8 = new TextEncoder()
+
+export const tooLongError = (key: string, text: string): ConfigError | undefined =>
+  text.length * 3 <= MAX_CONFIG_VALUE_BYTES || utf8.encode(text).length <= MAX_CONFIG_VALUE_BYTES
+    ? undefined
+    : new ConfigError(
+        key,
+        `The configuration value cannot be added because it exceeds the maximum value size of ${MAX_CONFIG_VALUE_BYTES} bytes.`
+      )
+
 /** The value of a configuration's text, or what is wrong with it. */
 export const parseConfig = (def: ConfigDef, raw: string): ConfigValue | ConfigError => {
   const value = parseText(def, raw)

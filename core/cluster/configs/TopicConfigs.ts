@@ -1,7 +1,7 @@
 /** What a topic's overrides mean together: whether they are legal, and the LogConfig that they give. */
 import type { LogConfig } from "../../log/LogConfig.ts"
 import { brokerConfigDefs, type ConfigDef, topicConfigDefs } from "./ConfigDefs.ts"
-import { ConfigError, type ConfigValue, parseConfig } from "./ConfigParse.ts"
+import { ConfigError, type ConfigValue, parseConfig, tooLongError } from "./ConfigParse.ts"
 
 /** Configurations by key, as text. */
 export type ConfigTexts = ReadonlyMap<string, string>
@@ -54,7 +54,7 @@ export const validateTopicConfigs = (
   for (const [name, text] of overrides) {
     const def = topicConfigDefs.get(name)
     if (def === undefined) continue
-    const value = parseConfig(def, text)
+    const value = tooLongError(name, text) ?? parseConfig(def, text)
     if (value instanceof ConfigError) errors.push(value)
   }
   if (errors.length > 0) return errors
