@@ -10,6 +10,7 @@
  */
 import { readFileSync } from "node:fs"
 import { parseArgs } from "node:util"
+import { errorName } from "../core/protocol/ErrorCode.ts"
 import { Broker } from "../test/oracle/Broker.ts"
 import { parseAccepted } from "../test/oracle/Differences.ts"
 import { emptyReport, type Found, runSequence } from "../test/oracle/Sequence.ts"
@@ -57,6 +58,9 @@ const brokerAt = async (name: string, address: string | undefined, start: () => 
 }
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
+
+/** An error's name, or what else became of a request. */
+const outcomeName = (outcome: string): string => Number.isNaN(Number(outcome)) ? outcome : errorName(Number(outcome))
 
 const show = (found: Found): void => {
   print(`seed ${found.seed} request ${found.request}: ${found.api} ${found.version} ${found.path}`)
@@ -112,8 +116,11 @@ const main = async (): Promise<number> => {
   print("")
   for (const [key, message] of report.messages) print(`words: ${key.split(" ").slice(0, 2).join(" ")}\n  kafka  ${message.kafka.slice(0, 300)}\n  ottla  ${message.ottla.slice(0, 300)}`)
   for (const [row, count] of report.accepted) print(`accepted ${count} times: ${row.api} ${row.versions} ${row.fields}: ${row.why}`)
+  for (const [api, n] of Array.from(report.requests).sort()) {
+    const codes = Array.from(report.errors).filter(([key]) => key.startsWith(`${api} `)).map(([key, count]) => `${outcomeName(key.slice(api.length + 1))} ${count}`)
+    print(`${api}: ${n} requests: ${codes.join(", ")}`)
+  }
   const total = Array.from(report.requests.values()).reduce((sum, n) => sum + n, 0)
-  print(Array.from(report.requests).sort().map(([api, n]) => `${api} ${n}`).join(", "))
   print(`${seeds} seeds, ${total} requests, ${report.found.length} differences, ${broken} sequences broken off, ${report.messages.size} explanations in other words, ${((performance.now() - begin) / 1000).toFixed(0)} s`)
   return report.found.length + broken > 0 ? 1 : 0
 }

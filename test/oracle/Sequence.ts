@@ -18,6 +18,8 @@ export interface Found extends Difference {
 
 export interface Report {
   readonly requests: Map<string, number>
+  /** `api error` to how often the judge answered so: what the sequences reached. */
+  readonly errors: Map<string, number>
   readonly found: Array<Found>
   /** How often each accepted row was needed. */
   readonly accepted: Map<Accepted, number>
@@ -25,7 +27,7 @@ export interface Report {
   readonly messages: Map<string, Difference>
 }
 
-export const emptyReport = (): Report => ({ requests: new Map(), found: [], accepted: new Map(), messages: new Map() })
+export const emptyReport = (): Report => ({ requests: new Map(), errors: new Map(), found: [], accepted: new Map(), messages: new Map() })
 
 export interface SequenceOptions {
   readonly seed: number
@@ -77,6 +79,14 @@ const resultTree = (result: Result, context: CanonicalContext): Tree => {
     case "Malformed": return { outcome: `malformed: ${result.error}` }
     case "Opaque": return { outcome: `answer ${Buffer.from(result.frame).toString("hex")}` }
     default: return { outcome: result._tag }
+  }
+}
+
+const countErrors = (tree: Tree, api: string, errors: Map<string, number>): void => {
+  if (typeof tree !== "object" || tree === null) return
+  for (const [key, value] of Object.entries(tree as object)) {
+    if (key === "errorCode" || key === "outcome") errors.set(`${api} ${value}`, (errors.get(`${api} ${value}`) ?? 0) + 1)
+    else countErrors(value as Tree, api, errors)
   }
 }
 
@@ -142,8 +152,10 @@ export const runSequence = async (options: SequenceOptions): Promise<void> => {
     }
     options.trace?.(`  ${expected._tag} and ${got._tag} after ${(performance.now() - begin).toFixed(0)} ms`)
     const context = { api, runStartMs: options.nowMs, sections }
+    const tree = resultTree(expected, { ...context, side: judge.side })
+    countErrors(tree, api, report.errors)
     const found = differences(
-      resultTree(expected, { ...context, side: judge.side }),
+      tree,
       resultTree(got, { ...context, side: subject.side })
     )
     for (const difference of found) note(options, { ...difference, seed, request: index, api, version, asked })

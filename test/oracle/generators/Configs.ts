@@ -138,7 +138,7 @@ export const incrementalAlterConfigs: Generator = {
       const [name, value] = onBroker
         ? ((key): readonly [string, string | null] => [key[0], random.pick(key[1])])(random.pick(brokerValues))
         : topicConfig(random)
-      return { name, value, configOperation: random.weighted([[8, 0], [2, 1], [1, 2], [1, 3], [1, 9]]) }
+      return { name, value, configOperation: random.weighted([[20, 0], [4, 1], [2, 2], [2, 3], [1, 9]]) }
     })
     // a broker's configuration is everyone's: it is validated and never changed
     const validateOnly = onBroker || random.chance(15)
