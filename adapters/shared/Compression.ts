@@ -10,7 +10,7 @@ import { createRequire } from "node:module"
 import type * as Zlib from "node:zlib"
 import * as Layer from "effect/Layer"
 import { Compression, type CompressionCodec, CompressionError } from "../../core/ports/Compression.ts"
-import { compressLz4Frame, decompressLz4Frames } from "./CompressionLz4.ts"
+import { compressLz4Frame, decompressLz4Frame } from "./CompressionLz4.ts"
 import { compressSnappy, decompressSnappy } from "./CompressionSnappy.ts"
 
 const require = createRequire(import.meta.url)
@@ -46,7 +46,7 @@ const decompress = (codec: CompressionCodec, bytes: Uint8Array, maxBytes: number
     case 2:
       return decompressSnappy(bytes, maxBytes)
     case 3:
-      return decompressLz4Frames(bytes, maxBytes)
+      return decompressLz4Frame(bytes, maxBytes)
     case 4:
       return inflate("zstd", maxBytes, () =>
         zlib().zstdDecompressSync(bytes, { maxOutputLength: Math.max(1, maxBytes), chunkSize: chunkFor(bytes) }))

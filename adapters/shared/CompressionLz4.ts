@@ -3,7 +3,7 @@
  *
  * | frame            | size | meaning                                                                                |
  * |------------------|-----:|----------------------------------------------------------------------------------------|
- * | magic            |    4 | 0x184D2204, little endian like all below; 0x184D2A5x: a frame to skip by its size      |
+ * | magic            |    4 | 0x184D2204, little endian like all below                                               |
  * | flags            |    1 | bits 7-6 version 1, 5 blocks are independent, 4 block checksums, 3 content size,       |
  * |                  |      | 2 content checksum, 0 dictionary id                                                    |
  * | block descriptor |    1 | bits 6-4: 4 = 64 KiB, 5 = 256 KiB, 6 = 1 MiB, 7 = 4 MiB                                |
@@ -13,17 +13,18 @@
  * | blocks           |      | 4 bytes of size, 0 ends them, bit 31: stored as it is; data; maybe 4 of checksum       |
  * | content checksum |  0/4 | xxHash32 of the output                                                                 |
  *
- * Java clients for record format 0 had the header checksum wrong; such a frame is refused as format 2 demands it right.
+ * As for Kafka, what follows the first frame's end mark is not looked at. Java clients for record format 0 had the header checksum wrong; such a frame is refused as format 2 demands it right.
  */
 import { CompressionError } from "../../core/ports/Compression.ts"
 import { copyMatch } from "./CompressionMatch.ts"
 import { xxHash32 } from "./CompressionXxHash32.ts"
 
 const MAGIC = 0x184d_2204
-const SKIPPABLE_MAGIC = 0x184d_2a50
 const MIN_MATCH = 4
 /** How far back a match may reach. */
 const WINDOW_BYTES = 65536
+/** A byte of a match's length stands for 255 of output, and nothing grows more. */
+const MAX_RATIO = 255
 
 const malformed = (what: string): CompressionError => new CompressionError("Malformed", `lz4: ${what}`)
 const tooLong = (maxBytes: number): CompressionError =>
@@ -33,7 +34,7 @@ const readUint32 = (bytes: Uint8Array, at: number): number =>
   (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0
 
 /** A frame's header, as far as decoding needs it. */
-export interface Lz4Header {
+interface Header {
   /** Of the frame's first block size field. */
   readonly blocksAt: number
   readonly independent: boolean
@@ -45,29 +46,29 @@ export interface Lz4Header {
 }
 
 /** @throws CompressionError */
-export const readLz4Header = (bytes: Uint8Array, at: number): Lz4Header => {
-  if (bytes.length - at < 7) throw malformed("the frame ends in its header")
-  const flags = bytes[at + 4]!
-  const descriptor = bytes[at + 5]!
+const readHeader = (bytes: Uint8Array): Header => {
+  if (bytes.length < 7) throw malformed("the frame ends in its header")
+  const flags = bytes[4]!
+  const descriptor = bytes[5]!
   if (flags >>> 6 !== 1 || (flags & 2) !== 0) throw malformed(`frame version ${flags >>> 6}`)
   if ((flags & 1) !== 0) throw malformed("a dictionary")
   const sizeCode = descriptor >>> 4
   if ((descriptor & 0x8f) !== 0 || sizeCode < 4) throw malformed(`block descriptor ${descriptor}`)
   const hasSize = (flags & 8) !== 0
-  const end = at + 6 + (hasSize ? 8 : 0)
+  const end = 6 + (hasSize ? 8 : 0)
   if (bytes.length <= end) throw malformed("the frame ends in its header")
-  if (((xxHash32(bytes, at + 4, end) >>> 8) & 0xff) !== bytes[end]) throw malformed("the header checksum is wrong")
+  if (((xxHash32(bytes, 4, end) >>> 8) & 0xff) !== bytes[end]) throw malformed("the header checksum is wrong")
   return {
     blocksAt: end + 1,
     independent: (flags & 0x20) !== 0,
     blockChecksums: (flags & 0x10) !== 0,
     contentChecksum: (flags & 4) !== 0,
-    contentSize: hasSize ? readUint32(bytes, at + 6) + readUint32(bytes, at + 10) * 0x1_0000_0000 : -1,
+    contentSize: hasSize ? readUint32(bytes, 6) + readUint32(bytes, 10) * 0x1_0000_0000 : -1,
     maxBlockBytes: 1 << (8 + 2 * sizeCode)
   }
 }
 
-/** Grows as blocks arrive; never past its bound. */
+/** Grows with what arrives, not with what is claimed; never past its bound. */
 class Output {
   bytes: Uint8Array
   length = 0
@@ -78,36 +79,23 @@ class Output {
     this.bytes = new Uint8Array(Math.min(expectedBytes, maxBytes))
   }
 
-  /** Room for `count` more, or as much as the bound allows. */
-  reserve(count: number): void {
-    const needed = Math.min(this.length + count, this.#maxBytes)
-    if (needed <= this.bytes.length) return
+  /** To twice its size or what `count` more bytes need. @throws CompressionError at the bound */
+  grow(count: number): void {
+    const needed = this.length + count
+    if (needed > this.#maxBytes) throw tooLong(this.#maxBytes)
     const grown = new Uint8Array(Math.min(this.#maxBytes, Math.max(needed, this.bytes.length * 2)))
     grown.set(this.bytes.subarray(0, this.length))
     this.bytes = grown
   }
 }
 
-/** What one frame or several in a row decompress to. @throws CompressionError */
-export const decompressLz4Frames = (bytes: Uint8Array, maxBytes: number): Uint8Array => {
-  const output = new Output(Math.max(1024, bytes.length * 4), maxBytes)
-  let at = 0
-  while (at < bytes.length) {
-    if (bytes.length - at < 8) throw malformed(`${bytes.length - at} bytes are no frame`)
-    const magic = readUint32(bytes, at)
-    if ((magic & 0xffff_fff0) >>> 0 === SKIPPABLE_MAGIC) {
-      at += 8 + readUint32(bytes, at + 4)
-      if (at > bytes.length) throw malformed("a skippable frame ends early")
-    } else if (magic === MAGIC) at = decompressFrame(bytes, at, output, maxBytes)
-    else throw malformed(`magic ${magic.toString(16)}`)
-  }
-  return output.bytes.subarray(0, output.length)
-}
-
-const decompressFrame = (bytes: Uint8Array, start: number, output: Output, maxBytes: number): number => {
-  const header = readLz4Header(bytes, start)
-  const outputStart = output.length
-  if (header.contentSize >= 0 && outputStart + header.contentSize > maxBytes) throw tooLong(maxBytes)
+/** What the first frame decompresses to. @throws CompressionError */
+export const decompressLz4Frame = (bytes: Uint8Array, maxBytes: number): Uint8Array => {
+  if (bytes.length < 4 || readUint32(bytes, 0) !== MAGIC) throw malformed("not a frame")
+  const header = readHeader(bytes)
+  if (header.contentSize > maxBytes) throw tooLong(maxBytes)
+  if (header.contentSize > bytes.length * MAX_RATIO) throw malformed(`${bytes.length} bytes cannot become ${header.contentSize}`)
+  const output = new Output(header.contentSize < 0 ? bytes.length * 4 : header.contentSize, maxBytes)
   let at = header.blocksAt
   for (;;) {
     if (bytes.length - at < 4) throw malformed("the frame ends before its end mark")
@@ -121,31 +109,39 @@ const decompressFrame = (bytes: Uint8Array, start: number, output: Output, maxBy
     if (header.blockChecksums && xxHash32(bytes, at, end) !== readUint32(bytes, end)) {
       throw malformed("a block checksum is wrong")
     }
-    output.reserve(header.maxBlockBytes)
     if (field > 0x7fff_ffff) {
-      if (output.length + size > maxBytes) throw tooLong(maxBytes)
+      if (output.bytes.length - output.length < size) output.grow(size)
       output.bytes.set(bytes.subarray(at, end), output.length)
       output.length += size
-    } else {
-      const from = header.independent ? output.length : Math.max(outputStart, output.length - WINDOW_BYTES)
-      const limit = Math.min(output.length + header.maxBlockBytes, maxBytes)
-      const written = decompressLz4Block(bytes, at, end, output.bytes, output.length, limit, from)
-      if (written === FULL) throw limit === maxBytes ? tooLong(maxBytes) : malformed("a block is longer than stated")
-      if (written === BAD) throw malformed("a block's data")
-      output.length = written
-    }
+    } else decompressBlock(bytes, at, end, output, header)
     at = header.blockChecksums ? end + 4 : end
   }
-  const produced = output.length - outputStart
-  if (header.contentSize >= 0 && produced !== header.contentSize) {
-    throw malformed(`${produced} bytes where ${header.contentSize} were stated`)
+  const result = output.bytes.subarray(0, output.length)
+  if (header.contentSize >= 0 && result.length !== header.contentSize) {
+    throw malformed(`${result.length} bytes where ${header.contentSize} were stated`)
   }
-  if (!header.contentChecksum) return at
-  if (bytes.length - at < 4) throw malformed("the frame ends before its checksum")
-  if (xxHash32(output.bytes, outputStart, output.length) !== readUint32(bytes, at)) {
-    throw malformed("the content checksum is wrong")
+  if (header.contentChecksum) {
+    if (bytes.length - at < 4) throw malformed("the frame ends before its checksum")
+    if (xxHash32(result, 0, result.length) !== readUint32(bytes, at)) throw malformed("the content checksum is wrong")
   }
-  return at + 4
+  return result
+}
+
+/** Appends a block's output, as often as it takes to have room for it. */
+const decompressBlock = (bytes: Uint8Array, from: number, end: number, output: Output, header: Header): void => {
+  for (;;) {
+    const start = output.length
+    const window = header.independent ? start : Math.max(0, start - WINDOW_BYTES)
+    const limit = Math.min(output.bytes.length, start + header.maxBlockBytes)
+    const written = decompressLz4Block(bytes, from, end, output.bytes, start, limit, window)
+    if (written >= 0) {
+      output.length = written
+      return
+    }
+    if (written === BAD) throw malformed("a block's data")
+    if (limit === start + header.maxBlockBytes) throw malformed("a block is longer than stated")
+    output.grow(limit - start + 1)
+  }
 }
 
 const FULL = -1

@@ -82,7 +82,7 @@ const forEachBlock = (bytes: Uint8Array, visit: (from: number, end: number) => v
       at += HEADER_BYTES // frames may follow each other
       continue
     }
-    if (bytes.length - at < 4) throw malformed("the frame ends in a block's size")
+    if (bytes.length - at < 4) return // as Kafka: less than a size is nothing
     const size = ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
     at += 4
     if (size > bytes.length - at) throw malformed("a block ends early")

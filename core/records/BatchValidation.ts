@@ -143,7 +143,7 @@ const tooLarge = (size: number, limit: number): ProduceRefusal =>
 const requestProblem = (records: Uint8Array, apiVersion: number): ProduceRefusal | undefined => {
   const end = records.length
   const corrupt = headerProblem(records, 0, end)
-  if (corrupt !== undefined) return refusal(ErrorCode.CORRUPT_MESSAGE, corrupt)
+  if (corrupt !== undefined) return refusal(ErrorCode.CORRUPT_MESSAGE, corrupt, corrupt)
   if (end < HEADER_SIZE_UP_TO_MAGIC || batchSizeAt(records, 0) > end) {
     return refusal(ErrorCode.INVALID_RECORD, `no whole batch in ${end} bytes`)
   }
@@ -213,6 +213,12 @@ const validateRecords = (
   return store(batch, codec, bytes, isCreateTime ? maxTimestamp : context.nowMs, context)
 }
 
+/** The codec to store the batch with. A control batch stays uncompressed. */
+const targetCodec = (batch: RecordBatch, { compressionType }: ValidationContext): 0 | CompressionCodec => {
+  const codec = batch.compressionCodec as 0 | CompressionCodec
+  return compressionType === "producer" || (codec === 0 && batch.isControl) ? codec : CODECS[compressionType]
+}
+
 /** Stamps the time, compresses anew where the topic wants another codec. */
 const store = (
   batch: RecordBatch,
@@ -221,10 +227,8 @@ const store = (
   maxTimestamp: number,
   context: ValidationContext
 ): ProducedBatch | ProduceRefusal => {
-  const { compressionType, crypto } = context
-  const isControl = batch.isControl
-  // A control batch stays uncompressed.
-  const target = compressionType === "producer" || (codec === 0 && isControl) ? codec : CODECS[compressionType]
+  const { crypto } = context
+  const target = targetCodec(batch, context)
   const logAppendTime = context.timestampType === "LogAppendTime"
   let stored = batch
   if (target === codec) batch.setMaxTimestamp(logAppendTime, maxTimestamp, crypto)
@@ -245,7 +249,7 @@ const store = (
     producerEpoch: batch.producerEpoch,
     baseSequence: batch.baseSequence,
     isTransactional: batch.isTransactional,
-    isControl,
+    isControl: batch.isControl,
     codec: target
   }
 }
@@ -292,6 +296,8 @@ const explain = (
   recordBytes: Uint8Array,
   context: ValidationContext
 ): number | ProduceRefusal => {
+  // Kafka skips over keys and values of a batch that stays compressed, and its messages show that.
+  const isSkipped = batch.compressionCodec !== 0 && targetCodec(batch, context) === batch.compressionCodec
   const base = batch.baseTimestamp
   const appendTime = batch.usesLogAppendTime ? batch.maxTimestamp : undefined
   const isCreateTime = context.timestampType === "CreateTime"
@@ -312,7 +318,7 @@ const explain = (
       if (context.compacted && reader.keyLength < 0) {
         errors.push({
           index,
-          message: `Compacted topic cannot accept message without key in topic partition ${where}.`
+          message: `Compacted topic cannot accept message without key in topic partition ${where}`
         })
       } else if (isCreateTime && timestamp !== NO_TIMESTAMP) {
         if (!isInRange(timestamp, context)) {
@@ -323,7 +329,7 @@ const explain = (
         badTimestamps = true
         errors.push({
           index,
-          message: `Invalid timestamp type in message ${showRecord(reader, offset, timestamp)}. ` +
+          message: `Invalid timestamp type in message ${isSkipped ? "Partial" : ""}${showRecord(reader, offset, timestamp)}. ` +
             "Producer should not set timestamp type to LogAppendTime."
         })
       }
