@@ -53,6 +53,8 @@ const dumpOurs: Check = {
   }
 }
 
+const byName = (a: Fields, b: Fields): number => a["name"] < b["name"] ? -1 : 1
+
 const topicsOf = async (peer: Peer, names: ReadonlyArray<string>): Promise<ReadonlyArray<unknown>> => {
   const caller = await Caller.connect(peer.host, peer.port)
   try {
@@ -62,7 +64,6 @@ const topicsOf = async (peer: Peer, names: ReadonlyArray<string>): Promise<Reado
     const configs = await caller.ask("DescribeConfigs", 4, {
       resources: names.map((resourceName) => ({ resourceType: 2, resourceName, configurationKeys: null })), includeSynonyms: false, includeDocumentation: false
     })
-    const byName = (a: Fields, b: Fields): number => a["name"] < b["name"] ? -1 : 1
     return [
       (metadata["topics"] as Array<Fields>).toSorted(byName).map((t) => ({ name: t["name"], id: t["topicId"], partitions: t["partitions"].length })),
       (configs["results"] as Array<Fields>).map((r) => ({

@@ -103,6 +103,9 @@ const wrongBatch = (world: World, keyed: boolean): Made => {
 export const producerIdOn = (side: Side, producer: ProducerState): number =>
   producer.index < 0 ? producer.fixedId : side.producerIds[producer.index] ?? 424_242
 
+/** Sequences go on at 0 after the largest int32. */
+const wrap = (sequence: number): number => sequence > 2_147_483_647 ? sequence - 2_147_483_648 : sequence
+
 const idempotentBatch = (world: World, topic: string, partition: number, keyed: boolean): Made => {
   const { random } = world
   if (world.producers.length < 4 && random.chance(15)) {
@@ -119,7 +122,6 @@ const idempotentBatch = (world: World, topic: string, partition: number, keyed: 
     value: Buffer.from(`${producer.epoch}/${next + i}`),
     timestamp: world.nowMs - 1000
   }))
-  const wrap = (sequence: number): number => sequence > 2_147_483_647 ? sequence - 2_147_483_648 : sequence
   const made = (baseSequence: number, epoch: number, accepted?: () => void): Made => ({
     bytes: (side) => buildBatch({ records, producerId: producerIdOn(side, producer), producerEpoch: epoch, baseSequence }),
     count,
