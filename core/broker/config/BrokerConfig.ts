@@ -8,7 +8,7 @@
 import { brokerConfigDefs, type ConfigDef, dynamicQuotaDefs, topicConfigDefs } from "../../cluster/configs/ConfigDefs.ts"
 import { canonicalText, ConfigError, type ConfigValue, parseConfig, splitList, tooLongError } from "../../cluster/configs/ConfigParse.ts"
 import type { ConfigLayers } from "../../cluster/configs/DescribeEntries.ts"
-import { nearestKey, supportOf } from "../../cluster/configs/Support.ts"
+import { FIXED_AT_START, nearestKey, supportOf } from "../../cluster/configs/Support.ts"
 import type { ConfigTexts } from "../../cluster/configs/TopicConfigs.ts"
 import { invariant } from "../../model/Invariant.ts"
 import { type BrokerValues, brokerValuesError, staticErrors } from "./BrokerRules.ts"
@@ -34,9 +34,6 @@ const STANDALONE_DEFAULTS: ReadonlyArray<readonly [string, string]> = [
   ["transaction.state.log.min.isr", "1"],
   ["transaction.state.log.replication.factor", "1"]
 ]
-
-/** Keys that Kafka changes in a running broker and this one does not: its listeners are fixed at start. */
-const FIXED_AT_START: ReadonlySet<string> = new Set(["listeners", "listener.security.protocol.map"])
 
 export interface ConfigSource {
   /** The text of a server.properties file. */

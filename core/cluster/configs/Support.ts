@@ -232,6 +232,9 @@ const build = (
 const topicSupport = build(topicConfigDefs.keys(), honouredTopic, refusedTopic, warnedTopic)
 const brokerSupport = build(brokerConfigDefs.keys(), honouredBroker, refusedBroker, warnedBroker)
 
+/** Keys that Kafka changes in a running broker and this one does not: its listeners are fixed at start. */
+export const FIXED_AT_START: ReadonlySet<string> = new Set(["listeners", "listener.security.protocol.map"])
+
 /** Undefined for a key that Kafka does not have. */
 export const supportOf = (scope: Scope, key: string): Support | undefined =>
   (scope === "topic" ? topicSupport : brokerSupport).get(key)

@@ -58,7 +58,7 @@ interface Node {
 }
 
 /** Broker 1 with topic t1. */
-const withNode = (body: (node: Node) => Effect.Effect<unknown, unknown, Scope>): Promise<unknown> =>
+const withNode = (body: (node: Node) => Effect.Effect<unknown, unknown, Scope>): Promise<void> =>
   Effect.runPromise(
     Effect.scoped(
       Effect.gen(function*() {
@@ -119,7 +119,7 @@ const withNode = (body: (node: Node) => Effect.Effect<unknown, unknown, Scope>):
             )
         })
       })
-    ) as Effect.Effect<unknown>
+    ) as Effect.Effect<void>
   )
 
 const OK: Outcome = [0, null]
