@@ -27,9 +27,12 @@ export type AppendResult = Appended | ProduceRefusal
 
 export interface FollowerAppendOptions {
   readonly nowMs: number
+  /** The epoch the follower fetches in: a batch of a later one, and all behind it, is left out. */
+  readonly leaderEpoch?: number
 }
 
 export interface FollowerAppended {
+  readonly _tag: "Appended"
   /** Of the first batch; -1 when there was none. */
   readonly baseOffset: number
   /** Of the last batch, inclusive; -1 when there was none. */

@@ -1,0 +1,74 @@
+/**
+ * Where each leader epoch of a log begins (KIP-101): epochs and start offsets both grow. Pure; PartitionLog keeps the
+ * file (leader-epoch-checkpoint) in step. Entries are replaced, never changed, so that an append can be taken back.
+ */
+import type { EpochEntry } from "./Checkpoints.ts"
+import type { EpochEnd } from "./LogTypes.ts"
+
+const UNKNOWN: EpochEnd = { leaderEpoch: -1, endOffset: -1 }
+
+export class LeaderEpochCache {
+  private list: ReadonlyArray<EpochEntry>
+  /** -1 without entries. */
+  latestEpoch: number
+
+  constructor(entries: ReadonlyArray<EpochEntry> = []) {
+    this.list = entries
+    this.latestEpoch = entries.at(-1)?.epoch ?? -1
+  }
+
+  get entries(): ReadonlyArray<EpochEntry> {
+    return this.list
+  }
+
+  set entries(entries: ReadonlyArray<EpochEntry>) {
+    this.list = entries
+    this.latestEpoch = entries.at(-1)?.epoch ?? -1
+  }
+
+  /**
+   * `epoch` begins at `startOffset`. Entries that contradict it (a later start, or a later epoch) go: they are of
+   * batches that were truncated.
+   * @returns whether something changed
+   */
+  assign(epoch: number, startOffset: number): boolean {
+    const last = this.list.at(-1)
+    if (last !== undefined && last.epoch === epoch && last.startOffset <= startOffset) return false
+    const kept = this.list.filter((entry) => entry.epoch < epoch && entry.startOffset < startOffset)
+    this.entries = [...kept, { epoch, startOffset }]
+    return true
+  }
+
+  /** The epoch that an offset was written in; -1 when not known. */
+  epochAt(offset: number): number {
+    for (let i = this.list.length - 1; i >= 0; i--) if (this.list[i]!.startOffset <= offset) return this.list[i]!.epoch
+    return -1
+  }
+
+  /** KIP-279: the largest epoch known that is not above `epoch`, and where it ends. */
+  endOffsetFor(epoch: number, logEndOffset: number): EpochEnd {
+    if (epoch < 0 || this.list.length === 0) return UNKNOWN
+    if (epoch === this.latestEpoch) return { leaderEpoch: epoch, endOffset: logEndOffset }
+    const higher = this.list.findIndex((entry) => entry.epoch > epoch)
+    if (higher < 0) return UNKNOWN
+    const endOffset = this.list[higher]!.startOffset
+    return { leaderEpoch: higher === 0 ? epoch : this.list[higher - 1]!.epoch, endOffset }
+  }
+
+  /** The log ends at `endOffset` now. @returns whether something changed */
+  truncateFromEnd(endOffset: number): boolean {
+    if ((this.list.at(-1)?.startOffset ?? -1) < endOffset) return false
+    this.entries = this.list.filter((entry) => entry.startOffset < endOffset)
+    return true
+  }
+
+  /** The log starts at `startOffset` now; the epoch that holds it starts there too. @returns whether something changed */
+  truncateFromStart(startOffset: number): boolean {
+    const first = this.list[0]
+    if (first === undefined || first.startOffset >= startOffset) return false
+    let at = 0
+    while (at + 1 < this.list.length && this.list[at + 1]!.startOffset <= startOffset) at++
+    this.entries = [{ epoch: this.list[at]!.epoch, startOffset }, ...this.list.slice(at + 1)]
+    return true
+  }
+}
