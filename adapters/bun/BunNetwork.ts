@@ -13,7 +13,7 @@ import {
   type NetworkError
 } from "../../core/ports/Network.ts"
 import { type Libc, noLibc } from "../shared/Libc.ts"
-import { toNetworkError } from "../shared/NetworkErrors.ts"
+import { onAnyHost, toNetworkError } from "../shared/NetworkErrors.ts"
 import { SENDFILE_FROM_BYTES } from "../shared/SendQueue.ts"
 import { showAddress, SocketConnection, type SocketConnectionOptions } from "../shared/SocketConnection.ts"
 import { bunLibc } from "./BunLibc.ts"
@@ -143,7 +143,13 @@ class BunConnection extends SocketConnection {
   onEnd(): void {
     this.receivedEnd()
   }
+  /** Bun also brings here what a handler throws: that is a defect, and not the socket's error. */
   onError(cause: unknown): void {
+    if ((cause as { readonly code?: unknown } | null)?.code === undefined) {
+      setImmediate(() => {
+        throw cause
+      })
+    }
     this.kill(toNetworkError(cause, "connection", "Reset"))
   }
   /** A reset is told only here, and not always with a cause. */
@@ -183,17 +189,18 @@ export const make = (libc: Libc): Network => {
     Effect.acquireRelease(
       Effect.try({
         try: () =>
-          bun().listen({
-            hostname: options.host === "" ? "::" : options.host,
-            port: options.port,
-            allowHalfOpen: true,
-            exclusive: true, // else two brokers could share a port
-            ...(options.backlog === undefined ? {} : { backlog: options.backlog }),
-            socket: socketHandlers((socket) => {
-              const connection = connectionOf(socket)
-              connection.attach(accept(connection))
-            })
-          }),
+          onAnyHost(options.host, (hostname) =>
+            bun().listen({
+              hostname,
+              port: options.port,
+              allowHalfOpen: true,
+              exclusive: true, // else two brokers could share a port
+              ...(options.backlog === undefined ? {} : { backlog: options.backlog }),
+              socket: socketHandlers((socket) => {
+                const connection = connectionOf(socket)
+                connection.attach(accept(connection))
+              })
+            })),
         catch: (cause) => toNetworkError(cause, `listen on ${showAddress(options)}`, "AddressUnavailable")
       }),
       (server) => Effect.sync(() => server.stop(false))

@@ -13,7 +13,7 @@ import {
   type NetworkError
 } from "../../core/ports/Network.ts"
 import { type Libc, noLibc } from "../shared/Libc.ts"
-import { toNetworkError } from "../shared/NetworkErrors.ts"
+import { onAnyHost, toNetworkError } from "../shared/NetworkErrors.ts"
 import { SENDFILE_FROM_BYTES } from "../shared/SendQueue.ts"
 import { showAddress, SocketConnection, type SocketConnectionOptions } from "../shared/SocketConnection.ts"
 import { denoLibc } from "./DenoLibc.ts"
@@ -189,11 +189,8 @@ export const make = (libc: Libc): Network => {
     Effect.acquireRelease(
       Effect.try({
         try: () => {
-          const server = deno().listen({
-            hostname: options.host === "" ? "::" : options.host,
-            port: options.port,
-            tcpBacklog: options.backlog ?? DEFAULT_BACKLOG
-          })
+          const server = onAnyHost(options.host, (hostname) =>
+            deno().listen({ hostname, port: options.port, tcpBacklog: options.backlog ?? DEFAULT_BACKLOG }))
           let closed = false
           const accepting = acceptLoop(server, () => closed, accept)
           return {

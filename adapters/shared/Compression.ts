@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import { Compression, type CompressionCodec, CompressionError } from "../../core/ports/Compression.ts"
 import { compressLz4Frame, decompressLz4Frame } from "./CompressionLz4.ts"
 import { compressSnappy, decompressSnappy } from "./CompressionSnappy.ts"
+import { zstdFrames } from "./CompressionZstd.ts"
 
 const require = createRequire(import.meta.url)
 let loaded: typeof Zlib | undefined
@@ -24,10 +25,10 @@ const CHUNK_BYTES = 128 * 1024
 const isTooLong = (error: unknown): boolean =>
   error instanceof RangeError || (error as { readonly code?: unknown }).code === "ERR_BUFFER_TOO_LARGE"
 
-const inflate = (name: string, maxBytes: number, run: () => Uint8Array): Uint8Array => {
+const inflate = (name: string, maxBytes: number, run: (maxBytes: number) => Uint8Array): Uint8Array => {
   let output: Uint8Array
   try {
-    output = run()
+    output = run(Math.max(1, maxBytes)) // zlib takes no bound of 0
   } catch (error) {
     if (isTooLong(error)) throw new CompressionError("TooLong", `${name}: more than ${maxBytes} bytes`)
     throw new CompressionError("Malformed", `${name}: ${String(error)}`)
@@ -38,18 +39,39 @@ const inflate = (name: string, maxBytes: number, run: () => Uint8Array): Uint8Ar
 
 const chunkFor = (bytes: Uint8Array): number => Math.min(CHUNK_BYTES, Math.max(1024, bytes.length * 4))
 
+const decompressZstd = (bytes: Uint8Array, maxBytes: number): Uint8Array => {
+  const parts: Array<Uint8Array> = []
+  let total = 0
+  for (const frame of zstdFrames(bytes)) {
+    const part = inflate("zstd", maxBytes - total, (maxOutputLength) =>
+      zlib().zstdDecompressSync(frame, { maxOutputLength, chunkSize: chunkFor(frame) }))
+    parts.push(part)
+    total += part.length
+  }
+  return parts.length === 1 ? parts[0]! : concat(parts, total)
+}
+
+const concat = (parts: ReadonlyArray<Uint8Array>, total: number): Uint8Array => {
+  const all = new Uint8Array(total)
+  let at = 0
+  for (const part of parts) {
+    all.set(part, at)
+    at += part.length
+  }
+  return all
+}
+
 const decompress = (codec: CompressionCodec, bytes: Uint8Array, maxBytes: number): Uint8Array => {
   switch (codec) {
     case 1:
-      return inflate("gzip", maxBytes, () =>
-        zlib().gunzipSync(bytes, { maxOutputLength: Math.max(1, maxBytes), chunkSize: chunkFor(bytes) }))
+      return inflate("gzip", maxBytes, (maxOutputLength) =>
+        zlib().gunzipSync(bytes, { maxOutputLength, chunkSize: chunkFor(bytes) }))
     case 2:
       return decompressSnappy(bytes, maxBytes)
     case 3:
       return decompressLz4Frame(bytes, maxBytes)
     case 4:
-      return inflate("zstd", maxBytes, () =>
-        zlib().zstdDecompressSync(bytes, { maxOutputLength: Math.max(1, maxBytes), chunkSize: chunkFor(bytes) }))
+      return decompressZstd(bytes, maxBytes)
   }
 }
 

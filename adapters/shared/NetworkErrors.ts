@@ -40,3 +40,14 @@ export const toNetworkError = (cause: unknown, doing: string, otherwise: Network
   const kind = kinds[String(code)] ?? kinds[String(name)] ?? otherwise
   return new NetworkError(kind, `${doing}: ${message === undefined || message === "" ? String(code ?? cause) : String(message)}`)
 }
+
+/** Listens on `host`; "" is every address, of IPv6 too where the machine has it. */
+export const onAnyHost = <A>(host: string, listen: (host: string) => A): A => {
+  if (host !== "") return listen(host)
+  try {
+    return listen("::")
+  } catch (cause) {
+    if (toNetworkError(cause, "listen").kind === "AddressInUse") throw cause
+    return listen("0.0.0.0")
+  }
+}

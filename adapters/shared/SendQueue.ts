@@ -6,6 +6,9 @@
  * is no sendfile, is copied piece by piece, and a piece is read only once the host has taken the one before, so a slow
  * reader never makes us hold a file in memory.
  *
+ * A slice's lease ends when the host has taken it. After a sendfile the kernel sends from the file's own pages for as long
+ * as the reader takes: whoever wrote to the file in place then would change what arrives (FileSlice.release says so).
+ *
  * There is no poll for "writable": when sendfile takes nothing, a small piece is written through the runtime, whose
  * own completion is that signal, and where a real error of the socket shows.
  */

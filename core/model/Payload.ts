@@ -30,7 +30,11 @@ export interface FileSlice {
   readonly position: number
   /** In bytes. */
   readonly length: number
-  /** Ends the lease. Called exactly once, by whoever consumed the slice: the network when it is sent or its connection ended. */
+  /**
+   * Ends the lease. Called exactly once, by whoever consumed the slice: the network when it is sent or its connection ended.
+   * The file may be closed then, but bytes that were ever leased must not be overwritten or cut in place: after a
+   * sendfile, what a slow reader has still to get lies in the pages of the file itself. Replace the file instead.
+   */
   release(): void
 }
 

@@ -207,6 +207,20 @@ export const networkLaws = (name: string, layer: Layer.Layer<Network>, makeFile:
         expect((yield* Effect.flip(Effect.scoped(again))).kind).toBe("AddressInUse")
       }))
 
+    law("an empty host listens on every address", (network) =>
+      Effect.gen(function*() {
+        const accepted = new End()
+        const listener = yield* network.listen({ host: "", port: 0 }, (connection) => {
+          accepted.connection = connection
+          return accepted
+        })
+        const client = yield* network.connect({ host: "127.0.0.1", port: listener.address.port }, () => new End())
+        client.send([pattern(5)])
+        yield* until(() => accepted.untilReceived(5))
+        client.destroy()
+        yield* until(() => accepted.untilClosed())
+      }))
+
     law("when a listener's scope ends its port refuses and its connections live on", (network) =>
       Effect.gen(function*() {
         let server: End | undefined
@@ -478,7 +492,7 @@ export const networkLaws = (name: string, layer: Layer.Layer<Network>, makeFile:
             client.keep = false
             const resetAfter = id % 4 === 0 ? undefined : (id * 7919) % 2_000_000 + 1
             client.onBytes = (bytes) => {
-              for (const byte of bytes) if (byte !== id) wrong++
+              for (let i = 0; i < bytes.length; i++) if (bytes[i] !== id) wrong++
               if (resetAfter !== undefined && client.receivedBytes >= resetAfter) client.connection.destroy()
             }
             client.connection.send([new Uint8Array([id])])
