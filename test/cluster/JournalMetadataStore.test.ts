@@ -44,6 +44,20 @@ metadataStoreLaws("journal", () => Effect.suspend(() => open(newDirectory())))
 metadataStoreLaws("journal with a snapshot at every turn", () =>
   Effect.suspend(() => open(newDirectory(), { snapshotAfterBytes: 1 })))
 
+/** Six commits, and where each ends in the file. */
+const fill = async (directory: string): Promise<{ path: string; bytes: Uint8Array; ends: ReadonlyArray<number> }> => {
+  const ends: Array<number> = []
+  const path = join(directory, "00000000000000000000.journal")
+  await using(directory, (store) =>
+    Effect.gen(function*() {
+      for (let i = 0; i < 6; i++) {
+        yield* store.commit([], [put(`k${i}`, "x".repeat(10))])
+        ends.push(readFileSync(path).length)
+      }
+    }))
+  return { path, bytes: new Uint8Array(readFileSync(path)), ends }
+}
+
 describe("the journal", () => {
   it("has everything at the next start, with the same revisions", async () => {
     const directory = newDirectory()
@@ -103,19 +117,6 @@ describe("the journal", () => {
       }))
     await using(directory, (store) => store.list(""))
   })
-
-  const fill = async (directory: string): Promise<{ path: string; bytes: Uint8Array; ends: ReadonlyArray<number> }> => {
-    const ends: Array<number> = []
-    const path = join(directory, "00000000000000000000.journal")
-    await using(directory, (store) =>
-      Effect.gen(function*() {
-        for (let i = 0; i < 6; i++) {
-          yield* store.commit([], [put(`k${i}`, "x".repeat(10))])
-          ends.push(readFileSync(path).length)
-        }
-      }))
-    return { path, bytes: new Uint8Array(readFileSync(path)), ends }
-  }
 
   it("cuts an end that was torn at any byte, and loses no other commit", async () => {
     const directory = newDirectory()

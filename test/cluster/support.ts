@@ -88,10 +88,12 @@ export const broker = (id: number, over: Partial<BrokerRegistration> = {}): Brok
   ...over
 })
 
+/** Entries by key. */
+const sorted = <V>(map: ReadonlyMap<string | number, V>): ReadonlyArray<readonly [string, V]> =>
+  [...map].map(([key, value]) => [String(key), value] as const).sort(([a], [b]) => (a < b ? -1 : 1))
+
 /** An image as plain data, to compare. */
 export const plain = (image: MetadataImage): unknown => {
-  const sorted = <V>(map: ReadonlyMap<string | number, V>): ReadonlyArray<readonly [string, V]> =>
-    [...map].map(([key, value]) => [String(key), value] as const).sort(([a], [b]) => (a < b ? -1 : 1))
   return {
     ...image,
     brokers: sorted(image.brokers),
