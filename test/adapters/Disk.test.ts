@@ -30,6 +30,8 @@ const withDirectory = async (run: (directory: string) => Promise<void> | void): 
   }
 }
 
+const startOf = (pid: number): string => fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ")[19]!
+
 const lockKind = (disk: Disk, file: string): Promise<string> =>
   Effect.runPromise(
     Effect.scoped(disk.lock(file)).pipe(
@@ -83,9 +85,6 @@ describe(`disk of ${runtime}`, () => {
     "lock by %s",
     (_, disk) => {
       if (disk === undefined) return
-      const startOf = (pid: number): string =>
-        fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ")[19]!
-
       it("is Busy while this process holds it, by either kind, and free afterwards", () =>
         withDirectory(async (directory) => {
           const file = `${directory}/.lock`

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Layer from "effect/Layer"
 import type { Scope } from "effect/Scope"
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { type FileSlice, payloadLength, type Payload, type ReadableFile } from "../../core/model/Payload.ts"
 import {
@@ -131,36 +131,36 @@ const pattern = (length: number, salt = 0): Uint8Array => {
   return new Uint8Array(words.buffer, 0, length)
 }
 
+const until = (wait: () => Promise<unknown>): Effect.Effect<void> => Effect.asVoid(Effect.promise(wait))
+
+const listen = (
+  network: Network,
+  accepted: (end: End) => void = () => {}
+): Effect.Effect<Listener, NetworkError, Scope> =>
+  network.listen({ host: "127.0.0.1", port: 0 }, (connection) => {
+    const end = new End()
+    end.connection = connection
+    accepted(end)
+    return end
+  })
+
+const connect = (network: Network, listener: Listener): Effect.Effect<End, NetworkError> => {
+  const end = new End()
+  return Effect.as(
+    network.connect(listener.address, (connection) => {
+      end.connection = connection
+      return end
+    }),
+    end
+  )
+}
+
 export const networkLaws = (name: string, layer: Layer.Layer<Network>, makeFile: MakeFile): void => {
   const law = (
     sentence: string,
     body: (network: Network) => Effect.Effect<void, unknown, Scope>
   ): void =>
     it(sentence, () => Effect.runPromise(Effect.scoped(Effect.provide(Effect.flatMap(Network, body), layer))), 60_000)
-
-  const until = (wait: () => Promise<unknown>): Effect.Effect<void> => Effect.asVoid(Effect.promise(wait))
-
-  const listen = (
-    network: Network,
-    accepted: (end: End) => void = () => {}
-  ): Effect.Effect<Listener, NetworkError, Scope> =>
-    network.listen({ host: "127.0.0.1", port: 0 }, (connection) => {
-      const end = new End()
-      end.connection = connection
-      accepted(end)
-      return end
-    })
-
-  const connect = (network: Network, listener: Listener): Effect.Effect<End, NetworkError> => {
-    const end = new End()
-    return Effect.as(
-      network.connect(listener.address, (connection) => {
-        end.connection = connection
-        return end
-      }),
-      end
-    )
-  }
 
   /** A connecting end and its accepted one. */
   const pair = (network: Network): Effect.Effect<readonly [client: End, server: End], NetworkError, Scope> =>

@@ -1,4 +1,4 @@
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { type SendHost, SENDFILE_FROM_BYTES, SendQueue } from "../../../adapters/shared/SendQueue.ts"
 import type { FileSlice, Payload, ReadableFile } from "../../../core/model/Payload.ts"
