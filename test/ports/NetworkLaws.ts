@@ -155,40 +155,40 @@ const connect = (network: Network, listener: Listener): Effect.Effect<End, Netwo
   )
 }
 
+/** A connecting end and its accepted one. */
+const pair = (network: Network): Effect.Effect<readonly [client: End, server: End], NetworkError, Scope> =>
+  Effect.gen(function*() {
+    let resolve: (end: End) => void
+    const accepted = new Promise<End>((done) => resolve = done)
+    const listener = yield* listen(network, (end) => resolve(end))
+    const client = yield* connect(network, listener)
+    const server = yield* Effect.promise(() => accepted)
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        client.connection.destroy()
+        server.connection.destroy()
+      })
+    )
+    return [client, server] as const
+  })
+
+/** Lets everything that is possible happen: round trips on another connection. */
+const settle = (network: Network): Effect.Effect<void, NetworkError> =>
+  Effect.scoped(Effect.gen(function*() {
+    const [client, server] = yield* pair(network)
+    server.onBytes = (bytes) => server.connection.send([bytes.slice()])
+    for (let i = 1; i <= 50; i++) {
+      client.connection.send([new Uint8Array(1)])
+      yield* until(() => client.untilReceived(i))
+    }
+  }))
+
 export const networkLaws = (name: string, layer: Layer.Layer<Network>, makeFile: MakeFile): void => {
   const law = (
     sentence: string,
     body: (network: Network) => Effect.Effect<void, unknown, Scope>
   ): void =>
     it(sentence, () => Effect.runPromise(Effect.scoped(Effect.provide(Effect.flatMap(Network, body), layer))), 60_000)
-
-  /** A connecting end and its accepted one. */
-  const pair = (network: Network): Effect.Effect<readonly [client: End, server: End], NetworkError, Scope> =>
-    Effect.gen(function*() {
-      let resolve: (end: End) => void
-      const accepted = new Promise<End>((done) => resolve = done)
-      const listener = yield* listen(network, (end) => resolve(end))
-      const client = yield* connect(network, listener)
-      const server = yield* Effect.promise(() => accepted)
-      yield* Effect.addFinalizer(() =>
-        Effect.sync(() => {
-          client.connection.destroy()
-          server.connection.destroy()
-        })
-      )
-      return [client, server] as const
-    })
-
-  /** Lets everything that is possible happen: round trips on another connection. */
-  const settle = (network: Network): Effect.Effect<void, NetworkError> =>
-    Effect.scoped(Effect.gen(function*() {
-      const [client, server] = yield* pair(network)
-      server.onBytes = (bytes) => server.connection.send([bytes.slice()])
-      for (let i = 1; i <= 50; i++) {
-        client.connection.send([new Uint8Array(1)])
-        yield* until(() => client.untilReceived(i))
-      }
-    }))
 
   describe(`Network laws: ${name}`, () => {
     law("port 0 takes a free port, and both ends know each other's address", (network) =>
