@@ -9,7 +9,10 @@ export class LogFile {
   readonly file: File
   /** Leases that have not ended. */
   leases = 0
-  /** No lease that has not ended reaches past this position. */
+  /**
+   * No lease ever reached past this position. It never goes back: what sendfile(2) was given is still read from the
+   * file's own pages after the lease ended, so bytes that were leased once are never changed in place.
+   */
   leasedEnd = 0
   private isRetired = false
 
@@ -26,7 +29,6 @@ export class LogFile {
   /** For LeasedSlice. */
   ended(): void {
     if (--this.leases > 0) return
-    this.leasedEnd = 0
     if (this.isRetired) this.file.close()
   }
 
