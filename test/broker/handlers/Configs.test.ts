@@ -8,6 +8,7 @@ import { isEffectReply, type Handler, type ResponseBody } from "../../../core/br
 import { makeAlterConfigs } from "../../../core/broker/handlers/AlterConfigs.ts"
 import { makeDescribeConfigs } from "../../../core/broker/handlers/DescribeConfigs.ts"
 import { makeIncrementalAlterConfigs } from "../../../core/broker/handlers/IncrementalAlterConfigs.ts"
+import { makeListConfigResources } from "../../../core/broker/handlers/ListConfigResources.ts"
 import { validateTopicConfigs } from "../../../core/cluster/configs/TopicConfigs.ts"
 import { brokerConfigOf, topicConfigOf } from "../../../core/cluster/MetadataImage.ts"
 import * as MemoryMetadataStore from "../../../core/memory/MemoryMetadataStore.ts"
@@ -345,6 +346,24 @@ describe("DescribeConfigs", () => {
         expect(configs.find((c: { name: string }) => c.name === "log.retention.ms")).toMatchObject({ value: "5", configSource: 2 })
         expect(configs.find((c: { name: string }) => c.name === "log.retention.hours")).toMatchObject({ value: "2", configSource: 4, readOnly: true })
         expect((yield* node.describe(BROKER, "")).configs).toMatchObject([{ name: "message.max.bytes", value: "1000", configSource: 3 }])
+      })
+    ))
+})
+
+describe("ListConfigResources", () => {
+  const named = (response: any): ReadonlyArray<string> =>
+    response.configResources.map((r: { resourceType: number; resourceName: string }) => `${r.resourceType}:${r.resourceName}`).sort()
+
+  it("names topics, brokers and loggers, of the types that are asked for", () =>
+    withNode((node) =>
+      Effect.gen(function*() {
+        const list = (resourceTypes: ReadonlyArray<number>) => ask(makeListConfigResources(node.services), 1, { resourceTypes })
+        expect(named(yield* list([]))).toEqual(["2:t1", "4:1", "8:1"])
+        expect(named(yield* list([TOPIC]))).toEqual(["2:t1"])
+        expect(named(yield* list([BROKER, TOPIC, TOPIC]))).toEqual(["2:t1", "4:1"])
+        expect(named(yield* list([METRICS, GROUP]))).toEqual([])
+        expect(yield* list([TOPIC, 9])).toMatchObject({ errorCode: 35, configResources: [] })
+        expect(yield* ask(makeListConfigResources(node.services), 0, {})).toMatchObject({ errorCode: 0, configResources: [] })
       })
     ))
 })
