@@ -52,6 +52,20 @@ const attempt = <A>(run: () => A): Effect.Effect<A, MetadataStoreError> =>
     }
   })
 
+const parentOf = (path: string): string => path.slice(0, Math.max(path.lastIndexOf("/"), 0))
+
+/** Makes a directory and its parents, and their names durable: a journal is no good under a name that is lost. */
+const makeDurableDirectory = (disk: Disk, directory: string): Effect.Effect<void, MetadataStoreError> =>
+  Effect.gen(function*() {
+    const made: Array<string> = []
+    yield* attempt(() => {
+      let path = disk.absolute(directory)
+      for (; path !== "" && disk.stat(path) === undefined; path = parentOf(path)) made.push(path)
+      disk.makeDirectory(directory)
+    })
+    for (const path of made.reverse()) yield* Effect.mapError(disk.syncDirectory(parentOf(path) || "/"), unavailable)
+  })
+
 const readAll = (disk: Disk, path: string): Uint8Array => {
   const file = disk.open(path, "read")
   try {
@@ -126,7 +140,7 @@ export const make: (
     const snapshotAfterBytes = options.snapshotAfterBytes ?? DEFAULT_SNAPSHOT_AFTER_BYTES
     const pathOf = (kind: Format.FileKind, revision: Revision): string => `${directory}/${Format.fileName(kind, revision)}`
 
-    yield* attempt(() => disk.makeDirectory(directory))
+    yield* makeDurableDirectory(disk, directory)
     yield* Effect.mapError(disk.lock(`${directory}/.lock`), unavailable)
     const loaded = yield* attempt(() => load(disk, crc, directory))
     const state = loaded.state
