@@ -15,7 +15,8 @@ export class AppendTurn {
 
   /** Something was staged in `partition`. */
   touch(partition: Partition): void {
-    if (!this.#touched.includes(partition)) this.#touched.push(partition)
+    // The first of a turn: the others find it listed.
+    if (partition.stagedCount === 1) this.#touched.push(partition)
   }
 
   /** Runs after the write, successful or not: the place to answer. */

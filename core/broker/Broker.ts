@@ -16,7 +16,7 @@ import type { Scope } from "effect/Scope"
 import { logConfigFor, replicationConfigFor, validateTopicConfigs } from "../cluster/configs/TopicConfigs.ts"
 import { type Controller, make as makeController } from "../cluster/Controller.ts"
 import { brokerConfigOf, type MetadataImage, topicConfigOf } from "../cluster/MetadataImage.ts"
-import { type LogManager, make as makeLogManager } from "../log/LogManager.ts"
+import { type InconsistentLogDirectory, type LogManager, make as makeLogManager } from "../log/LogManager.ts"
 import { Compression } from "../ports/Compression.ts"
 import { Crypto } from "../ports/Crypto.ts"
 import type { Disk, DiskError } from "../ports/Disk.ts"
@@ -61,7 +61,12 @@ export class UnsupportedListener extends Error {
   readonly _tag = "UnsupportedListener"
 }
 
-export type BrokerStartError = DiskError | NetworkError | MetadataStoreError | UnsupportedListener
+export type BrokerStartError =
+  | DiskError
+  | NetworkError
+  | MetadataStoreError
+  | InconsistentLogDirectory
+  | UnsupportedListener
 
 export type BrokerRequirements = Disk | Network | Compression | Crypto | MetadataStore
 

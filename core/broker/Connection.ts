@@ -18,6 +18,7 @@ import * as Effect from "effect/Effect"
 import type { Fiber } from "effect/Fiber"
 import { isFileSlice, type Payload, payloadLength, releaseAll } from "../model/Payload.ts"
 import type { Connection as NetworkConnection, ConnectionHandler, NetworkError } from "../ports/Network.ts"
+import { apiFacts } from "../protocol/ApiFacts.ts"
 import { ByteWriter } from "../protocol/ByteWriter.ts"
 import { FrameReader } from "../protocol/Framing.ts"
 import { responseHeader } from "../protocol/Headers.ts"
@@ -339,7 +340,7 @@ export class BrokerConnection implements ConnectionHandler {
     this.#host.runFork(Effect.annotateLogs(log, {
       peer: this.info.id,
       listener: this.info.listenerName,
-      api: apiKey ?? "unknown",
+      api: apiKey === undefined ? "unknown" : apiFacts.get(apiKey)?.name ?? apiKey,
       version: apiVersion ?? "unknown",
       reason
     }))

@@ -1,16 +1,19 @@
 /** Every API that this broker serves. What is not in this list is not advertised. */
 import type { BrokerServices } from "./BrokerServices.ts"
 import type { Handler } from "./Handler.ts"
+import { makeAlterConfigs } from "./handlers/AlterConfigs.ts"
 import { makeApiVersions } from "./handlers/ApiVersions.ts"
 import { makeCreatePartitions } from "./handlers/CreatePartitions.ts"
 import { makeCreateTopics } from "./handlers/CreateTopics.ts"
 import { makeDeleteRecords } from "./handlers/DeleteRecords.ts"
 import { makeDeleteTopics } from "./handlers/DeleteTopics.ts"
 import { makeDescribeCluster } from "./handlers/DescribeCluster.ts"
+import { makeDescribeConfigs } from "./handlers/DescribeConfigs.ts"
 import { makeDescribeLogDirs } from "./handlers/DescribeLogDirs.ts"
 import { makeDescribeProducers } from "./handlers/DescribeProducers.ts"
 import { makeDescribeTopicPartitions } from "./handlers/DescribeTopicPartitions.ts"
 import { makeFetch } from "./handlers/Fetch.ts"
+import { makeIncrementalAlterConfigs } from "./handlers/IncrementalAlterConfigs.ts"
 import { makeInitProducerId } from "./handlers/InitProducerId.ts"
 import { makeListOffsets } from "./handlers/ListOffsets.ts"
 import { makeMetadata } from "./handlers/Metadata.ts"
@@ -18,16 +21,19 @@ import { makeOffsetForLeaderEpoch } from "./handlers/OffsetForLeaderEpoch.ts"
 import { makeProduce } from "./handlers/Produce.ts"
 
 export const makeHandlers = (broker: BrokerServices): ReadonlyArray<Handler> => [
+  makeAlterConfigs(broker),
   makeApiVersions(broker),
   makeCreatePartitions(broker),
   makeCreateTopics(broker),
   makeDeleteRecords(broker),
   makeDeleteTopics(broker),
   makeDescribeCluster(broker),
+  makeDescribeConfigs(broker),
   makeDescribeLogDirs(broker),
   makeDescribeProducers(broker),
   makeDescribeTopicPartitions(broker),
   makeFetch(broker),
+  makeIncrementalAlterConfigs(broker),
   makeInitProducerId(broker),
   makeListOffsets(broker),
   makeMetadata(broker),

@@ -171,7 +171,13 @@ export class Partition {
     const flags = step(this.state, event, this.#context.nowMs())
     if (flags === 0) return
     if ((flags & LEADERSHIP_CHANGED) !== 0 && this.state.role === "leader") {
-      this.log.assignEpoch(this.state.leaderEpoch, this.state.epochStartOffset)
+      try {
+        this.log.assignEpoch(this.state.leaderEpoch, this.state.epochStartOffset)
+      } catch (error) {
+        // Records without their epoch's start would be truncated wrongly one day: no record without it.
+        this.#storageError(error)
+        this.markOffline()
+      }
     }
     if ((flags & ISR_CHANGE_WANTED) !== 0) this.#context.isrChangeWanted(this)
     if ((flags & (HIGH_WATERMARK_MOVED | LEADERSHIP_CHANGED)) !== 0) this.wake()
@@ -209,6 +215,11 @@ export class Partition {
     return this.state.role === "leader" || (anyReplica && this.state.role === "follower")
       ? ErrorCode.NONE
       : ErrorCode.NOT_LEADER_OR_FOLLOWER
+  }
+
+  /** Appends that wait for `commitStaged`. */
+  get stagedCount(): number {
+    return this.#staged.length
   }
 
   // -- append --------------------------------------------------------------------------------------------------

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest"
-import { crashRun } from "./CrashRun.ts"
+import { crashRun, PRODUCERS, RECORDS_PER_PRODUCER } from "./CrashRun.ts"
 
 describe("The production broker under a seeded scheduler and a virtual clock", () => {
   for (let seed = 1; seed <= 12; seed++) {
     it(`loses and repeats nothing it acknowledged, through ${seed % 2 === 1 ? "machine" : "process"} crashes (seed ${seed})`, async () => {
       const run = await crashRun(seed)
-      expect(run.acknowledged).toBe(75)
+      expect(run.acknowledged).toBe(PRODUCERS * RECORDS_PER_PRODUCER)
       expect(run.crashes).toBeGreaterThan(0)
     })
   }

@@ -28,9 +28,10 @@ export class CrashRunFailure extends Error {
   readonly _tag = "CrashRunFailure"
 }
 
-const PRODUCERS = 3
+export const PRODUCERS = 3
 const PARTITIONS = 2
-const RECORDS_PER_PRODUCER = 25
+/** Appended by each producer. */
+export const RECORDS_PER_PRODUCER = 40
 const PORT = 9092
 const text = new TextDecoder()
 
@@ -160,7 +161,7 @@ const simulate = (
 
     const chaos = Effect.gen(function*() {
       for (;;) {
-        yield* Effect.sleep(between(5, 300))
+        yield* Effect.sleep(between(5, 150))
         const kind = between(0, 3)
         state.crashes++
         if (kind === 0) {

@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import { layer as compressionLayer } from "../../adapters/shared/Compression.ts"
 import * as Broker from "../../core/broker/Broker.ts"
@@ -130,7 +131,10 @@ export const startBroker = (
     const layer = Broker.layer(testConfig(overrides), options).pipe(
       Layer.provide(Layer.mergeAll(Layer.succeedContext(world.context), Layer.succeed(Disk, process.disk), compressionLayer))
     )
-    const context = yield* Layer.buildWithScope(layer, scope)
+    // What a broker says when it is crashed and lied to is no news here.
+    const context = yield* Layer.buildWithScope(layer, scope).pipe(
+      Effect.provideService(References.MinimumLogLevel, "None")
+    )
     const broker = Context.get(context, Broker.Broker)
     const { host, port } = broker.listeners[0]!
     return {
