@@ -10,7 +10,8 @@ export interface ExpectedRecord {
   readonly timestamp: string
   readonly sequence?: number
   readonly key: string | null
-  readonly value: string | null
+  /** A large value is told by its length and hash. */
+  readonly value: string | { readonly length: number; readonly sha256: string } | null
   readonly headers: ReadonlyArray<readonly [string, string | null]>
   readonly controlType?: string
   readonly coordinatorEpoch?: number
