@@ -80,7 +80,7 @@ const electionOf = (
   const wasLed = before.leader !== -1
   const lost = wasLed && (!isLive(before.leader) || restarted(before.leader))
   const drop = union(before.isr, before.elr).filter(restartedUnclean)
-  if (wasLed && !lost && drop.length === 0) return undefined
+  if (wasLed && !lost && drop.length === 0 && before.isr.every(isLive)) return undefined
 
   let next = before
   const minIsr = context.minInSyncReplicas(topic.name)
@@ -102,7 +102,10 @@ const electionOf = (
 
 const same = (a: Replicas, b: Replicas): boolean => a.length === b.length && a.every((id, index) => id === b[index])
 
-/** Partitions that need another leader, or have one that they could not have before. Empty when nothing is due. */
+/**
+ * Partitions that need another leader, or can have one that they could not have before, or whose ISR has members that
+ * are gone. Empty when nothing is due.
+ */
 export const decideElections = (
   image: MetadataImage,
   context: PartitionDecisionContext

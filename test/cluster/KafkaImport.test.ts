@@ -88,11 +88,12 @@ const isAsKafkaSaid = (image: MetadataImage): void => {
   expect(image.nextProducerId).toBeGreaterThan(expected.producerId)
 }
 
+const files = (path: string): ReadonlyArray<string> => (readdirSync(path, { recursive: true }) as Array<string>).sort()
+
 describe("the import of Kafka's metadata", () => {
   it("has what Kafka answered before its stop, and changes nothing of Kafka's", async () => {
     const directory = copy()
     isAsKafkaSaid(await run(imported(directory)))
-    const files = (path: string): ReadonlyArray<string> => (readdirSync(path, { recursive: true }) as Array<string>).sort()
     expect(files(directory)).toEqual(files(join(fixture, "data")))
   })
 
