@@ -93,6 +93,8 @@ export class PartitionLog {
   /** Names were made or changed since the last flush. */
   private isDirectoryDirty = true
   private isEpochFileDirty = true
+  /** leader-epoch-checkpoint has an epoch that was taken back. */
+  private isEpochFileStale = false
   /** A failed write could not be taken back: bytes may lie after the log's end. */
   private isTailDirty = false
   private failure: DiskError | undefined
@@ -334,7 +336,7 @@ export class PartitionLog {
     const sizeBefore = startedAt.size
     try {
       if (this.failure !== undefined) throw this.failure
-      if (this.epochsBefore !== undefined) this.writeEpochs()
+      if (this.epochsBefore !== undefined || this.isEpochFileStale) this.writeEpochs()
       if (this.isTailDirty) {
         startedAt.cutUnwritten()
         this.isTailDirty = false
@@ -355,8 +357,9 @@ export class PartitionLog {
     this.endOffset = this.stagedEndOffset
     this.epochsBefore = undefined
     this.producers.commit()
+    const hasRolled = rolls.length > 0
     staging.clear()
-    if (rolls.length > 0) {
+    if (hasRolled) {
       this.rolling.made(this.segments.active)
       this.context.rolled(this)
     }
@@ -400,14 +403,14 @@ export class PartitionLog {
     this.stagedEndOffset = this.endOffset
     this.producers.rollback()
     this.reader.forget()
-    const epochsChanged = this.epochsBefore !== undefined
     if (this.epochsBefore !== undefined) {
       this.epochs.entries = this.epochsBefore
       this.epochsBefore = undefined
+      // The file may have the new epoch. At a start it is past the log's end and goes; an append must not make it real.
+      this.isEpochFileStale = true
     }
     this.isTailDirty = true
     try {
-      if (epochsChanged) this.writeEpochs()
       const made = this.segments.all.slice(this.segments.all.indexOf(startedAt) + 1)
       if (made.length > 0) this.segments.replace(made, [])
       for (const segment of made) segment.remove()
@@ -427,6 +430,7 @@ export class PartitionLog {
 
   private writeEpochs(): void {
     replaceFile(this.context.disk, `${this.path}/${LEADER_EPOCH_CHECKPOINT}`, showEpochs(this.epochs.entries))
+    this.isEpochFileStale = false
     this.isEpochFileDirty = true
     this.isDirectoryDirty = true
   }

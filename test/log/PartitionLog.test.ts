@@ -1,0 +1,307 @@
+import * as Effect from "effect/Effect"
+import { describe, expect, test } from "vitest"
+import { MemoryDisk } from "../../core/memory/MemoryDisk.ts"
+import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
+import { append, batchesIn, batchOf, bytesOf, newLog, readAll, reload, text, values } from "./TestLog.ts"
+
+describe("append and read", () => {
+  test("offsets are given in order and every offset reads from its batch on", () => {
+    const { log } = newLog()
+    expect(append(log, ["a", "b"])).toBe(0)
+    expect(append(log, ["c"])).toBe(2)
+    expect(append(log, ["d", "e", "f"])).toBe(3)
+    expect(log.logEndOffset).toBe(6)
+    expect(values(log, 0)).toEqual(["0:a", "1:b", "2:c", "3:d", "4:e", "5:f"])
+    expect(values(log, 4)).toEqual(["4:e", "5:f"])
+    const inside = log.read(4, { maxBytes: 1, minOneBatch: true, endOffset: 6 })
+    expect(inside._tag === "Read" && batchesIn(bytesOf(inside.slice!))[0]!.baseOffset).toBe(3)
+    expect(log.read(6, { maxBytes: 1, minOneBatch: true, endOffset: 6 })).toEqual({ _tag: "Read", slice: undefined })
+    expect(log.read(7, { maxBytes: 1, minOneBatch: true, endOffset: 6 })._tag).toBe("OffsetOutOfRange")
+    expect(log.read(-1, { maxBytes: 1, minOneBatch: true, endOffset: 6 })._tag).toBe("OffsetOutOfRange")
+  })
+
+  test("nothing staged is read before the write", () => {
+    const { log } = newLog()
+    append(log, ["a"])
+    log.appendAsLeader(batchOf(["b"]), { leaderEpoch: 0, nowMs: 1, apiVersion: 13 })
+    log.appendAsLeader(batchOf(["c"]), { leaderEpoch: 0, nowMs: 1, apiVersion: 13 })
+    expect(log.logEndOffset).toBe(1)
+    expect(values(log, 0)).toEqual(["0:a"])
+    log.write()
+    expect(values(log, 0)).toEqual(["0:a", "1:b", "2:c"])
+  })
+
+  test("a read gives whole batches within its bytes, the first even when larger if asked to", () => {
+    const { log } = newLog()
+    const size = batchOf(["x".repeat(100)]).length
+    for (let i = 0; i < 10; i++) append(log, ["x".repeat(100)])
+    const read = (maxBytes: number, minOneBatch: boolean, endOffset = 10) => {
+      const result = log.read(2, { maxBytes, minOneBatch, endOffset })
+      return result._tag === "Read" ? [result.slice?.length, result.nextOffset] : result._tag
+    }
+    expect(read(size - 1, false)).toEqual([undefined, undefined])
+    expect(read(size - 1, true)).toEqual([size, 3])
+    expect(read(size, false)).toEqual([size, 3])
+    expect(read(3 * size + 5, false)).toEqual([3 * size, 5])
+    expect(read(100 * size, false)).toEqual([8 * size, 10])
+    expect(read(100 * size, false, 4)).toEqual([2 * size, 4])
+    expect(read(100 * size, true, 2)).toEqual([undefined, undefined])
+  })
+
+  test("segments roll by size, and a read goes on from one to the next", () => {
+    const { log, memory } = newLog({ segmentBytes: 1000 })
+    for (let i = 0; i < 30; i++) append(log, [`value ${i}`])
+    expect(log.segments.all.length).toBeGreaterThan(2)
+    expect(log.segments.all.every((segment) => segment.size <= 1000)).toBe(true)
+    expect(values(log, 0, 100)).toHaveLength(30)
+    expect(values(log, 17)[0]).toBe("17:value 17")
+    const second = log.segments.at(1)!.baseOffset
+    const name = String(second).padStart(20, "0")
+    expect(memory.disk.list("/logs/t-0")).toEqual(
+      expect.arrayContaining([`${name}.log`, `${name}.index`, `${name}.timeindex`, `${name}.snapshot`])
+    )
+  })
+
+  test("a batch larger than a segment is refused", () => {
+    const { log } = newLog({ segmentBytes: 100 })
+    const result = log.appendAsLeader(batchOf(["x".repeat(100)]), { leaderEpoch: 0, nowMs: 0, apiVersion: 13 })
+    expect(result).toMatchObject({ _tag: "Refusal", error: ErrorCode.RECORD_LIST_TOO_LARGE })
+  })
+
+  test("segments roll by the records' time, by an index that is full, and by offsets that do not fit", () => {
+    const byTime = newLog({ segmentMs: 1000 }).log
+    append(byTime, [{ timestamp: 5000, value: text("a") }])
+    append(byTime, [{ timestamp: 6000, value: text("b") }])
+    expect(byTime.segments.all).toHaveLength(1)
+    append(byTime, [{ timestamp: 6001, value: text("c") }])
+    expect(byTime.segments.all.map(({ baseOffset }) => baseOffset)).toEqual([0, 2])
+    byTime.rollIfDue(7000)
+    expect(byTime.segments.all).toHaveLength(2)
+    byTime.rollIfDue(7002)
+    expect(byTime.segments.all.map(({ baseOffset }) => baseOffset)).toEqual([0, 2, 3])
+
+    const byIndex = newLog({ segmentIndexBytes: 24, indexIntervalBytes: 10 }).log
+    for (let i = 0; i < 10; i++) append(byIndex, [{ timestamp: i, value: text("a") }])
+    expect(byIndex.segments.all.length).toBeGreaterThan(2)
+
+    const byOffset = newLog().log
+    append(byOffset, ["a"])
+    const far = batchOf(["b"], { baseOffset: 2 ** 31 + 5 })
+    byOffset.appendAsFollower(far, { nowMs: 0 })
+    byOffset.write()
+    expect(byOffset.segments.all).toHaveLength(2)
+    expect(values(byOffset, 1)).toEqual([`${2 ** 31 + 5}:b`])
+  })
+})
+
+describe("a disk that refuses", () => {
+  test("a full disk takes back all that was staged, and takes more when there is room", async () => {
+    const memory = new MemoryDisk()
+    const { log } = newLog({}, memory)
+    append(log, ["kept"], { producerId: 7, producerEpoch: 0, baseSequence: 0 })
+    memory.limitBytes = memory.usedBytes + 150
+    const options = { leaderEpoch: 3, nowMs: 1, apiVersion: 13 }
+    const next = () => batchOf(["refused".repeat(8)], { producerId: 7, producerEpoch: 0, baseSequence: 1 })
+    const third = () => batchOf(["refused".repeat(8)], { producerId: 7, producerEpoch: 0, baseSequence: 2 })
+    expect(log.appendAsLeader(next(), options)).toMatchObject({ baseOffset: 1 })
+    expect(log.appendAsLeader(third(), options)).toMatchObject({ baseOffset: 2 })
+    expect(() => log.write()).toThrow("no space")
+    expect(log.failed).toBeUndefined()
+    expect(log.logEndOffset).toBe(1)
+    expect(log.latestEpoch).toBe(0)
+    expect(values(log, 0)).toEqual(["0:kept"])
+    expect(log.activeProducers()[0]!.lastSequence).toBe(0)
+    memory.limitBytes = Infinity
+    expect(log.appendAsLeader(next(), options)).toMatchObject({ _tag: "Appended", baseOffset: 1, duplicate: false })
+    log.write()
+    memory.crash({ _tag: "process" })
+    expect(values(await reload(memory), 0)).toEqual(["0:kept", `1:${"refused".repeat(8)}`])
+  })
+
+  test("a roll in the middle of what is staged is taken back too", async () => {
+    for (let room = 0; room < 1500; room += 37) {
+      const memory = new MemoryDisk()
+      const { log } = newLog({ segmentBytes: 400, indexIntervalBytes: 50 }, memory)
+      append(log, ["a".repeat(50)])
+      append(log, ["b".repeat(50)])
+      memory.limitBytes = memory.usedBytes + room
+      for (let i = 0; i < 8; i++) log.appendAsLeader(batchOf(["c".repeat(50)]), { leaderEpoch: 1, nowMs: 1, apiVersion: 13 })
+      let refused = false
+      try {
+        log.write()
+      } catch {
+        refused = true
+      }
+      memory.limitBytes = Infinity
+      expect(log.logEndOffset).toBe(refused ? 2 : 10)
+      expect(readAll(log, 0)).toHaveLength(refused ? 2 : 10)
+      expect(append(log, ["d"])).toBe(refused ? 2 : 10)
+      memory.crash({ _tag: "process" })
+      const again = await reload(memory)
+      expect(readAll(again, 0)).toHaveLength(refused ? 3 : 11)
+      expect(again.latestEpoch).toBe(refused ? 0 : 1)
+    }
+  })
+
+  test("any other failure is the end of the log until a restart", () => {
+    const { log, memory } = newLog()
+    append(log, ["a"])
+    memory.failWhen((operation) => operation === "write" ? "Io" : undefined)
+    expect(() => append(log, ["b"])).toThrow("fault")
+    memory.failWhen(undefined)
+    expect(log.failed?.kind).toBe("Io")
+    expect(() => append(log, ["b"])).toThrow("fault")
+    expect(values(log, 0)).toEqual(["0:a"])
+  })
+})
+
+describe("leases", () => {
+  const stalled = () => {
+    const made = newLog({ segmentBytes: 500, cleanupPolicy: { compact: false, delete: true }, retentionBytes: 1 })
+    for (let i = 0; i < 12; i++) append(made.log, [`value ${i}`])
+    const read = made.log.read(0, { maxBytes: 400, minOneBatch: true, endOffset: 12 })
+    if (read._tag !== "Read" || read.slice === undefined) throw new Error("nothing read")
+    return { ...made, slice: read.slice, before: bytesOf(read.slice) }
+  }
+
+  test("retention removes the segment under a stalled slice, whose bytes stay", () => {
+    const { before, log, memory, scheduled, slice } = stalled()
+    log.retain(1e15, log.logEndOffset)
+    for (const run of scheduled) run()
+    expect(log.logStartOffset).toBe(12)
+    expect(memory.disk.list("/logs/t-0").filter((name) => name.endsWith(".log"))).toHaveLength(1)
+    append(log, ["more"])
+    expect(bytesOf(slice)).toEqual(before)
+    slice.release()
+    expect(() => bytesOf(slice)).toThrow("closed")
+  })
+
+  test("truncation cuts the segment under a stalled slice, whose bytes stay while others are written there", async () => {
+    const { before, log, memory, slice } = stalled()
+    log.truncateTo(2)
+    expect(log.logEndOffset).toBe(2)
+    append(log, ["other 2"])
+    append(log, ["other 3"])
+    expect(bytesOf(slice)).toEqual(before)
+    expect(values(log, 0)).toEqual(["0:value 0", "1:value 1", "2:other 2", "3:other 3"])
+    slice.release()
+    expect(() => bytesOf(slice)).toThrow("closed")
+    memory.crash({ _tag: "process" })
+    expect(values(await reload(memory), 0)).toEqual(["0:value 0", "1:value 1", "2:other 2", "3:other 3"])
+  })
+
+  test("a log that is truncated fully, and a log that is closed, keep what is leased", () => {
+    const { before, log, scheduled, slice } = stalled()
+    log.truncateFullyAndStartAt(100)
+    for (const run of scheduled) run()
+    expect(append(log, ["hundred"])).toBe(100)
+    log.close()
+    expect(bytesOf(slice)).toEqual(before)
+    slice.release()
+  })
+})
+
+describe("leader epochs", () => {
+  test("a leader's epoch begins with its first batch, and ends where the next begins", () => {
+    const { log } = newLog()
+    append(log, ["a", "b"], { leaderEpoch: 2 })
+    append(log, ["c"], { leaderEpoch: 5 })
+    append(log, ["d"], { leaderEpoch: 5 })
+    expect(log.latestEpoch).toBe(5)
+    expect(log.endOffsetForEpoch(2)).toEqual({ leaderEpoch: 2, endOffset: 2 })
+    expect(log.endOffsetForEpoch(4)).toEqual({ leaderEpoch: 2, endOffset: 2 })
+    expect(log.endOffsetForEpoch(5)).toEqual({ leaderEpoch: 5, endOffset: 4 })
+    expect(log.endOffsetForEpoch(1)).toEqual({ leaderEpoch: 1, endOffset: 0 })
+    expect(log.endOffsetForEpoch(6)).toEqual({ leaderEpoch: -1, endOffset: -1 })
+    log.truncateTo(2)
+    expect(log.latestEpoch).toBe(2)
+  })
+
+  test("epochs are found again in the batches when a crash took the checkpoint", async () => {
+    const { log, memory } = newLog()
+    append(log, ["a", "b"], { leaderEpoch: 2 })
+    append(log, ["c"], { leaderEpoch: 5 })
+    const entries = log.epochEntries
+    memory.disk.remove("/logs/t-0/leader-epoch-checkpoint")
+    memory.crash({ _tag: "process" })
+    expect((await reload(memory)).epochEntries).toEqual(entries)
+  })
+})
+
+describe("time", () => {
+  test("offsets by timestamp: the first record at or after it", () => {
+    const { log } = newLog({ segmentBytes: 700, indexIntervalBytes: 100 })
+    for (let i = 0; i < 30; i++) {
+      append(log, [{ timestamp: 1000 + i * 10, value: text("x") }, { timestamp: 1005 + i * 10, value: text("y") }])
+    }
+    expect(log.offsetForTimestamp(0)).toEqual({ offset: 0, timestamp: 1000, leaderEpoch: 0 })
+    expect(log.offsetForTimestamp(1005)).toEqual({ offset: 1, timestamp: 1005, leaderEpoch: 0 })
+    expect(log.offsetForTimestamp(1201)).toEqual({ offset: 41, timestamp: 1205, leaderEpoch: 0 })
+    expect(log.offsetForTimestamp(1296)).toBeUndefined()
+    expect(log.maxTimestampOffset()).toEqual({ offset: 59, timestamp: 1295, leaderEpoch: 0 })
+    log.incrementLogStartOffset(5)
+    expect(log.offsetForTimestamp(0)).toMatchObject({ offset: 5 })
+  })
+
+  test("timestamps out of order: the largest comes first", () => {
+    const { log } = newLog({ indexIntervalBytes: 60 })
+    for (const timestamp of [10, 50, 20, 50, 60, 5]) append(log, [{ timestamp, value: text("x") }])
+    expect(log.offsetForTimestamp(15)).toMatchObject({ offset: 1, timestamp: 50 })
+    expect(log.offsetForTimestamp(51)).toMatchObject({ offset: 4, timestamp: 60 })
+    expect(log.maxTimestampOffset()).toMatchObject({ offset: 4, timestamp: 60 })
+  })
+
+  test("log-append time is the broker's", () => {
+    const { log } = newLog({ messageTimestampType: "LogAppendTime" })
+    const result = log.appendAsLeader(batchOf(["a"]), { leaderEpoch: 0, nowMs: 777, apiVersion: 13 })
+    log.write()
+    expect(result).toMatchObject({ logAppendTimeMs: 777 })
+    expect(log.offsetForTimestamp(1)).toMatchObject({ offset: 0, timestamp: 777 })
+  })
+})
+
+describe("flush", () => {
+  test("flush.messages and flush.ms say when, and what was flushed survives the machine", async () => {
+    const memory = new MemoryDisk()
+    const { log } = newLog({ flushMessages: 3, flushMs: 1000 }, memory)
+    await Effect.runPromise(memory.disk.syncDirectory("/"))
+    await Effect.runPromise(memory.disk.syncDirectory("/logs"))
+    append(log, ["a", "b"], { nowMs: 0 })
+    expect(log.flushDue(999)).toBe(false)
+    expect(log.flushDue(1000)).toBe(true)
+    append(log, ["c"], { nowMs: 10 })
+    expect(log.flushDue(10)).toBe(true)
+    await Effect.runPromise(Effect.all([log.flush, log.flush, log.flush], { concurrency: 3 }))
+    expect(log.flushedOffset).toBe(3)
+    expect(log.flushDue(5000)).toBe(false)
+    append(log, ["d"])
+    memory.crash({ _tag: "machine" })
+    expect(values(await reload(memory), 0)).toEqual(["0:a", "1:b", "2:c"])
+  })
+
+  test("who asks while a flush runs gets one that covers what was written meanwhile", async () => {
+    const { log, memory } = newLog()
+    await Effect.runPromise(memory.disk.syncDirectory("/"))
+    await Effect.runPromise(memory.disk.syncDirectory("/logs"))
+    append(log, ["a"])
+    await Effect.runPromise(Effect.gen(function*() {
+      const first = yield* Effect.forkChild(log.flush, { startImmediately: true })
+      append(log, ["b"])
+      yield* log.flush
+      expect(log.flushedOffset).toBe(2)
+      void first
+    }))
+    memory.crash({ _tag: "machine" })
+    expect(values(await reload(memory), 0)).toEqual(["0:a", "1:b"])
+  })
+
+  test("a sync that fails is the end of the log: its pages are unknown", async () => {
+    const { log, memory } = newLog()
+    append(log, ["a"])
+    memory.failWhen((operation) => operation === "sync" ? "Io" : undefined)
+    expect((await Effect.runPromise(Effect.flip(log.flush))).kind).toBe("Io")
+    memory.failWhen(undefined)
+    expect((await Effect.runPromise(Effect.flip(log.flush))).kind).toBe("Io")
+    expect(log.flushedOffset).toBe(0)
+  })
+})
