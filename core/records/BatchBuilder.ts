@@ -249,7 +249,7 @@ export interface EmptyBatch {
   readonly isControl: boolean
 }
 
-/** A batch of 61 bytes without records; any RecordBatch is what it takes. */
+/** A batch of 61 bytes without records. */
 export const emptyBatch = (kept: EmptyBatch, crypto: Crypto): Uint8Array => {
   const bytes = new Uint8Array(RECORD_BATCH_OVERHEAD)
   writeBatchHeader(bytes, 0, RECORD_BATCH_OVERHEAD, {
