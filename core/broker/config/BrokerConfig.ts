@@ -201,8 +201,6 @@ export class BrokerConfig {
    * @param broker a node id, or "" for the cluster-wide default
    */
   dynamicError(configs: ConfigTexts, broker: string): string | undefined {
-    const named = (title: string, keys: ReadonlyArray<string>): string | undefined =>
-      keys.length === 0 ? undefined : `${title}: [${keys.join(", ")}]`
     const keys = [...configs.keys()]
     const readOnly = named(
       "Cannot update these configs dynamically",
@@ -234,6 +232,10 @@ export class BrokerConfig {
     return splitList(configs.get(key) ?? "").join(",") !== splitList(now).join(",")
   }
 }
+
+/** The title with the keys, when there are any. */
+const named = (title: string, keys: ReadonlyArray<string>): string | undefined =>
+  keys.length === 0 ? undefined : `${title}: [${keys.join(", ")}]`
 
 /** Reads values from texts over Kafka's defaults; the texts parse. */
 const valuesOf = (texts: ConfigTexts): BrokerValues => (key) => {

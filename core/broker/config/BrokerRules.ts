@@ -6,10 +6,11 @@ export type BrokerValues = (key: string) => ConfigValue | null
 
 const LOG_CLEANER_MIN_BYTES_PER_THREAD = 1024 * 1024
 
+const require = (holds: boolean, message: string): string | undefined => (holds ? undefined : `requirement failed: ${message}`)
+
 /** The first broken rule, in Kafka's words; it holds for static and dynamic values alike. */
 export const brokerValuesError = (value: BrokerValues): string | undefined => {
   const number = (key: string): number => value(key) as number
-  const require = (holds: boolean, message: string): string | undefined => (holds ? undefined : `requirement failed: ${message}`)
   const rollMs = value("log.roll.ms") ?? number("log.roll.hours") * 3_600_000
   const jitterMs = value("log.roll.jitter.ms") ?? number("log.roll.jitter.hours") * 3_600_000
   const retention = value("log.retention.ms") ?? value("log.retention.minutes") ?? value("log.retention.hours")

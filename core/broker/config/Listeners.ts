@@ -91,10 +91,11 @@ export const parseEndpoints = (
   return endpoints
 }
 
+const isV6 = (host: string): boolean => host.includes(":")
+const isV4 = (host: string): boolean => /^[0-9]+(\.[0-9]+){3}$/.test(host)
+
 /** Kafka allows one port twice when one host is IPv4 and the other IPv6 (KIP-797), and on different addresses not. */
 const sharesAddress = (a: string, b: string): boolean => {
-  const isV6 = (host: string): boolean => host.includes(":")
-  const isV4 = (host: string): boolean => /^[0-9]+(\.[0-9]+){3}$/.test(host)
   return !((isV6(a) && isV4(b)) || (isV4(a) && isV6(b)))
 }
 

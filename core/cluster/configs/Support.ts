@@ -13,7 +13,7 @@ export type Support =
 
 /** Honoured keys by test file. */
 const honouredTopic: Readonly<Record<string, ReadonlyArray<string>>> = {
-  "test/cluster/configs/TopicConfigs.test.ts": [
+  "test/broker/config/Honoured.test.ts": [
     "cleanup.policy",
     "compression.gzip.level",
     "compression.lz4.level",
@@ -32,22 +32,20 @@ const honouredTopic: Readonly<Record<string, ReadonlyArray<string>>> = {
     "message.timestamp.type",
     "min.cleanable.dirty.ratio",
     "min.compaction.lag.ms",
-    "min.insync.replicas",
-    "preallocate",
     "retention.bytes",
     "retention.ms",
     "segment.bytes",
     "segment.index.bytes",
-    "segment.jitter.ms",
     "segment.ms"
-  ]
+  ],
+  "test/cluster/configs/TopicConfigs.test.ts": ["segment.jitter.ms"],
+  "test/replication/PartitionState.test.ts": ["min.insync.replicas"]
 }
 
 const honouredBroker: Readonly<Record<string, ReadonlyArray<string>>> = {
   "test/broker/config/BrokerConfig.test.ts": [
     "advertised.listeners",
     "broker.id",
-    "broker.rack",
     "controller.listener.names",
     "listener.security.protocol.map",
     "listeners",
@@ -55,6 +53,43 @@ const honouredBroker: Readonly<Record<string, ReadonlyArray<string>>> = {
     "log.dirs",
     "node.id",
     "process.roles"
+  ],
+  "test/broker/config/Honoured.test.ts": [
+    "auto.create.topics.enable",
+    "broker.rack",
+    "connections.max.idle.ms",
+    "default.replication.factor",
+    "delete.topic.enable",
+    "fetch.max.bytes",
+    "log.cleaner.backoff.ms",
+    "log.flush.offset.checkpoint.interval.ms",
+    "log.flush.start.offset.checkpoint.interval.ms",
+    "log.initial.task.delay.ms",
+    "log.retention.check.interval.ms",
+    "log.retention.ms",
+    "max.connections",
+    "max.connections.per.ip",
+    "max.connections.per.ip.overrides",
+    "max.incremental.fetch.session.cache.slots",
+    "max.request.partition.size.limit",
+    "message.max.bytes",
+    "num.partitions",
+    "offsets.topic.num.partitions",
+    "offsets.topic.replication.factor",
+    "offsets.topic.segment.bytes",
+    "producer.id.expiration.check.interval.ms",
+    "producer.id.expiration.ms",
+    "replica.high.watermark.checkpoint.interval.ms",
+    "share.coordinator.state.topic.min.isr",
+    "share.coordinator.state.topic.num.partitions",
+    "share.coordinator.state.topic.replication.factor",
+    "share.coordinator.state.topic.segment.bytes",
+    "socket.listen.backlog.size",
+    "socket.request.max.bytes",
+    "transaction.state.log.min.isr",
+    "transaction.state.log.num.partitions",
+    "transaction.state.log.replication.factor",
+    "transaction.state.log.segment.bytes"
   ],
   "test/cluster/configs/TopicConfigs.test.ts": [
     "compression.gzip.level",
@@ -74,18 +109,15 @@ const honouredBroker: Readonly<Record<string, ReadonlyArray<string>>> = {
     "log.message.timestamp.after.max.ms",
     "log.message.timestamp.before.max.ms",
     "log.message.timestamp.type",
-    "log.preallocate",
     "log.retention.bytes",
     "log.retention.hours",
     "log.retention.minutes",
-    "log.retention.ms",
     "log.roll.hours",
     "log.roll.jitter.hours",
     "log.roll.jitter.ms",
     "log.roll.ms",
     "log.segment.bytes",
     "log.segment.delete.delay.ms",
-    "message.max.bytes",
     "min.insync.replicas"
   ]
 }
@@ -94,6 +126,7 @@ const honouredBroker: Readonly<Record<string, ReadonlyArray<string>>> = {
 type Reasons = ReadonlyArray<readonly [reason: string, keys: ReadonlyArray<string>]>
 
 const warnedTopic: Reasons = [
+  ["a segment's file grows as it is written", ["preallocate"]],
   ["replicas are not throttled: a broker is alone yet", ["follower.replication.throttled.replicas", "leader.replication.throttled.replicas"]],
   ["there is no tiered storage", ["local.retention.bytes", "local.retention.ms", "remote.log.copy.disable", "remote.log.delete.on.disable"]],
   ["a broker is alone yet: there is no other replica to elect", ["unclean.leader.election.enable"]]
@@ -102,6 +135,7 @@ const warnedTopic: Reasons = [
 const refusedTopic: Reasons = [["there is no tiered storage", ["remote.storage.enable"]]]
 
 const warnedBroker: Reasons = [
+  ["a segment's file grows as it is written", ["log.preallocate"]],
   [
     "a broker is alone yet: nothing is replicated or moved",
     [
@@ -171,34 +205,11 @@ const warnedBroker: Reasons = [
       "producer.purgatory.purge.interval.requests"
     ]
   ],
-  ["not bounded by this yet", ["max.connection.creation.rate", "max.request.partition.size.limit", "queued.max.request.bytes", "queued.max.requests", "request.timeout.ms"]],
-  ["the cleaner takes what it needs, a bounded step at a time", ["log.cleaner.backoff.ms", "log.cleaner.dedupe.buffer.size", "log.cleaner.enable", "log.cleaner.io.*"]],
+  ["not bounded by this yet", ["max.connection.creation.rate", "queued.max.request.bytes", "queued.max.requests", "request.timeout.ms"]],
+  ["the cleaner takes what it needs, a bounded step at a time", ["log.cleaner.dedupe.buffer.size", "log.cleaner.enable", "log.cleaner.io.*"]],
   ["a failed directory goes offline at once", ["log.dir.failure.timeout.ms"]],
   ["new partitions go to every directory", ["cordoned.log.dirs"]],
-  ["only released versions are there", ["unstable.api.versions.enable", "unstable.feature.versions.enable"]],
-  [
-    "not used yet",
-    [
-      "auto.create.topics.enable",
-      "connections.max.idle.ms",
-      "default.replication.factor",
-      "delete.topic.enable",
-      "fetch.max.bytes",
-      "log.flush.offset.checkpoint.interval.ms",
-      "log.flush.start.offset.checkpoint.interval.ms",
-      "log.initial.task.delay.ms",
-      "log.retention.check.interval.ms",
-      "max.connections",
-      "max.connections.per.ip",
-      "max.connections.per.ip.overrides",
-      "max.incremental.fetch.session.cache.slots",
-      "num.partitions",
-      "producer.id.expiration.check.interval.ms",
-      "producer.id.expiration.ms",
-      "socket.listen.backlog.size",
-      "socket.request.max.bytes"
-    ]
-  ]
+  ["only released versions are there", ["unstable.api.versions.enable", "unstable.feature.versions.enable"]]
 ]
 
 const refusedBroker: Reasons = [

@@ -8,6 +8,11 @@ const parse = (text: string): Record<string, string> => {
   return Object.fromEntries(result)
 }
 
+const unit = (code: number): string => `\\u${code.toString(16).padStart(4, "0")}`
+/** Every character that is no letter or digit as \uXXXX, by UTF-16 unit. */
+const escape = (s: string): string =>
+  Array.from({ length: s.length }, (_, i) => (/[a-zA-Z0-9]/.test(s[i] as string) ? (s[i] as string) : unit(s.charCodeAt(i)))).join("")
+
 describe("properties", () => {
   it("takes =, : and blanks between key and value", () => {
     expect(parse("a=1\nb:2\nc 3\nd = 4\ne : 5\n  f\t=6\ng\nh==x\ni=a:b=c")).toEqual({
@@ -46,8 +51,6 @@ describe("properties", () => {
   })
 
   it("reads back whatever is written with escapes", () => {
-    const escape = (s: string): string =>
-      [...s].map((c) => (/[a-zA-Z0-9]/.test(c) ? c : [...Array(c.length).keys()].map((i) => `\\u${c.charCodeAt(i).toString(16).padStart(4, "0")}`).join(""))).join("")
     fc.assert(
       fc.property(fc.dictionary(fc.string({ minLength: 1 }), fc.string()), (wanted) => {
         const text = Object.entries(wanted).map(([k, v]) => `${escape(k)}=${escape(v)}`).join("\n")

@@ -58,6 +58,14 @@ interface Node {
   readonly topic: (name: string) => Record<string, string>
 }
 
+const outcomes = ({ responses }: { responses: ReadonlyArray<any> }): ReadonlyArray<Outcome> =>
+  responses.map((r) => [r.errorCode, r.errorMessage])
+/** 3000 entries of a list of throttled replicas, from partition `from` on. */
+const throttled = (from: number): string => Array.from({ length: 3000 }, (_, i) => `${from + i}:1`).join(",")
+const entry = (configs: ReadonlyArray<any>, name: string): any => configs.find((c) => c.name === name)
+const named = (response: any): ReadonlyArray<string> =>
+  response.configResources.map((r: { resourceType: number; resourceName: string }) => `${r.resourceType}:${r.resourceName}`).sort()
+
 /** Broker 1 with topic t1. */
 const withNode = (body: (node: Node) => Effect.Effect<unknown, unknown, Scope>): Promise<void> =>
   Effect.runPromise(
@@ -79,8 +87,6 @@ const withNode = (body: (node: Node) => Effect.Effect<unknown, unknown, Scope>):
         }
         controller.onChange(follow)
         const services = { brokerId: 1, clusterId: "", config, controller, image: controller.image } as unknown as BrokerServices
-        const outcomes = ({ responses }: { responses: ReadonlyArray<any> }): ReadonlyArray<Outcome> =>
-          responses.map((r) => [r.errorCode, r.errorMessage])
         yield* body({
           config,
           services,
@@ -187,8 +193,7 @@ describe("IncrementalAlterConfigs", () => {
   it("refuses a list that grows past what a response can hold", () =>
     withNode((node) =>
       Effect.gen(function*() {
-        const part = (from: number): string => Array.from({ length: 3000 }, (_, i) => `${from + i}:1`).join(",")
-        const append = (from: number) => node.change([[TOPIC, "t1", [["leader.replication.throttled.replicas", APPEND, part(from)]]]])
+        const append = (from: number) => node.change([[TOPIC, "t1", [["leader.replication.throttled.replicas", APPEND, throttled(from)]]]])
         expect(yield* append(10_000)).toEqual([OK])
         expect(yield* append(20_000)).toEqual([
           [40, "The configuration value cannot be added because it exceeds the maximum value size of 32767 bytes."]
@@ -318,7 +323,6 @@ describe("DescribeConfigs", () => {
           [TOPIC, "t1", [["segment.bytes", SET, "1048576"], ["flush.ms", SET, "9223372036854775807"]]],
           [BROKER, "", [["message.max.bytes", SET, "1000"]]]
         ])
-        const entry = (configs: ReadonlyArray<any>, name: string): any => configs.find((c) => c.name === name)
         for (const version of [1, 2, 3, 4]) {
           const { configs } = yield* node.describe(TOPIC, "t1", undefined, version)
           expect(configs.length).toBe(33)
@@ -351,9 +355,6 @@ describe("DescribeConfigs", () => {
 })
 
 describe("ListConfigResources", () => {
-  const named = (response: any): ReadonlyArray<string> =>
-    response.configResources.map((r: { resourceType: number; resourceName: string }) => `${r.resourceType}:${r.resourceName}`).sort()
-
   it("names topics, brokers and loggers, of the types that are asked for", () =>
     withNode((node) =>
       Effect.gen(function*() {

@@ -11,6 +11,10 @@ const topic = (name: string, text: string): unknown => {
   return value instanceof ConfigError ? value.message : value
 }
 
+const show = (name: string, text: string): string => canonicalText(topicConfigDefs.get(name) as never, text)
+const wrong = (overrides: Record<string, string>): ReadonlyArray<string> =>
+  validateTopicConfigs(new Map(Object.entries(overrides))).map((e) => e.message)
+
 describe("the definitions", () => {
   it("are Kafka 4.3's 34 topic keys and 360 broker keys", () => {
     expect(topicConfigDefs.size).toBe(34)
@@ -80,7 +84,6 @@ describe("a value", () => {
   })
 
   it("is shown in Kafka's spelling", () => {
-    const show = (name: string, text: string): string => canonicalText(topicConfigDefs.get(name) as never, text)
     expect(show("segment.bytes", " +1048576 ")).toBe("1048576")
     expect(show("preallocate", "TRUE")).toBe("true")
     expect(show("min.cleanable.dirty.ratio", "1e-1")).toBe("0.1")
@@ -102,9 +105,6 @@ describe("a value", () => {
 })
 
 describe("a topic's overrides", () => {
-  const wrong = (overrides: Record<string, string>): ReadonlyArray<string> =>
-    validateTopicConfigs(new Map(Object.entries(overrides))).map((e) => e.message)
-
   it("must have known names, which is said before wrong values are", () => {
     expect(wrong({ "min.insync.replicas": "0", bogus: "1" })[0]).toBe("Unknown topic config name: bogus")
     expect(wrong({ "": "1" })).toEqual(["Unknown topic config name: "])

@@ -44,6 +44,9 @@ const rows = (entries: ReadonlyArray<ConfigEntry>): ReadonlyArray<Row> =>
 const synonymsOf = (entries: ReadonlyArray<ConfigEntry>, name: string): ReadonlyArray<string> =>
   entries.filter((e) => e.name === name).flatMap((e) => e.synonyms).map((s) => `${s.name}=${s.value}:${s.source}`)
 
+const names = (keys: ReadonlyArray<string>): ReadonlyArray<string> =>
+  describeTopic(map({}), layers, { ...all, keys }).map((e) => e.name)
+
 describe("what is told of configurations", () => {
   it("of a topic is what Kafka tells, key by key", () => {
     expect(rows(describeTopic(map({}), layers, all))).toEqual(golden.topic)
@@ -93,7 +96,6 @@ describe("what is told of configurations", () => {
   })
 
   it("is cut down to the keys that are asked for; none means all", () => {
-    const names = (keys: ReadonlyArray<string>): ReadonlyArray<string> => describeTopic(map({}), layers, { ...all, keys }).map((e) => e.name)
     expect(names(["retention.ms", "nope", "cleanup.policy"])).toEqual(["cleanup.policy", "retention.ms"])
     expect(names([]).length).toBe(33)
   })
