@@ -37,6 +37,8 @@ export interface LogDirectoryOwner {
   readonly clusterId: string
 }
 
+const parentOf = (path: string): string => path.slice(0, Math.max(path.lastIndexOf("/"), 0))
+
 /** Java's properties as Kafka writes them: `key=value`, comments with `#`. */
 const parseProperties = (text: string): ReadonlyMap<string, string> => {
   const properties = new Map<string, string>()
@@ -85,7 +87,13 @@ export class LogDirectory {
     owner: LogDirectoryOwner
   ): Effect.Effect<LogDirectory, DiskError | InconsistentLogDirectory, Scope> {
     return Effect.gen(function*() {
-      yield* attempt(() => disk.makeDirectory(path))
+      const made: Array<string> = []
+      yield* attempt(() => {
+        for (let at = path; at !== "" && disk.stat(at) === undefined; at = parentOf(at)) made.push(at)
+        disk.makeDirectory(path)
+      })
+      // Synced records are no good under a name that is lost.
+      for (const name of made.reverse()) yield* disk.syncDirectory(parentOf(name) || "/")
       yield* disk.lock(`${path}/${LOCK}`)
       const text = yield* attempt(() => readText(disk, `${path}/${META_PROPERTIES}`))
       const found = text === undefined ? undefined : parseProperties(text)
