@@ -130,7 +130,7 @@ const load = (disk: Disk, crc: (bytes: Uint8Array) => number, directory: string)
 
 export const make: (
   options: JournalOptions
-) => Effect.Effect<MetadataStore, MetadataStoreError, Disk | Crypto | Scope> = Effect.fnUntraced(
+) => Effect.Effect<MetadataStore, MetadataStoreError | DiskError, Disk | Crypto | Scope> = Effect.fnUntraced(
   function*(options) {
     const disk = yield* Disk
     const { crc32c } = yield* Crypto
@@ -141,7 +141,8 @@ export const make: (
     const pathOf = (kind: Format.FileKind, revision: Revision): string => `${directory}/${Format.fileName(kind, revision)}`
 
     yield* makeDurableDirectory(disk, directory)
-    yield* Effect.mapError(disk.lock(`${directory}/.lock`), unavailable)
+    // Held by another broker: a disk's error, `Busy`, that the operator is told how to solve.
+    yield* disk.lock(`${directory}/.lock`)
     const loaded = yield* attempt(() => load(disk, crc, directory))
     const state = loaded.state
     let { base, snapshotBytes } = loaded
@@ -382,4 +383,4 @@ export const make: (
 
 export const layer = (
   options: JournalOptions
-): Layer.Layer<MetadataStore, MetadataStoreError, Disk | Crypto> => Layer.effect(MetadataStore, make(options))
+): Layer.Layer<MetadataStore, MetadataStoreError | DiskError, Disk | Crypto> => Layer.effect(MetadataStore, make(options))

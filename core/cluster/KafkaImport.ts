@@ -3,8 +3,8 @@
  * configurations), the brokers' dynamic configurations, the producer ids and the cluster id that its metadata log
  * holds. The partitions' own files are Kafka's already, and stay.
  *
- * For a broker that was alone (process.roles=broker,controller) and stopped cleanly. It reads and changes nothing of
- * Kafka's, so that Kafka can go on from where it stopped. Done once: a store with a cluster id is never imported into.
+ * For a broker that was alone (process.roles=broker,controller) and stopped cleanly. Done once: a store with a cluster
+ * id is never imported into. Kafka's metadata log is read and left as it is; there is no way back once topics change.
  * Left out, and named in a warning: ACLs, SCRAM credentials, quotas, delegation tokens, configurations of groups and
  * client metrics. Feature levels and broker registrations mean nothing here.
  */
@@ -319,5 +319,5 @@ export const importKafka: (
 /** The journal of a broker, which on a first start takes over what Kafka left in its log directories. */
 export const layer = (
   options: JournalOptions & KafkaImportOptions
-): Layer.Layer<MetadataStore, MetadataStoreError, Disk | Crypto> =>
+): Layer.Layer<MetadataStore, MetadataStoreError | DiskError, Disk | Crypto> =>
   Layer.effect(MetadataStore, Effect.tap(makeJournal(options), (store) => importKafka(store, options)))

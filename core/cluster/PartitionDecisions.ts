@@ -88,7 +88,11 @@ const electionOf = (
   // The dead leave the ISR, but never its last member: it is the one that has every committed record.
   const live = next.isr.filter(isLive)
   if (live.length < next.isr.length && live.length > 0) next = withIsr(next, live, minIsr, [])
-  if (!wasLed || lost) next = elect(next, isLive, context.uncleanLeaderElection(topic.name))
+  if (!wasLed || lost) {
+    next = elect(next, isLive, context.uncleanLeaderElection(topic.name))
+    // A leader out of the ELR may make the ISR large enough again.
+    next = withIsr({ ...next, elr: without(next.elr, next.isr) }, next.isr, minIsr, [])
+  }
 
   const led = next.leader !== -1 && (lost || next.leader !== before.leader)
   const unclean = led && !before.isr.includes(next.leader) && !before.elr.includes(next.leader) ||

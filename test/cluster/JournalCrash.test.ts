@@ -9,11 +9,11 @@ import * as JournalMetadataStore from "../../core/cluster/JournalMetadataStore.t
 import { MemoryDisk } from "../../core/memory/MemoryDisk.ts"
 import type { CrashMode } from "../../core/memory/MemoryDisk.ts"
 import { Crypto } from "../../core/ports/Crypto.ts"
-import { Disk } from "../../core/ports/Disk.ts"
+import { Disk, type DiskError } from "../../core/ports/Disk.ts"
 import type { Entry, MetadataStore, MetadataStoreError, Operation } from "../../core/ports/MetadataStore.ts"
 import { seededCrypto } from "./support.ts"
 
-const open = (disk: MemoryDisk, snapshotAfterBytes: number): Effect.Effect<MetadataStore, MetadataStoreError, Scope.Scope> =>
+const open = (disk: MemoryDisk, snapshotAfterBytes: number): Effect.Effect<MetadataStore, MetadataStoreError | DiskError, Scope.Scope> =>
   JournalMetadataStore.make({ directory: "/data/__ottla_metadata", snapshotAfterBytes }).pipe(
     Effect.provideService(Disk, disk.disk),
     Effect.provideService(Crypto, seededCrypto())

@@ -1,5 +1,4 @@
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -10,7 +9,7 @@ import * as NodeDisk from "../../adapters/shared/NodeDisk.ts"
 import * as JournalMetadataStore from "../../core/cluster/JournalMetadataStore.ts"
 import type { JournalOptions } from "../../core/cluster/JournalMetadataStore.ts"
 import { Crypto } from "../../core/ports/Crypto.ts"
-import { Disk } from "../../core/ports/Disk.ts"
+import { Disk, type DiskError } from "../../core/ports/Disk.ts"
 import type { MetadataStore, MetadataStoreError } from "../../core/ports/MetadataStore.ts"
 import { metadataStoreLaws } from "../ports/MetadataStoreLaws.ts"
 import { seededCrypto } from "./support.ts"
@@ -23,7 +22,7 @@ const newDirectory = (): string => `${root}/${directories++}`
 const open = (
   directory: string,
   options: Partial<JournalOptions> = {}
-): Effect.Effect<MetadataStore, MetadataStoreError, Scope.Scope> =>
+): Effect.Effect<MetadataStore, MetadataStoreError | DiskError, Scope.Scope> =>
   JournalMetadataStore.make({ directory, ...options }).pipe(
     Effect.provideService(Disk, NodeDisk.make(noLibc)),
     Effect.provideService(Crypto, seededCrypto())
@@ -112,8 +111,7 @@ describe("the journal", () => {
     const directory = newDirectory()
     await using(directory, () =>
       Effect.gen(function*() {
-        const exit = yield* Effect.exit(Effect.scoped(open(directory)))
-        expect(Exit.isFailure(exit)).toBe(true)
+        expect(yield* Effect.flip(Effect.scoped(open(directory)))).toMatchObject({ _tag: "DiskError", kind: "Busy" })
       }))
     await using(directory, (store) => store.list(""))
   })

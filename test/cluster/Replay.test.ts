@@ -37,8 +37,9 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   fc.record({ _tag: fc.constant("ShrinkIsr" as const), name: fc.nat(4) })
 )
 
+const nameOf = (n: number): string => `topic-${n}`
+
 const run = (controller: Controller, command: Command, blocks: Array<number>): Effect.Effect<unknown, MetadataStoreError> => {
-  const nameOf = (n: number) => `topic-${n}`
   switch (command._tag) {
     case "Create":
       return controller.createTopics(command.names.map((n) =>
