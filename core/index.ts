@@ -11,5 +11,6 @@
  */
 export { Broker, type BrokerOptions, type BrokerStartError, layer as brokerLayer } from "./broker/Broker.ts"
 export { BrokerConfig, BrokerConfigError, type ConfigSource } from "./broker/config/BrokerConfig.ts"
-export { type JournalOptions, layer as journalLayer } from "./cluster/JournalMetadataStore.ts"
+export { type JournalOptions } from "./cluster/JournalMetadataStore.ts"
+export { type KafkaImportOptions, layer as journalLayer } from "./cluster/KafkaImport.ts"
 export * from "./model/index.ts"

@@ -10,7 +10,8 @@ import { hostname } from "node:os"
 import process from "node:process"
 import { Broker, type BrokerStartError, layer as brokerLayer } from "../../core/broker/Broker.ts"
 import { BrokerConfig, BrokerConfigError } from "../../core/broker/config/BrokerConfig.ts"
-import { layer as journalLayer, METADATA_DIRECTORY } from "../../core/cluster/JournalMetadataStore.ts"
+import { METADATA_DIRECTORY } from "../../core/cluster/JournalMetadataStore.ts"
+import { layer as storeLayer } from "../../core/cluster/KafkaImport.ts"
 import type { Disk } from "../../core/ports/Disk.ts"
 import type { MetadataStoreError } from "../../core/ports/MetadataStore.ts"
 import type { Network } from "../../core/ports/Network.ts"
@@ -57,7 +58,11 @@ const hintFor = (error: BrokerStartError | MetadataStoreError): string => {
 
 const serve = (config: BrokerConfig, host: Host): Effect.Effect<never, BrokerStartError | MetadataStoreError> => {
   const ports = Layer.mergeAll(host.disk, host.network, Compression.layer, Crypto.layer)
-  const store = journalLayer({ directory: `${config.logDirs[0]}/${METADATA_DIRECTORY}` })
+  const store = storeLayer({
+    directory: `${config.logDirs[0]}/${METADATA_DIRECTORY}`,
+    logDirs: config.logDirs,
+    nodeId: config.nodeId
+  })
   const live = brokerLayer(config).pipe(Layer.provideMerge(store), Layer.provideMerge(ports))
   const running = Effect.gen(function*() {
     for (const note of config.notes) yield* Effect.logInfo(note)

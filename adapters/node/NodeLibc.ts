@@ -1,19 +1,33 @@
 /** The C library by `node:ffi` (Node 26 and later, where it is experimental); nothing on older ones. */
 import process from "node:process"
-import type * as Ffi from "node:ffi"
 import { libcNames, LOCK_EXCLUSIVE_NOW, type Libc, noLibc, positionArgument, SEND_BEFORE_FLAGS, setPosition } from "../shared/Libc.ts"
+
+/** What is used of `node:ffi`; its types are Node's alone, and this file is also checked where they are not known. */
+interface Ffi {
+  dlopen(
+    name: string,
+    signatures: { readonly flock: Signature }
+  ): { readonly lib: Library; readonly functions: { readonly flock: (file: number, operation: number) => number } }
+}
+interface Library {
+  getFunction(name: string, signature: Signature): (...args: ReadonlyArray<number | bigint | ArrayBufferView>) => number | bigint
+}
+interface Signature {
+  readonly arguments: ReadonlyArray<string>
+  readonly return: string
+}
 
 /**
  * Loads the module without its ExperimentalWarning: the broker falls back by itself, so the warning asks nothing of
  * an operator. Only this one warning, and only inside this synchronous call.
  */
-const loadFfi = (): typeof Ffi | undefined => {
+const loadFfi = (): Ffi | undefined => {
   const emitWarning = process.emitWarning
   process.emitWarning = ((...args: Parameters<typeof emitWarning>) => {
     if (!String(args[0]).startsWith("FFI is an experimental feature")) Reflect.apply(emitWarning, process, args)
   }) as typeof emitWarning
   try {
-    return process.getBuiltinModule?.("node:ffi") as typeof Ffi | undefined
+    return (process.getBuiltinModule as ((name: string) => unknown) | undefined)?.("node:ffi") as Ffi | undefined
   } catch {
     return undefined // built or started without it
   } finally {
