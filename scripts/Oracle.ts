@@ -16,7 +16,7 @@ import { parseAccepted } from "../test/oracle/Differences.ts"
 import { emptyReport, type Found, runSequence } from "../test/oracle/Sequence.ts"
 import { startKafka } from "./peers/Kafka.ts"
 import { parseRuntimes, startOttla } from "./peers/Ottla.ts"
-import { type Peer, PeerError, repository } from "./peers/Processes.ts"
+import { type Peer, PeerError, repository, waitFor } from "./peers/Processes.ts"
 
 /** The same on both sides: nothing in the background may change a log between two answers. */
 const properties: ReadonlyArray<string> = [
@@ -84,6 +84,11 @@ const main = async (): Promise<number> => {
     // Produce is advertised from 0, and no version below 3 exists
     return [Math.max(a[0], b[0], api === "Produce" ? 3 : 0), Math.min(a[1], b[1])]
   }
+  // Kafka answers the first of these with COORDINATOR_LOAD_IN_PROGRESS: it has to ask for a block of ids
+  const noProducer = { transactionalId: null, transactionTimeoutMs: 60_000, producerId: -1, producerEpoch: -1 }
+  for (const broker of [judge, subject]) {
+    await waitFor("a producer id", 10_000, async () => (await broker.ask("InitProducerId", 4, noProducer))["errorCode"] === 0 ? true : undefined)
+  }
   const accepted = parseAccepted(readFileSync(`${repository}/docs/compatibility.md`, "utf8"))
   const report = emptyReport()
   const [first, seeds] = [Number(options.first), Number(options.seeds)]
@@ -114,6 +119,12 @@ const main = async (): Promise<number> => {
     }
   }
   print("")
+  const kindCounts = new Map<string, { count: number; example: Found }>()
+  for (const found of report.found) {
+    const kind = `${found.api} ${found.fields}`
+    kindCounts.set(kind, { count: (kindCounts.get(kind)?.count ?? 0) + 1, example: kindCounts.get(kind)?.example ?? found })
+  }
+  for (const [kind, { count, example }] of kindCounts) print(`differs ${count} times: ${kind}: kafka ${example.kafka.slice(0, 80)} ottla ${example.ottla.slice(0, 80)} (seed ${example.seed} request ${example.request})`)
   for (const [key, message] of report.messages) print(`words: ${key.split(" ").slice(0, 2).join(" ")}\n  kafka  ${message.kafka.slice(0, 300)}\n  ottla  ${message.ottla.slice(0, 300)}`)
   for (const [row, count] of report.accepted) print(`accepted ${count} times: ${row.api} ${row.versions} ${row.fields}: ${row.why}`)
   for (const [api, n] of Array.from(report.requests).sort()) {

@@ -11,12 +11,16 @@ import { type Side, UNKNOWN_TOPIC_ID, ZERO_TOPIC_ID } from "./World.ts"
 export type Tree = string | number | boolean | null | ReadonlyArray<Tree> | { readonly [key: string]: Tree }
 
 export interface CanonicalContext {
+  /** Topics whose batches the broker compressed itself at some time: their size depends on its library. */
+  readonly recompressed: ReadonlySet<string>
   readonly api: string
   readonly side: Side
   /** Times from here on were taken from a clock during the run. */
   readonly runStartMs: number
   /** Digests of the sections of compressed records that were produced: what comes back unchanged is compared in full. */
   readonly sections: ReadonlySet<string>
+  /** The topic that is being read. */
+  readonly topic?: string
 }
 
 export const digest = (bytes: Uint8Array): string => createHash("sha1").update(bytes).digest("hex").slice(0, 12)
@@ -87,12 +91,22 @@ const listTree = (items: ReadonlyArray<unknown>, context: CanonicalContext, name
   if (trees.length === 0 || named.some((key) => key === undefined) || name === "abortedTransactions") return trees
   const map: Record<string, Tree> = {}
   trees.forEach((item, index) => {
-    const key = named[index] ?? ""
-    let free = `[${key}]`
-    for (let n = 2; free in map; n++) free = `[${key}]#${n}`
-    map[free] = item
+    const key = `[${named[index]}]`
+    const same = map[key]
+    // a topic may come in several items, each with some of its partitions
+    const merged = same === undefined ? item : mergePartitions(same, item)
+    let free = key
+    for (let n = 2; merged === undefined && free in map; n++) free = `${key}#${n}`
+    map[free] = merged ?? item
   })
   return map
+}
+
+const mergePartitions = (a: Tree, b: Tree): Tree | undefined => {
+  const [first, second] = [(a as Fields)["partitions"] as Tree, (b as Fields)["partitions"] as Tree]
+  const maps = [first, second].every((one) => typeof one === "object" && one !== null && !Array.isArray(one))
+  if (!maps || Object.keys(first as object).some((key) => key in (second as object))) return undefined
+  return { ...a as object, partitions: { ...first as object, ...second as object } } as Tree
 }
 
 const tree = (value: unknown, context: CanonicalContext, name: string): Tree => {
@@ -105,6 +119,7 @@ const tree = (value: unknown, context: CanonicalContext, name: string): Tree => 
   if (typeof value === "string") return name === "topicId" ? topicOf(value, context.side) : value
   if (typeof value === "number") {
     if (name === "producerId") return producerOf(value, context.side)
+    if (name === "partitionSize" && context.topic !== undefined && context.recompressed.has(context.topic)) return value > 0 ? "*" : value
     if (name === "totalBytes" || name === "usableBytes") return value > 0 ? "*" : value
     if (name === "sessionId" && context.api === "Fetch") return value === 0 ? 0 : "a session"
     if (/timestamp|TimeMs$/i.test(name)) return time(value, context)
@@ -114,7 +129,8 @@ const tree = (value: unknown, context: CanonicalContext, name: string): Tree => 
   const fields: Record<string, Tree> = {}
   const item = value as Fields
   if (item["configSource"] !== undefined && maskedConfigs.has(`${item["name"]}`)) return { name: `${item["name"]}`, value: "*" }
-  for (const [key, field] of Object.entries(value as object)) fields[key] = tree(field, context, key)
+  const within = typeof item["name"] === "string" ? { ...context, topic: item["name"] } : context
+  for (const [key, field] of Object.entries(value as object)) fields[key] = tree(field, within, key)
   return fields
 }
 

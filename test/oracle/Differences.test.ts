@@ -7,7 +7,7 @@ import type { Side } from "./World.ts"
 const side = (ids: ReadonlyArray<readonly [string, string]>, producerIds: Array<number> = []): Side => ({
   topicIds: new Map(ids), producerIds, fetchSession: { id: 0, epoch: -1 }
 })
-const tree = (fields: object, of: Side) => canonical(fields, { api: "X", side: of, runStartMs: Date.now(), sections: new Set() })
+const tree = (fields: object, of: Side) => canonical(fields, { api: "X", side: of, runStartMs: Date.now(), sections: new Set(), recompressed: new Set() })
 
 describe("comparing answers", () => {
   it("what each broker names in its own way, and the order of named items, make no difference", () => {

@@ -69,8 +69,9 @@ const wrongBatch = (world: World, keyed: boolean): Made => {
     () => plain({ ...right, count: -1 }),
     () => plain({ ...right, lastOffsetDelta: last + random.pick([1, -1, 1000]) }),
     () => plain({ ...right, lastOffsetDelta: -1 }),
-    () => plain({ ...right, offsetDeltas: records.map((_, i) => i + 1) }),
-    () => plain({ ...right, offsetDeltas: records.map(() => 0) }),
+    // only in compressed batches, where Kafka numbers the records anew; it writes uncompressed ones down as they are
+    () => plain({ ...right, codec: codec === 0 ? 1 : codec, offsetDeltas: records.map((_, i) => i + 1) }),
+    () => plain({ ...right, codec: codec === 0 ? 4 : codec, offsetDeltas: records.map(() => 0) }),
     () => plain({ ...right, magic: random.pick([3, -1, 1, 0]) }),
     () => plain({ ...right, lengthPlus: random.pick([1, -1, 1000, -60, 2_000_000_000 - 70_000]) }),
     () => plain({ ...right, codec: 0, section: random.bytes(random.int(0, 40)) }),
