@@ -13,6 +13,7 @@ import { topicConfigOf } from "../cluster/MetadataImage.ts"
 import type { LogConfig } from "../log/LogConfig.ts"
 import type { LogManager } from "../log/LogManager.ts"
 import type { PartitionLog } from "../log/PartitionLog.ts"
+import { ZERO_TOPIC_ID } from "../model/Ids.ts"
 import { DiskError } from "../ports/Disk.ts"
 import { Partition, type PartitionContext } from "./Partition.ts"
 import type { Purgatory } from "./Purgatory.ts"
@@ -81,12 +82,26 @@ export class Partitions {
     for (const topic of image.topicsById.values()) {
       if (previous?.topicsById.get(topic.id) !== topic) this.#applyTopic(topic, image)
     }
-    if (previous === undefined) return
+    if (previous === undefined) return this.#retireStrays()
     if (previous.brokerConfigs !== image.brokerConfigs) {
       for (const hosted of this.#byName.values()) this.#applyConfig(hosted, image)
     } else if (previous.topicConfigs !== image.topicConfigs) {
       for (const hosted of this.#byName.values()) {
         if (topicConfigOf(previous, hosted.name) !== topicConfigOf(image, hosted.name)) this.#applyConfig(hosted, image)
+      }
+    }
+  }
+
+  /** Logs of topics that were deleted while this broker was down keep their files, under names with "-stray". */
+  #retireStrays(): void {
+    const { fork, logManager } = this.#options
+    for (const { partition, topic } of [...logManager.all()]) {
+      if (this.get(topic, partition) !== undefined) continue
+      fork(Effect.annotateLogs(Effect.logWarning("log of no topic is put aside"), { topic, partition }))
+      try {
+        logManager.removeStray(topic, partition)
+      } catch (error) {
+        if (!(error instanceof DiskError)) throw error
       }
     }
   }
@@ -129,12 +144,13 @@ export class Partitions {
     let log: PartitionLog
     try {
       const found = logManager.get(topic.name, index)
-      if (found !== undefined && found.topicId === topic.id) {
+      // As in Kafka a log that has lost its topic id is the topic's of that name.
+      if (found !== undefined && (found.topicId === topic.id || found.topicId === ZERO_TOPIC_ID)) {
         log = found
         log.setConfig(this.#options.configFor(topic.name, image))
       } else {
-        // The log of a deleted topic of that name, left by a stop before its files went.
-        if (found !== undefined) logManager.remove(topic.name, index)
+        // Of a deleted topic of that name, left by a stop before its files went. They stay, under another name.
+        if (found !== undefined) logManager.removeStray(topic.name, index)
         log = logManager.create(topic.name, index, topic.id, this.#options.configFor(topic.name, image))
       }
     } catch (error) {

@@ -42,7 +42,7 @@ export const crashRun = async (seed: number): Promise<CrashRunResult> => {
   const state = { crashes: 0, acknowledged: 0 }
   const isMachine = seed % 2 === 1
   const fail = (message: string): never => {
-    throw new CrashRunFailure(`seed ${seed}: ${message}\n${trace.slice(-20).join("\n")}`)
+    throw new CrashRunFailure(`seed ${seed}: ${message}\n${trace.slice(-60).join("\n")}`)
   }
   const program = Effect.scoped(simulate(sim, seed, isMachine, note, fail, state))
   await sim.run(program, seed)
@@ -99,8 +99,9 @@ const simulate = (
           yield* withClient((client) =>
             Effect.gen(function*() {
               while (sequence < RECORDS_PER_PRODUCER) {
-                // Up to three batches are on the way at once; what is not answered is sent again, in order.
-                const count = Math.min(between(1, 3), RECORDS_PER_PRODUCER - sequence)
+                // Up to three batches are on the way at once, in any order; what is refused or not answered is sent
+                // again. The first goes alone: of a producer that it does not know a broker takes any sequence.
+                const count = sequence === 0 ? 1 : Math.min(between(1, 3), RECORDS_PER_PRODUCER - sequence)
                 const batches = Array.from({ length: count }, (_, i) => sequence + i)
                 const answers = yield* Effect.all(
                   batches.map((n) =>
