@@ -327,14 +327,13 @@ export const decideCreatePartitions = (
   requests: ReadonlyArray<NewPartitions>,
   context: TopicDecisionContext
 ): ReadonlyArray<Decided<CreatePartitionsResult>> => {
-  let added = 0
-  for (const request of requests) {
-    added += Math.max(request.count - (image.topicsByName.get(request.name)?.partitions.length ?? request.count), 0)
-  }
-  if (added > MAX_PARTITIONS_PER_REQUEST) {
-    return requests.map((request) => ({ result: { ...TOO_MANY_PARTITIONS, name: request.name } }))
-  }
-  return requests.map((request) => decideNewPartitions(image, request, context))
+  let left = MAX_PARTITIONS_PER_REQUEST
+  return requests.map((request) => {
+    const added = request.count - (image.topicsByName.get(request.name)?.partitions.length ?? request.count)
+    if (added > left) return { result: { ...TOO_MANY_PARTITIONS, name: request.name } }
+    left -= Math.max(added, 0)
+    return decideNewPartitions(image, request, context)
+  })
 }
 
 // -- delete -------------------------------------------------------------------------------------------------------
