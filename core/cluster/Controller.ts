@@ -34,8 +34,9 @@ import type {
   ProducerIdBlock,
   RegisterBroker
 } from "./Commands.ts"
-import { decideAlterConfigs, decideIncrementalAlterConfigs } from "./ConfigDecisions.ts"
+import { ConfigResourceType, decideAlterConfigs, decideIncrementalAlterConfigs } from "./ConfigDecisions.ts"
 import type { ConfigDecisionContext } from "./ConfigDecisions.ts"
+import { brokerConfigDefs, topicConfigDefs } from "./configs/ConfigDefs.ts"
 import { changeOf, put, remove } from "./Decision.ts"
 import type { Decided } from "./Decision.ts"
 import * as ImageFollower from "./ImageFollower.ts"
@@ -100,7 +101,7 @@ export interface ControllerOptions {
   readonly topicConfigError: (configs: ReadonlyMap<string, string>) => string | undefined
   /** The same for a broker's dynamic configuration. `broker` "": the cluster-wide default. */
   readonly brokerConfigError: (configs: ReadonlyMap<string, string>, broker: string) => string | undefined
-  /** See ConfigDecisionContext. */
+  /** What a list key has without an override, for APPEND and SUBTRACT; undefined: no list. Default: Kafka's own default. */
   readonly configListDefault?: ((resourceType: number, name: string) => string | undefined) | undefined
   /** After which an unheard-of session is lost. Default 9000 (`broker.session.timeout.ms`). */
   readonly sessionTimeoutMs?: number | undefined
@@ -134,7 +135,11 @@ const persist = (
     Effect.tapCause((cause) => Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logFatal(`metadata: ${what}`, cause))
   )
 
-const NO_LIST = (): undefined => undefined
+/** Kafka's default of a list; `configListDefault` knows what the brokers' static configuration makes of it. */
+const listDefault = (resourceType: number, name: string): string | undefined => {
+  const def = (resourceType === ConfigResourceType.TOPIC ? topicConfigDefs : brokerConfigDefs).get(name)
+  return def?.type === "list" ? def.default ?? "" : undefined
+}
 
 /** The scope ends the session: the broker is fenced and the controller key is free. */
 export const make: (
@@ -156,7 +161,7 @@ export const make: (
     const configContext: ConfigDecisionContext = {
       topicConfigError: options.topicConfigError,
       brokerConfigError: options.brokerConfigError,
-      listDefault: options.configListDefault ?? NO_LIST
+      listDefault: options.configListDefault ?? listDefault
     }
     const partitionContext: PartitionDecisionContext = {
       minInSyncReplicas: (topic) =>

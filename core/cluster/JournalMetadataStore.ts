@@ -8,15 +8,14 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import type { Scope } from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { MetadataStoreState } from "../memory/MetadataStoreState.ts"
 import { Crypto } from "../ports/Crypto.ts"
 import { Disk, DiskError } from "../ports/Disk.ts"
 import type { File } from "../ports/Disk.ts"
-import { MetadataStore, MetadataStoreError } from "../ports/MetadataStore.ts"
-import type { CommitResult, Comparison, Operation, Revision, Session } from "../ports/MetadataStore.ts"
+import { MetadataStoreError } from "../ports/MetadataStore.ts"
+import type { CommitResult, Comparison, MetadataStore, Operation, Revision, Session } from "../ports/MetadataStore.ts"
 import * as Format from "./JournalFormat.ts"
 
 /** The directory in the first of `log.dirs`. */
@@ -380,7 +379,3 @@ export const make: (
     }
   }
 )
-
-export const layer = (
-  options: JournalOptions
-): Layer.Layer<MetadataStore, MetadataStoreError | DiskError, Disk | Crypto> => Layer.effect(MetadataStore, make(options))

@@ -45,8 +45,7 @@ export const controllerOptions: ControllerOptions = {
     const bad = [...configs].find(([name]) => name.startsWith("bad."))
     return bad === undefined ? undefined : `Unknown topic config name: ${bad[0]}`
   },
-  brokerConfigError: () => undefined,
-  configListDefault: (_, name) => name === "cleanup.policy" ? "delete" : undefined
+  brokerConfigError: () => undefined
 }
 
 export const makeController = (
