@@ -12,7 +12,9 @@ const parseLines = <A>(text: string, parse: (fields: ReadonlyArray<string>) => A
   const lines = text.split("\n")
   if (lines[0]?.trim() !== "0") return undefined
   const count = Number(lines[1])
-  if (lines[1]?.trim() === "" || !Number.isSafeInteger(count) || count < 0 || lines.length < count + 2) return undefined
+  if (lines[1]?.trim() === "" || !Number.isSafeInteger(count) || count < 0) return undefined
+  // Each line ends: a last one that does not may have lost digits.
+  if (lines.length < count + 3) return undefined
   const parsed: Array<A> = []
   for (let i = 0; i < count; i++) {
     const value = parse(lines[i + 2]!.trim().split(/\s+/))

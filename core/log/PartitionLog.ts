@@ -17,7 +17,7 @@ import { LeaderEpochCache } from "./LeaderEpochCache.ts"
 import type { LogConfig } from "./LogConfig.ts"
 import type { LogContext } from "./LogContext.ts"
 import { showEpochs } from "./Checkpoints.ts"
-import { DELETED_SUFFIX, LEADER_EPOCH_CHECKPOINT } from "./LogFiles.ts"
+import { DELETED_SUFFIX, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA } from "./LogFiles.ts"
 import { findAborted, findByTimestamp, findMaxTimestamp } from "./LogQueries.ts"
 import { LogReader } from "./LogReader.ts"
 import type {
@@ -92,6 +92,8 @@ export class PartitionLog {
   private readonly unsynced = new Set<Segment>()
   /** Names were made or changed since the last flush. */
   private isDirectoryDirty = true
+  /** The name of its directory and its topic's id are not known to be on the device. */
+  private isNameDirty = true
   private isEpochFileDirty = true
   /** leader-epoch-checkpoint has an epoch that was taken back. */
   private isEpochFileStale = false
@@ -118,7 +120,7 @@ export class PartitionLog {
     this.reader = new LogReader(context.headers)
     this.rolling.reset(this.segments.active)
     this.validation = this.validationOf(parts.config)
-    for (const segment of this.segments.all.slice(this.segments.floor(this.flushed), -1)) this.unsynced.add(segment)
+    for (const segment of this.segments.all) if (segment.isDirty && segment !== this.segments.active) this.unsynced.add(segment)
     this.flush = new Flusher(() => this.beginFlush(), (error) => this.fail(error)).flush
   }
 
@@ -484,6 +486,15 @@ export class PartitionLog {
       this.isDirectoryDirty = false
       syncs.push(disk.syncDirectory(this.path))
     }
+    if (this.isNameDirty) {
+      this.isNameDirty = false
+      const path = `${this.path}/${PARTITION_METADATA}`
+      if (disk.stat(path) !== undefined) {
+        const file = disk.open(path, "readWrite")
+        syncs.push(Effect.ensuring(file.sync, Effect.sync(() => file.close())))
+      }
+      syncs.push(disk.syncDirectory(this.path.slice(0, this.path.lastIndexOf("/"))))
+    }
     return {
       syncs,
       done: () => {
@@ -568,14 +579,26 @@ export class PartitionLog {
       const index = this.segments.floor(offset)
       const segment = this.segments.at(index)!
       const found = segment.locate(offset)
+      const position = found?.position ?? segment.size
       const end = found === undefined ? offset : Math.min(offset, found.baseOffset)
       // Later segments first: a crash in between leaves a log without a hole.
       this.removeSegments(this.segments.all.slice(index + 1))
-      this.unsynced.delete(segment)
-      segment.cut(found?.position ?? segment.size, end)
+      if (position === 0 && segment.isLeasedPast(0)) {
+        this.retire(segment)
+        this.segments.replace([segment], [Segment.create(this.context, this.path, segment.baseOffset, this.stagedMs)])
+      } else {
+        this.unsynced.delete(segment)
+        segment.cut(position, end)
+      }
+      this.isDirectoryDirty = true
       this.endedAt(end)
       if (this.epochs.truncateFromEnd(end)) this.writeEpochs()
-      loadProducers(this.producers, this.snapshots, this.segments, this.startOffset, end, this.context)
+      loadProducers(this.producers, this.snapshots, this.segments, end, this.context)
+      // What a reader has stays in the old file: what comes now must not be written over it.
+      if (segment.hasStaleTail) {
+        this.beginSegment(end, this.snapshots.encode(this.producers), this.stagedMs)
+        this.rolling.reset(this.segments.active)
+      }
     })
     this.context.truncated(this)
   }
@@ -657,11 +680,13 @@ export class PartitionLog {
     this.context.schedule(this.logConfig.fileDeleteDelayMs, () => segment.remove())
   }
 
-  /** Compaction made `added` of `removed`: closed segments that follow each other. @throws DiskError */
+  /**
+   * Compaction made `added` of `removed`: closed segments that follow each other. The new ones are in the log at once;
+   * they keep their suffix until the caller has made the old ones' names durable. @throws DiskError
+   */
   replaceSegments(removed: ReadonlyArray<Segment>, added: ReadonlyArray<Segment>): void {
     for (const segment of removed) this.retire(segment)
     this.segments.replace(removed, added)
-    for (const segment of added) segment.changeSuffix("")
     this.reader.forget()
     this.isDirectoryDirty = true
   }
@@ -682,6 +707,10 @@ export class PartitionLog {
   finish(): void {
     this.guarded(() => {
       if (this.isTailDirty) this.segments.active.cutUnwritten()
+      for (const segment of this.segments.all) if (segment.hasStaleTail) {
+        segment.cutStaleTail()
+        this.unsynced.add(segment)
+      }
       this.segments.active.finish()
       this.unsynced.add(this.segments.active)
       this.snapshots.write(this.endOffset, this.snapshots.encode(this.producers))

@@ -52,13 +52,13 @@ export class ProducerSnapshots {
    * Restores the latest snapshot at or below `endOffset` that is whole, and removes later ones and broken ones.
    * @returns the offset from which batches must be replayed @throws DiskError
    */
-  restore(producers: ProducerState, logStartOffset: number, endOffset: number): number {
+  restore(producers: ProducerState, firstOffset: number, endOffset: number): number {
     this.removeUnless((offset) => offset <= endOffset)
     for (;;) {
       const offset = this.offsets.at(-1)
       if (offset === undefined) {
-        producers.clear(logStartOffset)
-        return logStartOffset
+        producers.clear(firstOffset)
+        return firstOffset
       }
       const bytes = readBytes(this.context.disk, this.pathOf(offset))
       const entries = bytes === undefined ? undefined : decodeProducerSnapshot(bytes, this.context.crypto)
@@ -114,11 +114,10 @@ export const loadProducers = (
   producers: ProducerState,
   snapshots: ProducerSnapshots,
   segments: Segments,
-  logStartOffset: number,
   endOffset: number,
   context: LogContext
 ): void => {
-  const from = snapshots.restore(producers, logStartOffset, endOffset)
+  const from = snapshots.restore(producers, segments.first.baseOffset, endOffset)
   const { headers } = context
   for (let index = segments.floor(from); index < segments.all.length; index++) {
     const segment = segments.at(index)!

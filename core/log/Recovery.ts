@@ -154,14 +154,18 @@ const nextOffsetOf = (segment: Segment, context: LogContext): number | undefined
   return position === segment.size ? nextOffset : undefined
 }
 
-/** Scans a segment, appends its good batches again to it in place, and cuts the rest. @returns the bytes that were cut */
+/**
+ * Scans a segment, appends its good batches again to it in place, and cuts the rest.
+ * @param next where the next segment begins: what lies past it was truncated while a reader had it
+ * @returns whether the segment ends as it should: all of it is good, or all up to the next one
+ */
 const recoverSegment = (
   segment: Segment,
   context: LogContext,
-  config: LogConfig,
-  isActive: boolean,
+  { config, recoveryPoint }: LoadOptions,
+  next: Segment | undefined,
   visit: (batch: RecordBatch) => void
-): Effect.Effect<number, DiskError> =>
+): Effect.Effect<boolean, DiskError> =>
   Effect.gen(function*() {
     const { crypto } = context
     const { file } = segment
@@ -171,13 +175,16 @@ const recoverSegment = (
     let position = 0
     let nextOffset = segment.baseOffset
     let sinceTurn = 0
-    while (position < fileSize) {
+    let isPastNext = false
+    while (position < fileSize && !isPastNext) {
       const length = Math.min(window.length, fileSize - position)
       const bytes = window.subarray(0, length)
       const at = position
       const scan = yield* attempt(() => {
         file.read(bytes, at)
         return scanBatches(bytes, { crypto, nextOffset }, (batch) => {
+          isPastNext ||= next !== undefined && batch.lastOffset >= next.baseOffset
+          if (isPastNext) return
           segment.reserve(1)
           segment.appended(batch.sizeInBytes, batch.lastOffset, batch.maxTimestamp, config.indexIntervalBytes)
           visit(batch)
@@ -198,12 +205,14 @@ const recoverSegment = (
     }
     yield* attempt(() => {
       if (segment.size < fileSize) file.truncate(segment.size)
-      segment.isDirty = true
       segment.offsetIndex.trim()
       segment.timeIndex.trim()
-      if (!isActive) segment.finish()
+      if (next !== undefined) segment.finish()
     })
-    return fileSize - segment.size
+    // A machine's crash may take the end of a segment and leave the next one. (A hole that compaction made is none.)
+    const hasHole = next !== undefined && nextOffset < next.baseOffset && next.baseOffset > recoveryPoint &&
+      !config.cleanupPolicy.compact
+    return isPastNext || (fileSize === segment.size && !hasHole)
   })
 
 /** Epochs by the batches' headers: for a log whose checkpoint a crash took. @throws DiskError */
@@ -260,33 +269,30 @@ export const loadLog = (context: LogContext, options: LoadOptions): Effect.Effec
 
     // Which segments can't be taken as they are: all from the recovery point on after a crash, one without indexes, one
     // that does not end where its last batch does.
-    const isDamaged = (segment: Segment): boolean => {
+    const isDamaged = (segment: Segment, next: Segment | undefined): boolean => {
+      if (segment.size === 0) return false
       const hasIndexes = disk.stat(segment.offsetIndex.path) !== undefined &&
         disk.stat(segment.timeIndex.path) !== undefined
-      return !hasIndexes && segment.size > 0
+      if (!hasIndexes) return true
+      if (isClean && next !== undefined) return false
+      const nextOffset = nextOffsetOf(segment, context)
+      return nextOffset === undefined || (next !== undefined && nextOffset > next.baseOffset)
     }
-    const firstUnflushed = isClean ? list.length : new Segments(list).floor(recoveryPoint)
+    // The segment that ends at the recovery point may have been active then, and its indexes not synced.
+    const firstUnflushed = isClean ? list.length : new Segments(list).floor(Math.max(0, recoveryPoint - 1))
     let areProducersLoaded = false
-    let logStartOffset = Math.max(options.logStartOffset, list[0]!.baseOffset)
     for (let index = 0; index < list.length; index++) {
       const segment = list[index]!
-      const isActive = index === list.length - 1
-      const mustScan = index >= firstUnflushed || (yield* attempt(() =>
-        isDamaged(segment) || (isActive && nextOffsetOf(segment, context) === undefined)
-      ))
+      const next = list[index + 1]
+      const mustScan = index >= firstUnflushed || (yield* attempt(() => isDamaged(segment, next)))
       if (!mustScan) continue
+      // From here on the batches say which epochs there are: the checkpoint may tell of a truncation that was lost.
+      if (index === firstUnflushed) epochs.truncateFromEnd(segment.baseOffset)
       yield* attempt(() =>
-        loadProducers(
-          producers,
-          snapshots,
-          new Segments(list.slice(0, index + 1)),
-          Math.min(logStartOffset, segment.baseOffset),
-          segment.baseOffset,
-          context
-        )
+        loadProducers(producers, snapshots, new Segments(list.slice(0, index + 1)), segment.baseOffset, context)
       )
       const aborted: Array<AbortedEntry> = []
-      const cut = yield* recoverSegment(segment, context, config, isActive, (batch) => {
+      const isWhole = yield* recoverSegment(segment, context, options, next, (batch) => {
         if (batch.partitionLeaderEpoch > epochs.latestEpoch) epochs.assign(batch.partitionLeaderEpoch, batch.baseOffset)
         const completed = observeBatch(producers, batch, context)
         if (completed?.isAborted === true) {
@@ -296,8 +302,8 @@ export const loadLog = (context: LogContext, options: LoadOptions): Effect.Effec
       })
       yield* attempt(() => segment.txnIndex.replace(aborted))
       producers.commit()
-      areProducersLoaded = isActive
-      if (cut > 0 && !isActive) {
+      areProducersLoaded = next === undefined
+      if (!isWhole && next !== undefined) {
         // What follows a hole is not what was appended after what is left.
         yield* attempt(() => {
           for (const later of list.slice(index + 1)) later.remove()
@@ -309,7 +315,7 @@ export const loadLog = (context: LogContext, options: LoadOptions): Effect.Effec
 
     const segments = new Segments(list)
     let logEndOffset = yield* attempt(() => nextOffsetOf(segments.active, context) ?? segments.active.baseOffset)
-    logStartOffset = Math.max(options.logStartOffset, segments.first.baseOffset)
+    const logStartOffset = Math.max(options.logStartOffset, segments.first.baseOffset)
     if (logStartOffset > logEndOffset) {
       // Records below the log start are gone for readers, and no others are there.
       yield* attempt(() => {
@@ -323,7 +329,7 @@ export const loadLog = (context: LogContext, options: LoadOptions): Effect.Effec
     }
     return yield* attempt(() => {
       if (areProducersLoaded) snapshots.removeUnless((offset) => offset <= logEndOffset)
-      else loadProducers(producers, snapshots, segments, segments.first.baseOffset, logEndOffset, context)
+      else loadProducers(producers, snapshots, segments, logEndOffset, context)
       producers.expire(nowMs, context.producerIdExpirationMs())
       epochs.truncateFromEnd(logEndOffset)
       epochs.truncateFromStart(logStartOffset)

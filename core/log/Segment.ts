@@ -8,7 +8,6 @@ import type { File } from "../ports/Disk.ts"
 import type { LogContext } from "./LogContext.ts"
 import { LogFile } from "./LogFile.ts"
 import {
-  CLEANED_SUFFIX,
   INDEX_SUFFIX,
   LOG_SUFFIX,
   offsetPath,
@@ -19,9 +18,6 @@ import {
 import { OFFSET_INDEX_ENTRY_BYTES, OffsetIndex } from "./OffsetIndex.ts"
 import { TIME_INDEX_ENTRY_BYTES, TimeIndex } from "./TimeIndex.ts"
 import { TransactionIndex } from "./TransactionIndex.ts"
-
-/** Copied at once when a leased file is cut, in bytes. */
-const COPY_BYTES = 1024 * 1024
 
 /** The batch that `locate` found. */
 export interface BatchPosition {
@@ -44,6 +40,8 @@ export class Segment {
   modifiedMs: number
   /** Something was written since the last sync. */
   isDirty = false
+  /** The file goes on after `size`, with bytes that were cut off while a reader had them. */
+  hasStaleTail = false
   private readonly context: LogContext
   private directory: string
   private suffix: string
@@ -232,17 +230,32 @@ export class Segment {
 
   // -- changing --------------------------------------------------------------------------------------------------
 
-  /** Keeps the batches before `position`, all below `offset`; leased bytes stay as they are. @throws DiskError */
+  /** Whether bytes from `position` on are or were leased: the file may not be cut there. */
+  isLeasedPast(position: number): boolean {
+    return this.logFile !== undefined && this.logFile.leasedEnd > position
+  }
+
+  /**
+   * Keeps the batches before `position`, all below `offset`. Where bytes after it were leased the file keeps them, and
+   * nothing may be appended to this segment any more. @throws DiskError
+   */
   cut(position: number, offset: number): void {
-    const log = this.openLog()
-    if (log.leasedEnd > position) this.replaceByCopy(log, position)
-    else log.file.truncate(position)
+    if (this.isLeasedPast(position)) this.hasStaleTail = true
+    else this.file.truncate(position)
     this.size = position
     this.isDirty = true
     this.offsetIndex.truncateTo(offset)
     this.timeIndex.truncateTo(offset)
     this.txnIndex.truncateTo(offset)
     this.forget()
+  }
+
+  /** Nobody reads any more: what `cut` left in the file goes. @throws DiskError */
+  cutStaleTail(): void {
+    if (!this.hasStaleTail) return
+    this.file.truncate(this.size)
+    this.hasStaleTail = false
+    this.isDirty = true
   }
 
   /** Undoes what a failed write may have left after the log's end. @throws DiskError */
@@ -255,6 +268,11 @@ export class Segment {
   restart(): void {
     this.offsetIndex.cut(0)
     this.timeIndex.cut(0)
+    // What a crash of the process left was never synced, even if it is just what is built again.
+    this.isDirty = true
+    this.offsetIndex.isDirty = true
+    this.timeIndex.isDirty = true
+    this.txnIndex.isDirty = this.txnIndex.entries.length > 0
     this.size = 0
     this.bytesSinceIndexEntry = 0
     this.maxTimestampKnown = -1
@@ -267,29 +285,6 @@ export class Segment {
     this.bytesSinceIndexEntry = -1
     this.maxTimestampKnown = undefined
     if (this.size === 0) this.firstTimestampKnown = undefined
-  }
-
-  private replaceByCopy(log: LogFile, length: number): void {
-    const { disk } = this.context
-    // As an unfinished compaction's file it is removed at the next start, should we not get to rename it.
-    const temporary = `${this.path}${CLEANED_SUFFIX}`
-    disk.remove(temporary)
-    const copy = disk.open(temporary, "createNew")
-    try {
-      const buffer = new Uint8Array(Math.min(COPY_BYTES, length))
-      for (let at = 0; at < length;) {
-        const part = buffer.subarray(0, Math.min(buffer.length, length - at))
-        log.file.read(part, at)
-        copy.write([part], at)
-        at += part.length
-      }
-      disk.rename(temporary, this.path)
-    } catch (error) {
-      copy.close()
-      throw error
-    }
-    this.logFile = new LogFile(copy)
-    log.retire()
   }
 
   /** Gives the files another last suffix ("", .cleaned, .swap, .deleted). @throws DiskError */

@@ -1,0 +1,378 @@
+/**
+ * A log under any sequence of operations, crashes among them, held against a list of batches. Everything is drawn
+ * from a seed, so a failure repeats with its seed, and the same seed gives the same trace on every runtime.
+ */
+import * as Effect from "effect/Effect"
+import { expect } from "vitest"
+import { defaultLogConfig, type LogConfig } from "../../core/log/LogConfig.ts"
+import type { PartitionLog } from "../../core/log/PartitionLog.ts"
+import { MemoryDisk } from "../../core/memory/MemoryDisk.ts"
+import { DiskError } from "../../core/ports/Disk.ts"
+import { RecordBatch } from "../../core/records/RecordBatch.ts"
+import { batchesIn, batchOf, bytesOf, newLog, reload, seeded, text } from "./TestLog.ts"
+
+interface ModelBatch {
+  readonly baseOffset: number
+  readonly lastOffset: number
+  readonly epoch: number
+  readonly producerId: number
+  readonly lastSequence: number
+  /** All of its bytes, as hex of their CRC and length: what must not change. */
+  readonly signature: string
+}
+
+const signatureOf = (batch: RecordBatch): string => `${batch.baseOffset}+${batch.lastOffsetDelta}:${batch.crc.toString(16)}`
+
+export class LogModel {
+  readonly random: () => number
+  readonly trace: Array<string> = []
+  readonly memory: MemoryDisk = new MemoryDisk()
+  private readonly config: LogConfig
+  private log: PartitionLog
+  /** What the log must hold: acknowledged and not truncated, retention's victims included until a restart shows. */
+  private batches: Array<ModelBatch> = []
+  private logStartOffset = 0
+  private logEndOffset = 0
+  private flushedOffset = 0
+  /** Batches that may be there after a crash of the machine although they were truncated or never acknowledged. */
+  private ghosts: Array<ModelBatch> = []
+  private epoch = 0
+  private readonly sequences = new Map<number, number>()
+  private counter = 0
+  private isRetaining = false
+
+  constructor(seed: number) {
+    this.random = seeded(seed)
+    this.config = {
+      ...defaultLogConfig,
+      segmentBytes: 400 + this.int(1500),
+      indexIntervalBytes: 40 + this.int(200),
+      retentionBytes: 2000 + this.int(3000),
+      maxMessageBytes: 400
+    }
+    this.log = newLog(this.config, this.memory).log
+  }
+
+  private int(below: number): number {
+    return Math.floor(this.random() * below)
+  }
+
+  private note(what: string): void {
+    this.trace.push(what)
+  }
+
+  async setUp(): Promise<void> {
+    await Effect.runPromise(this.memory.disk.syncDirectory("/"))
+    await Effect.runPromise(this.memory.disk.syncDirectory("/logs"))
+    await Effect.runPromise(this.log.flush)
+  }
+
+  /** One operation drawn from the seed; a crash and a recovery when the machine stopped in it. */
+  async step(): Promise<void> {
+    const willStop = this.random() < 0.12
+    if (willStop) {
+      const tear = seeded(this.int(1 << 30))
+      this.memory.stopAtOperation(this.memory.operations + 1 + this.int(12), tear)
+    }
+    try {
+      for (let i = willStop ? 6 : 1; i > 0; i--) await this.operation()
+      if (willStop) {
+        this.note("power stays")
+        this.memory.stopAtOperation(Infinity)
+      }
+    } catch (error) {
+      if (!(error instanceof DiskError) || !error.message.includes("stopped")) throw error
+      this.note("power goes")
+      await this.crash()
+    }
+  }
+
+  private async operation(): Promise<void> {
+    const dice = this.random()
+    if (dice < 0.5) return this.append()
+    if (dice < 0.62) return this.read()
+    if (dice < 0.7) return this.flush()
+    if (dice < 0.75) return this.roll()
+    if (dice < 0.8) return this.truncate()
+    if (dice < 0.85) return this.retain()
+    if (dice < 0.88) return this.deleteRecords()
+    if (dice < 0.93) return this.fullDisk()
+    if (dice < 0.96) return this.crash()
+    return this.restart()
+  }
+
+  private staged: Array<ModelBatch> = []
+
+  private stage(): void {
+    if (this.random() < 0.1) this.epoch += 1 + this.int(2)
+    const records = Array.from({ length: 1 + this.int(3) }, () => text(`${this.counter++} ${"x".repeat(this.int(60))}`))
+    const producerId = this.random() < 0.5 ? this.int(3) : -1
+    const baseSequence = producerId < 0 ? -1 : (this.sequences.get(producerId) ?? -1) + 1
+    const bytes = batchOf(records.map((value, i) => ({ timestamp: 1000 + this.int(500) + i, value })), {
+      producerId,
+      producerEpoch: producerId < 0 ? -1 : 0,
+      baseSequence
+    })
+    const appended = this.log.appendAsLeader(bytes, { leaderEpoch: this.epoch, nowMs: 2000, apiVersion: 13 })
+    if (appended._tag === "Refusal") throw new Error(`refused: ${appended.error} ${appended.message}`)
+    expect(appended.duplicate).toBe(false)
+    const lastSequence = producerId < 0 ? -1 : baseSequence + records.length - 1
+    if (producerId >= 0) this.sequences.set(producerId, lastSequence)
+    const batch = new RecordBatch(bytes.slice())
+    this.staged.push({
+      baseOffset: appended.baseOffset,
+      lastOffset: appended.lastOffset,
+      epoch: this.epoch,
+      producerId,
+      lastSequence,
+      signature: signatureOf(batch)
+    })
+  }
+
+  private acknowledge(): void {
+    this.batches.push(...this.staged)
+    this.logEndOffset = this.staged.at(-1)?.lastOffset ?? this.logEndOffset - 1
+    this.logEndOffset++
+    this.staged = []
+  }
+
+  private append(): void {
+    this.staged = []
+    for (let i = 1 + this.int(4); i > 0; i--) this.stage()
+    this.note(`append ${this.staged.map(({ signature }) => signature).join(" ")}`)
+    this.log.write()
+    this.acknowledge()
+    expect(this.log.logEndOffset).toBe(this.logEndOffset)
+  }
+
+  private fullDisk(): void {
+    this.memory.limitBytes = this.memory.usedBytes + this.int(900)
+    const before = new Map(this.sequences)
+    const epoch = this.epoch
+    try {
+      this.append()
+    } catch (error) {
+      if (!(error instanceof DiskError) || error.kind !== "NoSpace") throw error
+      this.note("refused")
+      // The machine may stop while what was refused is taken back.
+      if (this.log.failed !== undefined) this.ghosts.push(...this.staged)
+      this.staged = []
+      this.sequences.clear()
+      for (const [id, sequence] of before) this.sequences.set(id, sequence)
+      this.epoch = epoch
+      expect(this.log.logEndOffset).toBe(this.logEndOffset)
+    } finally {
+      this.memory.limitBytes = Infinity
+    }
+  }
+
+  private async flush(): Promise<void> {
+    this.note(`flush ${this.logEndOffset}`)
+    await Effect.runPromise(this.log.flush)
+    this.flushedOffset = this.logEndOffset
+    this.ghosts = []
+  }
+
+  private roll(): void {
+    this.note("roll")
+    this.log.roll(2000)
+  }
+
+  private truncate(): void {
+    const offset = this.logEndOffset - this.int(Math.min(12, this.logEndOffset - this.logStartOffset + 1))
+    this.note(`truncate ${offset}`)
+    const kept = this.batches.filter(({ lastOffset }) => lastOffset < offset)
+    const cut = this.batches.filter(({ lastOffset }) => lastOffset >= offset)
+    // Until it is done, a crash may leave either.
+    this.ghosts.push(...cut)
+    const end = cut.length === 0 ? this.logEndOffset : Math.min(offset, cut[0]!.baseOffset)
+    this.flushedOffset = Math.min(this.flushedOffset, end)
+    this.batches = kept
+    this.logEndOffset = end
+    this.resequence()
+    this.log.truncateTo(offset)
+    expect(this.log.logEndOffset).toBe(end)
+    this.logStartOffset = this.log.logStartOffset
+  }
+
+  private resequence(): void {
+    this.sequences.clear()
+    for (const { lastSequence, producerId } of this.batches) if (producerId >= 0) this.sequences.set(producerId, lastSequence)
+  }
+
+  private retain(): void {
+    this.isRetaining = true
+    this.log.retain(2000, this.logEndOffset)
+    this.note(`retain from ${this.log.logStartOffset}`)
+    expect(this.log.logStartOffset).toBeGreaterThanOrEqual(this.logStartOffset)
+    this.logStartOffset = this.log.logStartOffset
+    this.isRetaining = false
+  }
+
+  private deleteRecords(): void {
+    const offset = this.logStartOffset + this.int(Math.max(1, (this.logEndOffset - this.logStartOffset) >> 1))
+    this.note(`delete records ${offset}`)
+    this.log.incrementLogStartOffset(offset)
+    this.logStartOffset = Math.max(this.logStartOffset, offset)
+  }
+
+  private async restart(): Promise<void> {
+    this.note("restart")
+    this.log.finish()
+    await this.flush()
+    this.log.close()
+    await this.load(true)
+    expect(this.log.logEndOffset).toBe(this.logEndOffset)
+    this.check()
+  }
+
+  private async crash(): Promise<void> {
+    const isMachine = this.random() < 0.5
+    const isTorn = this.random() < 0.7
+    const random = seeded(this.int(1 << 30))
+    this.note(isMachine ? isTorn ? "machine crash, torn" : "machine crash" : "process crash")
+    const acknowledged = this.logEndOffset
+    if (isMachine) this.memory.crash(isTorn ? { _tag: "machine", random } : { _tag: "machine" })
+    else this.memory.crash({ _tag: "process" })
+    await this.load(false)
+    const required = isMachine ? this.flushedOffset : acknowledged
+    const end = this.log.logEndOffset
+    expect(end, `acknowledged to ${acknowledged}, flushed to ${this.flushedOffset}`).toBeGreaterThanOrEqual(required)
+    // What is left must be what was, up to what is required, then only batches that could be there.
+    const known = new Map<string, ModelBatch>()
+    for (const batch of [...this.ghosts, ...this.batches, ...this.staged]) known.set(batch.signature, batch)
+    const left: Array<ModelBatch> = []
+    for (const batch of this.readBatches(this.log.segments.first.baseOffset)) {
+      const signature = signatureOf(batch)
+      const model = known.get(signature)
+      expect(model, `unknown batch ${signature}`).toBeDefined()
+      left.push(model!)
+    }
+    const first = left[0]?.baseOffset ?? end
+    const mustBe = this.batches.filter(({ baseOffset, lastOffset }) => lastOffset < required && baseOffset >= first)
+    expect(left.slice(0, mustBe.length).map(({ signature }) => signature)).toEqual(mustBe.map(({ signature }) => signature))
+    // What retention took may be back; it has not taken more than it was asked to.
+    const holder = this.batches.find(({ lastOffset }) => lastOffset >= this.logStartOffset)
+    if (!this.isRetaining) expect(first).toBeLessThanOrEqual(Math.max(this.logStartOffset, holder?.baseOffset ?? 0))
+    this.isRetaining = false
+    this.batches = [...this.batches.filter(({ lastOffset }) => lastOffset < first), ...left]
+    this.logEndOffset = end
+    this.logStartOffset = this.log.logStartOffset
+    this.flushedOffset = Math.min(this.flushedOffset, end)
+    this.ghosts = []
+    this.staged = []
+    this.epoch = Math.max(this.epoch, this.log.latestEpoch)
+    this.resequence()
+    this.check()
+    // A recovered log is flushed before it counts as that.
+    await this.flush()
+  }
+
+  private async load(isClean: boolean): Promise<void> {
+    // The checkpoints are LogManager's: here the recovery point lags or is exact, as theirs may be.
+    const recoveryPoint = this.random() < 0.5 ? this.flushedOffset : 0
+    this.log = await reload(this.memory, {
+      config: this.config,
+      isClean,
+      logStartOffset: this.logStartOffset,
+      recoveryPoint
+    })
+    this.note(`loaded ${this.log.logStartOffset} to ${this.log.logEndOffset}`)
+  }
+
+  private readBatches(from: number): Array<RecordBatch> {
+    const found: Array<RecordBatch> = []
+    for (const segment of this.log.segments.all) {
+      if (segment.size === 0) continue
+      const bytes = new Uint8Array(segment.size)
+      segment.file.read(bytes, 0)
+      found.push(...batchesIn(bytes).filter(({ lastOffset }) => lastOffset >= from))
+    }
+    return found
+  }
+
+  private read(): void {
+    const offset = this.logStartOffset + this.int(this.logEndOffset - this.logStartOffset + 1)
+    const maxBytes = this.int(1500)
+    const endOffset = this.random() < 0.5 ? this.logEndOffset : offset + this.int(10)
+    const minOneBatch = this.random() < 0.5
+    const result = this.log.read(offset, { maxBytes, minOneBatch, endOffset })
+    if (result._tag !== "Read") throw new Error(`offset ${offset} is out of range`)
+    const visible = this.batches.filter((b) => b.lastOffset >= offset && b.lastOffset < Math.min(endOffset, this.logEndOffset))
+    if (result.slice === undefined) {
+      this.note(`read ${offset} nothing`)
+      const first = visible[0]
+      expect(first === undefined || !minOneBatch).toBe(true)
+      return
+    }
+    const batches = batchesIn(bytesOf(result.slice))
+    expect(result.slice.length <= maxBytes || (batches.length === 1 && minOneBatch)).toBe(true)
+    result.slice.release()
+    expect(batches.map(signatureOf)).toEqual(visible.slice(0, batches.length).map(({ signature }) => signature))
+    const next = visible[batches.length]?.baseOffset
+    if (next !== undefined) expect(result.nextOffset).toBe(next)
+    this.note(`read ${offset} to ${result.nextOffset}`)
+  }
+
+  /** Everything at once: records, every offset's read, indexes, epochs, producers. */
+  check(): void {
+    const { log } = this
+    expect(log.logEndOffset).toBe(this.logEndOffset)
+    expect(log.logStartOffset).toBe(this.logStartOffset)
+    const expected = this.batches.filter(({ lastOffset }) => lastOffset >= log.segments.first.baseOffset)
+    const found = this.readBatches(log.segments.first.baseOffset)
+    expect(found.map(signatureOf)).toEqual(expected.map(({ signature }) => signature))
+    for (let offset = this.logStartOffset; offset < this.logEndOffset; offset++) {
+      const result = log.read(offset, { maxBytes: 1, minOneBatch: true, endOffset: this.logEndOffset })
+      if (result._tag !== "Read" || result.slice === undefined) throw new Error(`no read at ${offset}`)
+      const [batch] = batchesIn(bytesOf(result.slice))
+      result.slice.release()
+      expect(signatureOf(batch!)).toBe(expected.find(({ lastOffset }) => lastOffset >= offset)!.signature)
+    }
+    for (const batch of found) {
+      const end = log.endOffsetForEpoch(batch.partitionLeaderEpoch)
+      expect(end.leaderEpoch).toBe(batch.partitionLeaderEpoch)
+      expect(end.endOffset).toBeGreaterThan(batch.lastOffset)
+    }
+    const producers = new Map(log.activeProducers().map(({ lastSequence, producerId }) => [producerId, lastSequence]))
+    for (const [producerId, lastSequence] of this.sequences) {
+      const isThere = found.some((batch) => batch.producerId === producerId)
+      if (isThere) expect(producers.get(producerId), `producer ${producerId}`).toBe(lastSequence)
+    }
+    checkIndexes(log, this.config.indexIntervalBytes)
+  }
+}
+
+/** The offset index is what a rebuild gives; each time index entry is true, and a closed segment's last is its largest. */
+export const checkIndexes = (log: PartitionLog, indexIntervalBytes: number): void => {
+  log.segments.all.forEach((segment, index) => {
+    const bytes = new Uint8Array(segment.size)
+    if (segment.size > 0) segment.file.read(bytes, 0)
+    const rebuilt: Array<{ readonly offset: number; readonly position: number }> = []
+    const firstOffsetOf = new Map<number, number>()
+    let since = 0
+    let max = -1
+    for (const batch of batchesIn(bytes)) {
+      if (since > indexIntervalBytes) {
+        rebuilt.push({ offset: batch.lastOffset, position: batch.position })
+        since = 0
+      }
+      since += batch.sizeInBytes
+      if (batch.maxTimestamp > max) {
+        max = batch.maxTimestamp
+        firstOffsetOf.set(max, batch.lastOffset)
+      }
+    }
+    const entries = Array.from({ length: segment.offsetIndex.entries }, (_, i) => segment.offsetIndex.entry(i))
+    expect(entries).toEqual(rebuilt)
+    let before = -1
+    for (let i = 0; i < segment.timeIndex.entries; i++) {
+      const { offset, timestamp } = segment.timeIndex.entry(i)
+      expect(timestamp).toBeGreaterThan(before)
+      expect(offset).toBe(firstOffsetOf.get(timestamp))
+      before = timestamp
+    }
+    expect(segment.maxTimestamp).toBe(max)
+    if (index < log.segments.all.length - 1) expect(segment.timeIndex.last().timestamp).toBe(max)
+  })
+}
