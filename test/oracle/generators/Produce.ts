@@ -81,7 +81,8 @@ const wrongBatch = (world: World, keyed: boolean): Made => {
     () => plain({ ...right, extraAttributes: 0x10 }), // transactional without a transaction
     () => plain({ ...right, extraAttributes: 0x08 }), // claims log append time
     () => plain({ ...right, extraAttributes: 0x40 }), // delete horizon
-    () => plain({ ...right, maxTimestamp: random.pick([-1, 0, world.nowMs + 1]) }),
+    // Kafka believes an uncompressed batch's header and later does not find its records by time
+    () => plain({ ...right, codec: codec === 0 ? 3 : codec, maxTimestamp: random.pick([-1, 0, world.nowMs + 1]) }),
     () => plain({ ...right, baseTimestamp: 5 }),
     () => plain({ ...right, records: records.map((r) => ({ ...r, timestamp: world.nowMs + 5 * 3_600_000 })) }),
     () => plain({ ...right, records: records.map((r) => ({ ...r, key: null })) }),
@@ -166,6 +167,12 @@ export const produce: Generator = {
         [5, () => idempotentBatch(world, name, index, keyed)]
       ])()
       partitions.push({ index, made })
+      // alone: what else is in a request that is never answered is not appended either
+      if (made.absent === true) {
+        targets.clear()
+        targets.set(name, [{ index, made }])
+        break
+      }
     }
     const transactionalId = random.weighted([[30, null], [1, "tx"]])
     const withoutRecords = Array.from(targets.values()).flat().some(({ made }) => made.absent === true)
