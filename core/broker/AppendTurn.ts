@@ -5,12 +5,17 @@
  */
 import type { Partition } from "../replication/Partition.ts"
 
+export interface AwaitsWrite {
+  /** After the write, successful or not: the place to answer. */
+  written(): void
+}
+
 export class AppendTurn {
   #touched: Array<Partition> = []
-  #afterCommit: Array<() => void> = []
+  #waiting: Array<AwaitsWrite> = []
 
   get isEmpty(): boolean {
-    return this.#touched.length === 0 && this.#afterCommit.length === 0
+    return this.#touched.length === 0 && this.#waiting.length === 0
   }
 
   /** Something was staged in `partition`. */
@@ -19,18 +24,18 @@ export class AppendTurn {
     if (partition.stagedCount === 1) this.#touched.push(partition)
   }
 
-  /** Runs after the write, successful or not: the place to answer. */
-  afterCommit(callback: () => void): void {
-    this.#afterCommit.push(callback)
+  /** To be told when the turn is written. */
+  await(waiting: AwaitsWrite): void {
+    this.#waiting.push(waiting)
   }
 
   commit(): void {
     if (this.isEmpty) return
     const touched = this.#touched
-    const callbacks = this.#afterCommit
+    const waiting = this.#waiting
     this.#touched = []
-    this.#afterCommit = []
+    this.#waiting = []
     for (const partition of touched) partition.commitStaged()
-    for (const callback of callbacks) callback()
+    for (const each of waiting) each.written()
   }
 }

@@ -16,7 +16,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type { Fiber } from "effect/Fiber"
-import { isFileSlice, type Payload, payloadLength, releaseAll } from "../model/Payload.ts"
+import { type Payload, payloadLength, releaseAll } from "../model/Payload.ts"
 import type { Connection as NetworkConnection, ConnectionHandler, NetworkError } from "../ports/Network.ts"
 import { apiFacts } from "../protocol/ApiFacts.ts"
 import { ByteWriter } from "../protocol/ByteWriter.ts"
@@ -33,7 +33,8 @@ import {
   NoResponse,
   type Reply,
   type RequestContext,
-  type Response
+  type Response,
+  type ResponseBody
 } from "./Handler.ts"
 
 /** Requests of one connection that are not answered yet. */
@@ -83,14 +84,18 @@ export class BrokerConnection implements ConnectionHandler {
   #slots: Array<Slot> = []
   /** Ready to be sent. */
   #out: Array<Payload> = []
-  /** Bytes of all responses that are made and not given to the network yet. */
-  #readyBytes = 0
+  /** Bytes of responses that are made and not given to the network yet: for the next send, and held for their turn. */
+  #outBytes = 0
+  #heldBytes = 0
   #writer: ByteWriter | undefined
   /** Requests received while a bound was met. */
   #backlog: Array<Uint8Array> = []
   /** The request being handled, for what is said when it is malformed; undefined between requests. */
   #frame: Uint8Array | undefined
   #inCallback = false
+  /** When the network called: the time of all requests of the turn. */
+  #turnMs = 0
+  readonly #commitTurn: () => void
   #isPaused = false
   #isStopping = false
   #isClosed = false
@@ -100,6 +105,7 @@ export class BrokerConnection implements ConnectionHandler {
     this.#network = network
     this.info = info
     this.lastActiveMs = host.nowMs()
+    this.#commitTurn = () => host.appendTurn.commit()
     this.#frames = new FrameReader({
       maxBytes: host.limits.maxRequestBytes,
       onFrame: (frame) => this.#onFrame(frame)
@@ -118,8 +124,10 @@ export class BrokerConnection implements ConnectionHandler {
 
   onData(bytes: Uint8Array): void {
     if (this.#isClosed) return
-    this.lastActiveMs = this.#host.nowMs()
-    this.#callback(() => this.#frames.push(bytes))
+    this.#callback(() => {
+      this.lastActiveMs = this.#turnMs
+      this.#frames.push(bytes)
+    })
   }
 
   onDrained(): void {
@@ -137,6 +145,7 @@ export class BrokerConnection implements ConnectionHandler {
   /** Runs `body` as one turn: staged appends are written and ready responses sent before it returns. */
   #callback(body: () => void): void {
     this.#inCallback = true
+    this.#turnMs = this.#host.nowMs()
     try {
       body()
     } catch (error) {
@@ -155,7 +164,7 @@ export class BrokerConnection implements ConnectionHandler {
 
   get #hasRoom(): boolean {
     return this.#slots.length < this.#host.limits.maxInFlightRequests &&
-      this.#network.queuedBytes + this.#readyBytes <= this.#host.limits.maxQueuedResponseBytes
+      this.#network.queuedBytes + this.#outBytes + this.#heldBytes <= this.#host.limits.maxQueuedResponseBytes
   }
 
   #onFrame(frame: Uint8Array): void {
@@ -176,9 +185,8 @@ export class BrokerConnection implements ConnectionHandler {
   }
 
   #handle(frame: Uint8Array): void {
-    const { appendTurn, dispatcher } = this.#host
     this.#frame = frame
-    const dispatched = dispatcher.dispatch(frame, this.info, this.#host.nowMs(), () => appendTurn.commit())
+    const dispatched = this.#host.dispatcher.dispatch(frame, this.info, this.#turnMs, this.#commitTurn)
     if (dispatched._tag === "Refused") {
       return this.#close(`request refused: ${dispatched.reason}`, dispatched.apiKey, dispatched.apiVersion)
     }
@@ -220,60 +228,74 @@ export class BrokerConnection implements ConnectionHandler {
       this.#flush()
       return this.#close(response.reason, slot.context.apiKey, slot.context.apiVersion)
     }
-    if (response !== NoResponse) {
-      try {
-        const writer = (this.#writer ??= new ByteWriter(512))
-        writer.beginFrame()
-        responseHeader(writer, slot.context.apiKey, slot.responseVersion, slot.context.correlationId)
-        response(writer)
-        slot.payloads = writer.finishFrame()
-        this.#readyBytes += payloadLength(slot.payloads)
-      } catch (error) {
-        if (this.#writer !== undefined) releaseAll(this.#writer.finish())
-        this.#writer = undefined
-        return this.#close(
-          `response could not be written: ${String(error)}`, slot.context.apiKey, slot.context.apiVersion, true
-        )
-      }
-    }
+    const isFirst = slot === this.#slots[0]
+    if (response !== NoResponse && !this.#encode(slot, response, isFirst)) return
     slot.isDone = true
-    if (slot === this.#slots[0]) this.#collect()
+    if (isFirst) this.#collect()
     if (!this.#inCallback) {
       this.#flush()
       this.#resumeIfRoom()
     }
   }
 
-  /** Moves the answered requests at the front to what is sent next. */
+  /**
+   * Writes a response. The first in the order goes straight to what is sent next, behind those of this turn; another
+   * waits as a frame of its own.
+   */
+  #encode(slot: Slot, response: ResponseBody, isFirst: boolean): boolean {
+    const writer = isFirst ? (this.#writer ??= new ByteWriter()) : new ByteWriter()
+    const before = writer.length
+    try {
+      writer.beginFrame()
+      responseHeader(writer, slot.context.apiKey, slot.responseVersion, slot.context.correlationId)
+      response(writer)
+      writer.endFrame()
+    } catch (error) {
+      releaseAll(writer.finish())
+      if (isFirst) this.#writer = undefined
+      this.#close(`response could not be written: ${showError(error)}`, slot.context.apiKey, slot.context.apiVersion, true)
+      return false
+    }
+    if (isFirst) {
+      this.#outBytes += writer.length - before
+    } else {
+      this.#heldBytes += writer.length
+      slot.payloads = writer.finish()
+    }
+    return true
+  }
+
+  /** Lets the answered requests at the front go, and moves what is kept of them to what is sent next. */
   #collect(): void {
     let count = 0
     for (const slot of this.#slots) {
       if (!slot.isDone) break
       count++
-      for (const payload of slot.payloads) {
-        // Frames that one writer made lie one after the other: send them as one piece.
-        const last = this.#out.at(-1)
-        if (
-          last !== undefined && !isFileSlice(last) && !isFileSlice(payload) && last.buffer === payload.buffer &&
-          last.byteOffset + last.length === payload.byteOffset
-        ) {
-          this.#out[this.#out.length - 1] = new Uint8Array(last.buffer, last.byteOffset, last.length + payload.length)
-        } else {
-          this.#out.push(payload)
-        }
-      }
+      if (slot.payloads.length === 0) continue
+      this.#finishWriter()
+      const bytes = payloadLength(slot.payloads)
+      this.#heldBytes -= bytes
+      this.#outBytes += bytes
+      for (const payload of slot.payloads) this.#out.push(payload)
     }
-    if (count === this.#slots.length) this.#slots = []
+    if (count === 1) this.#slots.shift()
+    else if (count === this.#slots.length) this.#slots = []
     else if (count > 0) this.#slots.splice(0, count)
+  }
+
+  #finishWriter(): void {
+    if (this.#writer === undefined || this.#writer.length === 0) return
+    for (const payload of this.#writer.finish()) this.#out.push(payload)
   }
 
   #flush(): void {
     if (this.#isClosed) return
+    this.#finishWriter()
     this.#writer = undefined
     if (this.#out.length > 0) {
       const out = this.#out
       this.#out = []
-      this.#readyBytes -= payloadLength(out)
+      this.#outBytes = 0
       this.#network.send(out)
     }
     this.#endIfStopped()
@@ -354,6 +376,8 @@ export class BrokerConnection implements ConnectionHandler {
     const slots = this.#slots
     this.#slots = []
     this.#backlog = []
+    this.#finishWriter()
+    this.#writer = undefined
     releaseAll(this.#out)
     this.#out = []
     for (const slot of slots) {

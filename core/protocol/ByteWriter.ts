@@ -58,6 +58,11 @@ export class ByteWriter {
   #partBytes = 0
   /** Tagged fields that are open: their bytes may move, so nothing is spliced. */
   #openTags = 0
+  /** Of the frame that is open: `length` at its start (-1: none is), then where its size will be. */
+  #frameStart = -1
+  #framePart = 0
+  /** From the start of that part, or of the piece that is in no part yet. */
+  #frameOffset = 0
 
   /** `expectedBytes`: a guess, spliced payloads left out. */
   constructor(expectedBytes: number = FIRST_CLAIM_BYTES) {
@@ -389,23 +394,33 @@ export class ByteWriter {
     for (const value of values) this.uuid(value)
   }
 
-  /** Keeps four bytes for the size that `finishFrame` puts there. The first thing that is written. */
+  /** Keeps four bytes for the size of the frame that starts here. Frames follow each other; they do not nest. */
   beginFrame(): void {
-    if (this.length !== 0) throw malformed("a frame begins with its size")
+    this.#frameStart = this.length
+    this.#framePart = this.#parts.length
+    this.#frameOffset = this.#position - this.#pieceStart
     this.#reserve(4)
   }
 
-  /** The frame that `beginFrame` started, its size in front. */
+  /** Ends the frame that `beginFrame` started: its size goes in front. */
+  endFrame(): void {
+    const size = this.length - this.#frameStart - 4
+    if (this.#frameStart < 0 || size < 0) throw malformed("a frame begins with its size")
+    this.#frameStart = -1
+    // Something was spliced since: the piece with the size is a part already.
+    const part = this.#parts[this.#framePart]
+    const bytes = part instanceof Uint8Array ? part : this.#buffer
+    const at = part === undefined ? this.#pieceStart + this.#frameOffset : this.#frameOffset
+    bytes[at] = size >> 24
+    bytes[at + 1] = size >> 16
+    bytes[at + 2] = size >> 8
+    bytes[at + 3] = size
+  }
+
+  /** The frames written, each with its size in front. */
   finishFrame(): Array<Payload> {
-    const size = this.length - 4
-    const parts = this.finish()
-    const first = parts[0]
-    if (!(first instanceof Uint8Array) || size < 0) throw malformed("a frame begins with its size")
-    first[0] = size >> 24
-    first[1] = size >> 16
-    first[2] = size >> 8
-    first[3] = size
-    return parts
+    this.endFrame()
+    return this.finish()
   }
 
   /** What was written. Whoever takes it ends the leases of its slices; the writer starts anew. */

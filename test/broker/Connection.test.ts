@@ -310,7 +310,7 @@ describe("BrokerConnection", () => {
         const { appendTurn, connect } = yield* serve({
           handle: (n) => {
             order.push(`request ${n}, ${appendTurn.isEmpty ? "nothing" : "something"} staged`)
-            appendTurn.afterCommit(() => order.push(`written ${n}`))
+            appendTurn.await({ written: () => void order.push(`written ${n}`) })
             return (writer) => writer.int32(n)
           }
         })

@@ -49,6 +49,24 @@ describe("ByteWriter", () => {
     expect(reader.remaining).toBe(0)
   })
 
+  it("puts the size in front of each of several frames, whatever was spliced into them", () => {
+    const writer = new ByteWriter(16)
+    const large = filled(SPLICE_BYTES, 1)
+    for (const bytes of [filled(3, 4), large, filled(5, 6)]) {
+      writer.beginFrame()
+      writer.int8(bytes.length & 0x7f)
+      writer.splice(bytes)
+      writer.int8(7)
+      writer.endFrame()
+    }
+    const reader = new ByteReader(toBytes(writer.finish()))
+    for (const length of [3, SPLICE_BYTES, 5]) {
+      expect(reader.int32()).toBe(length + 2)
+      reader.position += length + 2
+    }
+    expect(reader.remaining).toBe(0)
+  })
+
   it("never shares bytes with another writer, however they interleave", () => {
     const action = fc.tuple(fc.nat(3), fc.oneof(fc.nat(40), fc.nat(3000), fc.nat(30_000)), fc.nat(9), fc.nat(2000))
     fc.assert(

@@ -139,7 +139,7 @@ const respond = (
   if (acks === 0) return respondToNothing(topics)
   const version = context.apiVersion
   return (writer: ByteWriter) => {
-    const leaders: Set<number> = new Set()
+    const leaders: Array<number> = []
     const responses = topics.map(({ items, name, topicId }) => ({
       name,
       topicId,
@@ -147,7 +147,7 @@ const respond = (
     }))
     encodeProduceResponse(writer, version, {
       responses,
-      ...(leaders.size === 0 ? {} : { nodeEndpoints: endpointsOf(broker, context.connection.listenerName, leaders) })
+      nodeEndpoints: leaders.length === 0 ? undefined : endpointsOf(broker, context.connection.listenerName, new Set(leaders))
     })
   }
 }
@@ -156,7 +156,7 @@ const partitionResponse = (
   broker: BrokerServices,
   version: number,
   { index, outcome, staged, topic }: Item,
-  leaders: Set<number>
+  leaders: Array<number>
 ): ProduceResponsePartitionProduceResponseInput => {
   if (staged._tag === "Staged" && (outcome === ErrorCode.NONE || outcome === undefined)) {
     const { baseOffset, logAppendTimeMs, logStartOffset } = staged.appended
@@ -181,7 +181,7 @@ const partitionResponse = (
   if (version >= 10 && errorCode === ErrorCode.NOT_LEADER_OR_FOLLOWER) {
     const leader = leaderOf(broker, topic, index)
     response.currentLeader = leader
-    if (leader.leaderId >= 0) leaders.add(leader.leaderId)
+    if (leader.leaderId >= 0) leaders.push(leader.leaderId)
   }
   return response
 }
@@ -240,7 +240,7 @@ export const makeProduce = (broker: BrokerServices): Handler => {
         }
       })
       const produce = new Produce(broker, context, topics, request.acks, request.timeoutMs)
-      appendTurn.afterCommit(() => produce.written())
+      appendTurn.await(produce)
       return produce.later
     }
   }
