@@ -242,7 +242,12 @@ export class Partition {
     const leaderEpoch = this.state.leaderEpoch
     let appended: AppendResult
     try {
-      appended = this.log.appendAsLeader(records, { leaderEpoch, ...options })
+      appended = this.log.appendAsLeader(records, {
+        leaderEpoch,
+        nowMs: options.nowMs,
+        apiVersion: options.apiVersion,
+        isCoordinator: options.isCoordinator ?? false
+      })
     } catch (error) {
       return refusal(this.#storageError(error), "")
     }
