@@ -62,6 +62,7 @@ const honouredBroker: Readonly<Record<string, ReadonlyArray<string>>> = {
     "delete.topic.enable",
     "fetch.max.bytes",
     "log.cleaner.backoff.ms",
+    "log.cleaner.enable",
     "log.flush.offset.checkpoint.interval.ms",
     "log.flush.start.offset.checkpoint.interval.ms",
     "log.initial.task.delay.ms",
@@ -119,6 +120,12 @@ const honouredBroker: Readonly<Record<string, ReadonlyArray<string>>> = {
     "log.segment.bytes",
     "log.segment.delete.delay.ms",
     "min.insync.replicas"
+  ],
+  "test/log/Cleaner.test.ts": [
+    "log.cleaner.dedupe.buffer.size",
+    "log.cleaner.io.buffer.load.factor",
+    "log.cleaner.io.buffer.size",
+    "log.cleaner.io.max.bytes.per.second"
   ]
 }
 
@@ -206,7 +213,6 @@ const warnedBroker: Reasons = [
     ]
   ],
   ["not bounded by this yet", ["max.connection.creation.rate", "queued.max.request.bytes", "queued.max.requests", "request.timeout.ms"]],
-  ["the cleaner takes what it needs, a bounded step at a time", ["log.cleaner.dedupe.buffer.size", "log.cleaner.enable", "log.cleaner.io.*"]],
   ["a failed directory goes offline at once", ["log.dir.failure.timeout.ms"]],
   ["new partitions go to every directory", ["cordoned.log.dirs"]],
   ["only released versions are there", ["unstable.api.versions.enable", "unstable.feature.versions.enable"]]

@@ -211,6 +211,15 @@ describe("topic configurations", () => {
       expect(yield* client.produceBytes("now", batch())).toMatchObject({ errorCode: ErrorCode.INVALID_RECORD })
     }))
 
+  it.effect("log.cleaner.enable=false stops compaction", () =>
+    Effect.gen(function*() {
+      const { client } = yield* start({ "log.cleaner.backoff.ms": "10000", "log.cleaner.enable": "false" })
+      yield* client.createTopic("t", 1, { "cleanup.policy": "compact", "internal.segment.bytes": "300", "min.cleanable.dirty.ratio": "0.01" })
+      for (let i = 0; i < 8; i++) yield* client.produceBytes("t", batch({ bytes: 150, key: "k", timestamp: 1000 }))
+      yield* TestClock.adjust(10 * MINUTE)
+      expect((yield* client.readAll("t")).length).toBe(8)
+    }))
+
   it.effect("delete.retention.ms keeps a tombstone for readers that are late", () =>
     Effect.gen(function*() {
       const { client } = yield* start({ "log.cleaner.backoff.ms": "10000", "log.initial.task.delay.ms": "0" })
