@@ -52,6 +52,19 @@ const once = async (contestant: Contestant, one: Case): Promise<Metrics> => {
   }
 }
 
+/** Compilers of both kinds need more than one case's warm-up: small requests and large ones, for some seconds. */
+const warmUp = async (contestant: Contestant, options: BenchOptions): Promise<void> => {
+  await once(contestant, {
+    name: "warm-up",
+    partitions: 1,
+    measure: async (peer, topic) => {
+      await blastAt(peer, "produce", topic, ["--record-bytes", "100", "--batch-bytes", "1", "--seconds", options.quick ? "3" : "10"])
+      await blastAt(peer, "produce", topic, ["--batch-bytes", "65536", "--megabytes", options.quick ? "200" : "600"])
+      return blastAt(peer, "fetch", topic, ["--megabytes", "500"])
+    }
+  })
+}
+
 /** One warm-up each, then rounds in which the contestants take turns. */
 const compare = async (contestants: ReadonlyArray<Contestant>, cases: ReadonlyArray<Case>, options: BenchOptions): Promise<ReadonlyArray<Row>> => {
   const rows: Array<Row> = []
@@ -89,6 +102,7 @@ const against = async (options: BenchOptions, cases: ReadonlyArray<Case>, more: 
   const subject = options.against === "kafka" ? { ...await kafka(), name: "Kafka again" } : await ottla(options.runtime)
   const contestants = [await kafka(), subject, ...more]
   try {
+    for (const contestant of contestants) await warmUp(contestant, options)
     return await compare(contestants, cases, options)
   } finally {
     await stopAll(contestants)
