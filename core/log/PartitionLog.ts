@@ -415,8 +415,8 @@ export class PartitionLog {
     try {
       const made = this.segments.all.slice(this.segments.all.indexOf(startedAt) + 1)
       if (made.length > 0) this.segments.replace(made, [])
+      for (const segment of [startedAt, ...made]) this.unsynced.delete(segment)
       for (const segment of made) segment.remove()
-      this.unsynced.delete(startedAt)
       this.snapshots.removeUnless((offset) => offset <= this.endOffset)
       // Only before a roll can batches have been counted.
       if (startedAt.size > sizeBefore) startedAt.cut(sizeBefore, this.endOffset)

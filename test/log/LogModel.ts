@@ -36,6 +36,8 @@ export class LogModel {
   private flushedOffset = 0
   /** Batches that may be there after a crash of the machine although they were truncated or never acknowledged. */
   private ghosts: Array<ModelBatch> = []
+  /** Batches that were refused since the last flush: only a crash of the machine may bring them back. */
+  private refused: Array<ModelBatch> = []
   private epoch = 0
   private readonly sequences = new Map<number, number>()
   private counter = 0
@@ -156,6 +158,8 @@ export class LogModel {
       this.note("refused")
       // The machine may stop while what was refused is taken back.
       if (this.log.failed !== undefined) this.ghosts.push(...this.staged)
+      // Pages that were on the device before it was taken back, and no sync since.
+      this.refused.push(...this.staged)
       this.staged = []
       this.sequences.clear()
       for (const [id, sequence] of before) this.sequences.set(id, sequence)
@@ -171,6 +175,7 @@ export class LogModel {
     await Effect.runPromise(this.log.flush)
     this.flushedOffset = this.logEndOffset
     this.ghosts = []
+    this.refused = []
   }
 
   private roll(): void {
@@ -240,7 +245,8 @@ export class LogModel {
     expect(end, `acknowledged to ${acknowledged}, flushed to ${this.flushedOffset}`).toBeGreaterThanOrEqual(required)
     // What is left must be what was, up to what is required, then only batches that could be there.
     const known = new Map<string, ModelBatch>()
-    for (const batch of [...this.ghosts, ...this.batches, ...this.staged]) known.set(batch.signature, batch)
+    const refused = isMachine ? this.refused : []
+    for (const batch of [...refused, ...this.ghosts, ...this.batches, ...this.staged]) known.set(batch.signature, batch)
     const left: Array<ModelBatch> = []
     for (const batch of this.readBatches(this.log.segments.first.baseOffset)) {
       const signature = signatureOf(batch)
@@ -260,6 +266,7 @@ export class LogModel {
     this.logStartOffset = this.log.logStartOffset
     this.flushedOffset = Math.min(this.flushedOffset, end)
     this.ghosts = []
+    this.refused = []
     this.staged = []
     this.epoch = Math.max(this.epoch, this.log.latestEpoch)
     this.resequence()
