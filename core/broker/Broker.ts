@@ -22,6 +22,7 @@ import { Crypto } from "../ports/Crypto.ts"
 import type { Disk, DiskError } from "../ports/Disk.ts"
 import type { MetadataStore, MetadataStoreError } from "../ports/MetadataStore.ts"
 import { Network, type NetworkError } from "../ports/Network.ts"
+import { FrameBuffers } from "../protocol/FrameBuffers.ts"
 import type { Partition } from "../replication/Partition.ts"
 import { Partitions } from "../replication/Partitions.ts"
 import { Purgatory } from "../replication/Purgatory.ts"
@@ -221,6 +222,7 @@ export const make = (
           maxQueuedResponseBytes: options.maxQueuedResponseBytes ?? MAX_QUEUED_RESPONSE_BYTES,
           maxRequestBytes: config.number("socket.request.max.bytes")
         },
+        frameBuffers: new FrameBuffers(),
         nowMs,
         runFork: fork
       },

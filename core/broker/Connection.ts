@@ -20,6 +20,7 @@ import { type Payload, payloadLength, releaseAll } from "../model/Payload.ts"
 import type { Connection as NetworkConnection, ConnectionHandler, NetworkError } from "../ports/Network.ts"
 import { apiFacts } from "../protocol/ApiFacts.ts"
 import { ByteWriter } from "../protocol/ByteWriter.ts"
+import type { FrameBuffers } from "../protocol/FrameBuffers.ts"
 import { FrameReader } from "../protocol/Framing.ts"
 import { responseHeader } from "../protocol/Headers.ts"
 import { ProtocolError } from "../protocol/ProtocolError.ts"
@@ -55,6 +56,7 @@ export interface ConnectionHost {
   readonly dispatcher: Dispatcher
   readonly appendTurn: AppendTurn
   readonly limits: ConnectionLimits
+  readonly frameBuffers: FrameBuffers
   readonly nowMs: () => number
   readonly runFork: (effect: Effect.Effect<unknown>) => Fiber<unknown>
   /** The connection is over; its resources are gone. */
@@ -108,6 +110,7 @@ export class BrokerConnection implements ConnectionHandler {
     this.#commitTurn = () => host.appendTurn.commit()
     this.#frames = new FrameReader({
       maxBytes: host.limits.maxRequestBytes,
+      buffers: host.frameBuffers,
       onFrame: (frame) => this.#onFrame(frame)
     })
   }
@@ -373,6 +376,8 @@ export class BrokerConnection implements ConnectionHandler {
   /** No request is handled any more. The socket itself lives until onClosed, and counts as a connection until then. */
   #release(): void {
     this.#isClosed = true
+    // The frame that is incomplete, not one that is being handled: that is the callback's until it ends.
+    this.#frames.close()
     const slots = this.#slots
     this.#slots = []
     this.#backlog = []

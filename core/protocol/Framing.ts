@@ -4,43 +4,51 @@
  * A frame that lies whole in the bytes pushed is given as a view on them; only a frame that spans pushes is copied,
  * into a buffer that grows with what has arrived: a peer that claims 100 MiB and sends ten bytes costs a few KiB.
  */
+import { FrameBuffers } from "./FrameBuffers.ts"
 import { malformed } from "./ProtocolError.ts"
 
 export interface FrameReaderOptions {
   /** Largest size accepted, in bytes (`socket.request.max.bytes`). */
   readonly maxBytes: number
   /**
-   * Takes a frame without its size. The view is the receiver's until `push` returns, as the bytes pushed are. It must
-   * not push.
+   * Takes a frame without its size. The view is the receiver's until `push` returns, and the callback that it runs in, as
+   * the bytes pushed are. It must not push.
    */
   readonly onFrame: (frame: Uint8Array) => void
+  /** Shared with other readers of the same loop; default: its own. */
+  readonly buffers?: FrameBuffers
 }
 
 /** First allocation for a frame that spans pushes, in bytes. */
 const FIRST_BUFFER_BYTES = 4096
 
-/** A buffer is at most this many times as long as what has arrived: few copies on the way to a large frame. */
-const GROWTH = 8
+/**
+ * Room that is asked for, as a multiple of what has arrived; buffers are rounded up to at most twice that. Few copies on
+ * the way to a large frame.
+ */
+const GROWTH = 4
 
-/** A larger buffer is given up once its frame is done, so that an idle connection does not keep it. In bytes. */
-const KEPT_BUFFER_BYTES: number = 256 * 1024
+/** What a reader without buffers of others keeps for its next frame, in bytes. */
+const OWN_BUFFERS_BYTES: number = 256 * 1024
+
+const NOTHING: Uint8Array = new Uint8Array(0)
 
 const SIZE_BYTES = 4
 
 export class FrameReader {
   readonly #maxBytes: number
   readonly #onFrame: (frame: Uint8Array) => void
+  readonly #buffers: FrameBuffers
   /** Start of the frame that is incomplete, its size included. */
-  #buffer: Uint8Array = new Uint8Array(0)
+  #buffer: Uint8Array = NOTHING
   #buffered = 0
-  /** The other of two buffers that take turns: what was given of one stays intact until `push` returns. */
-  #spare: Uint8Array = new Uint8Array(0)
-  /** A frame in `#buffer` was given by the `push` that runs. */
-  #isLent = false
+  /** Holds a frame that the `push` that runs has given. */
+  #lent: Uint8Array | undefined
 
   constructor(options: FrameReaderOptions) {
     this.#maxBytes = options.maxBytes
     this.#onFrame = options.onFrame
+    this.#buffers = options.buffers ?? new FrameBuffers(OWN_BUFFERS_BYTES)
   }
 
   /** Bytes of a frame that is not complete yet, its size included. */
@@ -65,12 +73,18 @@ export class FrameReader {
       this.#onFrame(view(bytes, position + SIZE_BYTES, end))
       position = end
     }
-    if (position < bytes.length) {
-      // The broker writes the batches of all frames of a push at its end: the next frame must not go over them.
-      if (this.#isLent) [this.#buffer, this.#spare] = [this.#spare, this.#buffer]
-      this.#keep(bytes, position, bytes.length)
-    }
-    this.#isLent = false
+    if (position < bytes.length) this.#keep(bytes, position, bytes.length)
+    const lent = this.#lent
+    if (lent === undefined) return
+    this.#lent = undefined
+    this.#buffers.give(lent)
+  }
+
+  /** Gives up the incomplete frame: no more is pushed. */
+  close(): void {
+    if (this.#buffer !== NOTHING) this.#buffers.give(this.#buffer)
+    this.#buffer = NOTHING
+    this.#buffered = 0
   }
 
   /** Goes on with the incomplete frame; gives the position in `bytes` after what it took. */
@@ -86,9 +100,10 @@ export class FrameReader {
     this.#keep(bytes, position, position + taken, total)
     if (this.#buffered < total) return position + taken
     const frame = view(this.#buffer, SIZE_BYTES, total)
+    // Not given back before the push ends: whoever was given frames may look at all of them then.
+    this.#lent = this.#buffer
+    this.#buffer = NOTHING
     this.#buffered = 0
-    if (this.#buffer.length > KEPT_BUFFER_BYTES) this.#buffer = new Uint8Array(0)
-    else this.#isLent = true
     this.#onFrame(frame)
     return position + taken
   }
@@ -106,8 +121,9 @@ export class FrameReader {
     const needed = this.#buffered + end - start
     if (needed > this.#buffer.length) {
       const room = Math.max(needed, Math.min(total, Math.max(FIRST_BUFFER_BYTES, GROWTH * needed)))
-      const larger = new Uint8Array(room)
+      const larger = this.#buffers.take(room)
       larger.set(view(this.#buffer, 0, this.#buffered))
+      if (this.#buffer !== NOTHING) this.#buffers.give(this.#buffer)
       this.#buffer = larger
     }
     this.#buffer.set(view(bytes, start, end), this.#buffered)

@@ -14,6 +14,7 @@ import { type Connection, Network } from "../../core/ports/Network.ts"
 import { ApiKey } from "../../core/protocol/ApiKey.ts"
 import { ByteReader } from "../../core/protocol/ByteReader.ts"
 import type { ByteWriter } from "../../core/protocol/ByteWriter.ts"
+import { FrameBuffers } from "../../core/protocol/FrameBuffers.ts"
 import { toBytes } from "../../core/model/Payload.ts"
 import { decodeApiVersionsResponse, encodeApiVersionsResponse } from "../../core/protocol/generated/ApiVersions.ts"
 import { malformed } from "../../core/protocol/ProtocolError.ts"
@@ -73,6 +74,7 @@ const serve = (options: Options = {}) =>
           maxQueuedResponseBytes: options.maxQueuedResponseBytes ?? 1_000_000,
           maxRequestBytes: options.maxRequestBytes ?? 1000
         },
+        frameBuffers: new FrameBuffers(),
         nowMs: () => clock.currentTimeMillisUnsafe(),
         runFork
       },
