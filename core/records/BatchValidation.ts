@@ -35,7 +35,6 @@ import {
 import { RecordError } from "./RecordError.ts"
 import { makeWalkResult, walkRecords } from "./RecordWalk.ts"
 
-export { scanBatches, validateReplicated } from "./BatchScan.ts"
 export type { ProduceRefusal, RecordRefusal } from "./ProduceRefusal.ts"
 
 /** A topic's `compression.type`. */

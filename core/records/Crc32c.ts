@@ -23,11 +23,13 @@ const makeTables = (): Int32Array => {
 const T: Int32Array = makeTables()
 
 /** As an unsigned 32-bit number; `seed` continues an earlier one. */
-export const crc32c = (bytes: Uint8Array, seed: number = 0): number => {
-  const length = bytes.length
+export const crc32c = (bytes: Uint8Array, seed: number = 0): number => crc32cOf(bytes, 0, bytes.length, seed)
+
+/** Of bytes `from` to `end`. */
+export const crc32cOf = (bytes: Uint8Array, from: number, end: number, seed: number = 0): number => {
   let crc = ~seed
-  let at = 0
-  for (const last = length - SLICES; at <= last; at += SLICES) {
+  let at = from
+  for (const last = end - SLICES; at <= last; at += SLICES) {
     crc = T[3840 + ((crc & 0xff) ^ bytes[at]!)]! ^
       T[3584 + (((crc >>> 8) & 0xff) ^ bytes[at + 1]!)]! ^
       T[3328 + (((crc >>> 16) & 0xff) ^ bytes[at + 2]!)]! ^
@@ -45,6 +47,6 @@ export const crc32c = (bytes: Uint8Array, seed: number = 0): number => {
       T[256 + bytes[at + 14]!]! ^
       T[bytes[at + 15]!]!
   }
-  for (; at < length; at++) crc = (crc >>> 8) ^ T[(crc ^ bytes[at]!) & 0xff]!
+  for (; at < end; at++) crc = (crc >>> 8) ^ T[(crc ^ bytes[at]!) & 0xff]!
   return ~crc >>> 0
 }
