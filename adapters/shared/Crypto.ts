@@ -1,6 +1,6 @@
 /**
- * The Crypto port on Node, Bun and Deno: CRC-32C by @node-rs/crc32, 5 to 7 GB/s, which needs no install step. The sum
- * of a small batch (some 100 bytes) costs 0.2 us that way, as much as in JavaScript, so there is one path.
+ * The Crypto port on Node, Bun and Deno: CRC-32C by @node-rs/crc32, about 5 GB/s, which needs no install step. A call
+ * costs 0.15 us whatever the length; RecordBatch.ts sums small batches without it.
  */
 import { randomFillSync } from "node:crypto"
 import { createRequire } from "node:module"
