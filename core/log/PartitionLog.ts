@@ -99,6 +99,7 @@ export class PartitionLog {
   private isEpochFileStale = false
   /** A failed write could not be taken back: bytes may lie after the log's end. */
   private isTailDirty = false
+  private knowsHighWatermark = false
   private failure: DiskError | undefined
   private isClosed = false
 
@@ -186,9 +187,9 @@ export class PartitionLog {
     }
   }
 
-  /** Anything but lack of space means that the disk can't be trusted. */
+  /** Anything but lack of space (or a file that is in use) means that the disk can't be trusted. */
   private fail(error: DiskError): void {
-    if (error.kind === "NoSpace" || this.failure !== undefined) return
+    if (error.kind === "NoSpace" || error.kind === "Busy" || this.failure !== undefined) return
     this.failure = error
     this.context.failed(this, error)
   }
@@ -517,14 +518,19 @@ export class PartitionLog {
     return findAborted(this.segments, from, upTo)
   }
 
-  /** First offset of a transaction that is open, or ended above the high watermark that was last told. */
+  /**
+   * First offset of a transaction that is open, or ended above the high watermark that was last told. Until one is
+   * told, a marker decides as soon as it is written.
+   */
   get firstUnstableOffset(): number | undefined {
+    if (!this.knowsHighWatermark) this.producers.onHighWatermark(this.endOffset)
     const first = this.producers.firstUnstableOffset
     return first === undefined ? undefined : Math.max(first, this.startOffset)
   }
 
   /** Transactions that ended below it are decided. */
   onHighWatermark(highWatermark: number): void {
+    this.knowsHighWatermark = true
     this.producers.onHighWatermark(highWatermark)
   }
 

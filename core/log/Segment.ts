@@ -4,7 +4,7 @@
  * fail, so a batch is in the log with its index entries or not at all.
  */
 import type { FileSlice } from "../model/Payload.ts"
-import type { File } from "../ports/Disk.ts"
+import { DiskError, type File } from "../ports/Disk.ts"
 import type { LogContext } from "./LogContext.ts"
 import { LogFile } from "./LogFile.ts"
 import {
@@ -250,9 +250,11 @@ export class Segment {
     this.forget()
   }
 
-  /** Nobody reads any more: what `cut` left in the file goes. @throws DiskError */
+  /** The readers are gone with their connections: what `cut` left in the file goes. @throws DiskError */
   cutStaleTail(): void {
     if (!this.hasStaleTail) return
+    // Then the next start must look for it: the stop is not clean.
+    if (this.openLog().leases > 0) throw new DiskError("Busy", "truncate", this.path, "a reader has what was truncated")
     this.file.truncate(this.size)
     this.hasStaleTail = false
     this.isDirty = true

@@ -7,6 +7,7 @@ import { expect } from "vitest"
 import { defaultLogConfig, type LogConfig } from "../../core/log/LogConfig.ts"
 import type { PartitionLog } from "../../core/log/PartitionLog.ts"
 import { MemoryDisk } from "../../core/memory/MemoryDisk.ts"
+import type { FileSlice } from "../../core/model/Payload.ts"
 import { DiskError } from "../../core/ports/Disk.ts"
 import { RecordBatch } from "../../core/records/RecordBatch.ts"
 import { batchesIn, batchOf, bytesOf, newLog, reload, seeded, text } from "./TestLog.ts"
@@ -40,6 +41,7 @@ export class LogModel {
   private refused: Array<ModelBatch> = []
   private epoch = 0
   private readonly sequences = new Map<number, number>()
+  private readonly stalled: Array<{ readonly slice: FileSlice; readonly bytes: Uint8Array }> = []
   private counter = 0
   private isRetaining = false
 
@@ -92,7 +94,8 @@ export class LogModel {
   private async operation(): Promise<void> {
     const dice = this.random()
     if (dice < 0.5) return this.append()
-    if (dice < 0.62) return this.read()
+    if (dice < 0.6) return this.read()
+    if (dice < 0.62) return this.endLeases()
     if (dice < 0.7) return this.flush()
     if (dice < 0.75) return this.roll()
     if (dice < 0.8) return this.truncate()
@@ -183,6 +186,16 @@ export class LogModel {
     this.log.roll(2000)
   }
 
+  private endLeases(): void {
+    this.checkLeases()
+    this.note(`${this.stalled.length} readers go on`)
+    for (const { slice } of this.stalled.splice(0)) slice.release()
+  }
+
+  private checkLeases(): void {
+    for (const { bytes, slice } of this.stalled) expect(bytesOf(slice)).toEqual(bytes)
+  }
+
   private truncate(): void {
     const offset = this.logEndOffset - this.int(Math.min(12, this.logEndOffset - this.logStartOffset + 1))
     this.note(`truncate ${offset}`)
@@ -223,6 +236,7 @@ export class LogModel {
 
   private async restart(): Promise<void> {
     this.note("restart")
+    this.endLeases()
     this.log.finish()
     await this.flush()
     this.log.close()
@@ -239,6 +253,7 @@ export class LogModel {
     const acknowledged = this.logEndOffset
     if (isMachine) this.memory.crash(isTorn ? { _tag: "machine", random } : { _tag: "machine" })
     else this.memory.crash({ _tag: "process" })
+    this.stalled.length = 0
     await this.load(false)
     const required = isMachine ? this.flushedOffset : acknowledged
     const end = this.log.logEndOffset
@@ -314,7 +329,9 @@ export class LogModel {
     }
     const batches = batchesIn(bytesOf(result.slice))
     expect(result.slice.length <= maxBytes || (batches.length === 1 && minOneBatch)).toBe(true)
-    result.slice.release()
+    // Some readers stall.
+    if (this.random() < 0.3 && this.stalled.length < 8) this.stalled.push({ slice: result.slice, bytes: bytesOf(result.slice) })
+    else result.slice.release()
     expect(batches.map(signatureOf)).toEqual(visible.slice(0, batches.length).map(({ signature }) => signature))
     const next = visible[batches.length]?.baseOffset
     if (next !== undefined) expect(result.nextOffset).toBe(next)
@@ -324,6 +341,7 @@ export class LogModel {
   /** Everything at once: records, every offset's read, indexes, epochs, producers. */
   check(): void {
     const { log } = this
+    this.checkLeases()
     expect(log.logEndOffset).toBe(this.logEndOffset)
     expect(log.logStartOffset).toBe(this.logStartOffset)
     const expected = this.batches.filter(({ lastOffset }) => lastOffset >= log.segments.first.baseOffset)
@@ -337,6 +355,7 @@ export class LogModel {
       expect(signatureOf(batch!)).toBe(expected.find(({ lastOffset }) => lastOffset >= offset)!.signature)
     }
     for (const batch of found) {
+      if (batch.lastOffset < this.logStartOffset) continue
       const end = log.endOffsetForEpoch(batch.partitionLeaderEpoch)
       expect(end.leaderEpoch).toBe(batch.partitionLeaderEpoch)
       expect(end.endOffset).toBeGreaterThan(batch.lastOffset)
