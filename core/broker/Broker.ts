@@ -10,6 +10,7 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type { Fiber } from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import type { Scope } from "effect/Scope"
@@ -78,7 +79,7 @@ export interface BrokerOptions {
   readonly maxQueuedResponseBytes?: number
 }
 
-type Fork = <A, E>(effect: Effect.Effect<A, E>) => import("effect/Fiber").Fiber<A, E>
+type Fork = <A, E>(effect: Effect.Effect<A, E>) => Fiber<A, E>
 
 const startController = (config: BrokerConfig): Effect.Effect<Controller, MetadataStoreError, MetadataStore | Crypto | Scope> =>
   makeController({
@@ -90,6 +91,7 @@ const startController = (config: BrokerConfig): Effect.Effect<Controller, Metada
     uncleanLeaderElection: () => config.boolean("unclean.leader.election.enable"),
     topicConfigError: (configs) => validateTopicConfigs(configs, config.texts)[0]?.message,
     brokerConfigError: (configs, broker) => config.dynamicError(configs, broker),
+    configListDefault: (type, name) => config.listDefault(type, name),
     sessionTimeoutMs: config.number("broker.session.timeout.ms")
   })
 
@@ -170,10 +172,12 @@ export const make = (
     const fork: Fork = yield* FiberSet.makeRuntime<never>()
 
     const controller = yield* startController(config)
-    config.applyDynamic(
-      brokerConfigOf(controller.image(), undefined),
-      brokerConfigOf(controller.image(), config.nodeId)
-    )
+    const applyConfigs = (image: MetadataImage): void => {
+      for (const line of config.applyDynamic(brokerConfigOf(image, undefined), brokerConfigOf(image, config.nodeId))) {
+        fork(Effect.logWarning(line))
+      }
+    }
+    applyConfigs(controller.image())
     const logManager = yield* makeLogManager({
       logDirs: config.logDirs,
       brokerId: config.nodeId,
@@ -185,7 +189,7 @@ export const make = (
     const purgatory = new Purgatory({ nowMs, fork })
     const partitions = startPartitions(config, controller, logManager, purgatory, nowMs, fork)
     const applyImage = (image: MetadataImage): void => {
-      config.applyDynamic(brokerConfigOf(image, undefined), brokerConfigOf(image, config.nodeId))
+      applyConfigs(image)
       partitions.applyImage(image)
     }
 

@@ -15,6 +15,7 @@ import { makeDescribeTopicPartitions } from "./handlers/DescribeTopicPartitions.
 import { makeFetch } from "./handlers/Fetch.ts"
 import { makeIncrementalAlterConfigs } from "./handlers/IncrementalAlterConfigs.ts"
 import { makeInitProducerId } from "./handlers/InitProducerId.ts"
+import { makeListConfigResources } from "./handlers/ListConfigResources.ts"
 import { makeListOffsets } from "./handlers/ListOffsets.ts"
 import { makeMetadata } from "./handlers/Metadata.ts"
 import { makeOffsetForLeaderEpoch } from "./handlers/OffsetForLeaderEpoch.ts"
@@ -35,6 +36,7 @@ export const makeHandlers = (broker: BrokerServices): ReadonlyArray<Handler> => 
   makeFetch(broker),
   makeIncrementalAlterConfigs(broker),
   makeInitProducerId(broker),
+  makeListConfigResources(broker),
   makeListOffsets(broker),
   makeMetadata(broker),
   makeOffsetForLeaderEpoch(broker),

@@ -11,6 +11,13 @@ export interface FlushWork {
   readonly done: () => void
 }
 
+/**
+ * A file closes while its sync waits when retention, truncation or compaction takes its segment away in between: its
+ * bytes are in no log any more, so nothing that could be lost was left unsynced.
+ */
+const ignoreClosed = (sync: Effect.Effect<void, DiskError>): Effect.Effect<void, DiskError> =>
+  Effect.catchIf(sync, (error) => error.kind === "Closed", () => Effect.void)
+
 export class Flusher {
   private readonly begin: () => FlushWork
   private readonly failed: (error: DiskError) => void
@@ -38,7 +45,7 @@ export class Flusher {
       } catch (error) {
         return Effect.fail(error as DiskError)
       }
-      return Effect.map(Effect.forEach(work.syncs, (sync) => sync, { discard: true }), work.done)
+      return Effect.map(Effect.forEach(work.syncs, ignoreClosed, { discard: true }), work.done)
     })
     return Effect.uninterruptible(Effect.onExit(work, (exit) =>
       Effect.suspend(() => {

@@ -304,14 +304,15 @@ export const make = (
 
     // -- background ------------------------------------------------------------------------------------------------
     const each = (work: (log: PartitionLog) => void): Effect.Effect<void> =>
-      Effect.forEach([...logs.values()], (log) => {
+      // the logs as they are each time it runs
+      Effect.suspend(() => Effect.forEach([...logs.values()], (log) => {
         const directory = directoryOf.get(log)
         if (directory === undefined || directory.failure !== undefined) return Effect.void
         return inDirectory(
           directory,
           Effect.try({ try: () => work(log), catch: (error) => error as DiskError })
         )
-      }, { discard: true })
+      }, { discard: true }))
     const retainAll = each((log) => log.retain(nowMs(), highWatermark(log)))
     const every = (key: string, work: () => Effect.Effect<unknown>, initialDelayMs = 0) =>
       Effect.forkScoped(Effect.andThen(

@@ -6,7 +6,7 @@ export type BrokerValues = (key: string) => ConfigValue | null
 
 const LOG_CLEANER_MIN_BYTES_PER_THREAD = 1024 * 1024
 
-const require = (holds: boolean, message: string): string | undefined => (holds ? undefined : `requirement failed: ${message}`)
+const rule = (holds: boolean, message: string): string | undefined => (holds ? undefined : `requirement failed: ${message}`)
 
 /** The first broken rule, in Kafka's words; it holds for static and dynamic values alike. */
 export const brokerValuesError = (value: BrokerValues): string | undefined => {
@@ -15,13 +15,13 @@ export const brokerValuesError = (value: BrokerValues): string | undefined => {
   const jitterMs = value("log.roll.jitter.ms") ?? number("log.roll.jitter.hours") * 3_600_000
   const retention = value("log.retention.ms") ?? value("log.retention.minutes") ?? value("log.retention.hours")
   return (
-    require((rollMs as number) >= 1, "log.roll.ms must be greater than or equal to 1") ??
-    require((jitterMs as number) >= 0, "log.roll.jitter.ms must be greater than or equal to 0") ??
-    require(
+    rule((rollMs as number) >= 1, "log.roll.ms must be greater than or equal to 1") ??
+    rule((jitterMs as number) >= 0, "log.roll.jitter.ms must be greater than or equal to 0") ??
+    rule(
       (retention as number) >= 1 || (retention as number) < 0,
       "log.retention.ms must be unlimited (-1) or, greater than or equal to 1"
     ) ??
-    require(
+    rule(
       number("log.cleaner.dedupe.buffer.size") / number("log.cleaner.threads") >= LOG_CLEANER_MIN_BYTES_PER_THREAD,
       "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread."
     ) ??
