@@ -3,7 +3,7 @@
  * are served and advertised.
  *
  * As Kafka does: an ApiVersions request of an unknown version is answered in version 0 with UNSUPPORTED_VERSION and the
- * whole list (KIP-511); any other unknown api or version ends the connection, for no answer could be read.
+ * versions that it may have (KIP-511); any other unknown api or version ends the connection, for no answer could be read.
  */
 import { ByteReader } from "../protocol/ByteReader.ts"
 import { ApiKey } from "../protocol/ApiKey.ts"

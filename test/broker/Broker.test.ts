@@ -5,6 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import type * as Broker from "../../core/broker/Broker.ts"
 import { DiskError } from "../../core/ports/Disk.ts"
+import { apiFacts } from "../../core/protocol/ApiFacts.ts"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
 import { buildBatch } from "../oracle/Batches.ts"
 import * as Apis from "./Apis.ts"
@@ -571,5 +572,16 @@ describe("A broker", () => {
       const error = yield* Effect.flip(startBroker(world, { "node.id": "2" }))
       expect(error).toBeInstanceOf(DiskError)
       expect((error as DiskError).kind).toBe("Busy")
+    }))
+})
+
+describe("Handlers", () => {
+  it.effect("serve the latest stable version of their API, and the oldest that is known", () =>
+    Effect.gen(function*() {
+      const { client } = yield* start()
+      for (const [apiKey, { maxVersion, minVersion }] of client.rpc.versions) {
+        const facts = apiFacts.get(apiKey)!
+        expect([facts.name, minVersion, maxVersion]).toEqual([facts.name, facts.advertisedMin, facts.maxVersion])
+      }
     }))
 })

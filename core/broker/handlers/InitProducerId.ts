@@ -1,9 +1,9 @@
 /**
- * InitProducerId, versions 0-6. Gives an idempotent producer its id (KIP-98); ids come from blocks that the controller
+ * InitProducerId, versions 0-5. Gives an idempotent producer its id (KIP-98); ids come from blocks that the controller
  * hands out, so none is ever given twice, and a block that a crash loses is just not used.
  *  - KIP-360 (3): a producer may name its id and epoch; without a transactional id Kafka gives it a new id all the same
- * Left out: transactional ids (COORDINATOR_NOT_AVAILABLE: there is no transaction coordinator yet), KIP-939's
- * two-phase commit (6).
+ * Left out: transactional ids (COORDINATOR_NOT_AVAILABLE: there is no transaction coordinator yet), version 6 (KIP-939's
+ * two-phase commit), which Kafka does not call stable yet.
  */
 import * as Effect from "effect/Effect"
 import { ApiKey } from "../../protocol/ApiKey.ts"
@@ -31,7 +31,7 @@ export const makeInitProducerId = (broker: BrokerServices): Handler => {
   return {
     apiKey: ApiKey.InitProducerId,
     minVersion: 0,
-    maxVersion: 6,
+    maxVersion: 5,
     handle: ({ apiVersion }, reader) => {
       const request = decodeInitProducerIdRequest(reader, apiVersion)
       const answer = (errorCode: number, producerId: number, producerEpoch: number): Response => (writer) =>

@@ -23,9 +23,11 @@ import {
 import type { ProduceRefusal } from "../../records/ProduceRefusal.ts"
 import type { Partition, StagedAppend } from "../../replication/Partition.ts"
 import { DelayedOperation, type Watchers } from "../../replication/Purgatory.ts"
+import type { HostedTopic } from "../../replication/Partitions.ts"
 import type { BrokerServices } from "../BrokerServices.ts"
 import { CloseConnection, type Handler, Later, NoResponse, type RequestContext, type Response } from "../Handler.ts"
 import { endpointsOf, leaderOf } from "./Leaders.ts"
+import { scanError, scanRecords } from "./ProduceScan.ts"
 
 /** From this version topics are named by id. */
 const TOPIC_IDS_FROM = 13
@@ -33,6 +35,8 @@ const TOPIC_IDS_FROM = 13
 interface Item {
   readonly topic: string
   readonly index: number
+  /** Where the records were offered. */
+  readonly partition: Partition | undefined
   readonly staged: StagedAppend | ProduceRefusal
   /** Of the staged append, once known. */
   outcome: number | undefined
@@ -51,10 +55,16 @@ const refusal = (error: number, message: string | null = null): ProduceRefusal =
   recordErrors: []
 })
 
-// Attributes are an int16 at byte 21 of a batch; bit 4 of its low byte is the transactional one.
-const ATTRIBUTES_LOW = 22
-const isTransactional = (records: Uint8Array): boolean =>
-  records.length > ATTRIBUTES_LOW && (records[ATTRIBUTES_LOW]! & 0x10) !== 0
+/** Refusals that Kafka sends without the log start offset. */
+const WITHOUT_LOG_START: ReadonlySet<number> = new Set([
+  ErrorCode.CORRUPT_MESSAGE,
+  ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+  ErrorCode.NOT_LEADER_OR_FOLLOWER,
+  ErrorCode.MESSAGE_TOO_LARGE,
+  ErrorCode.RECORD_LIST_TOO_LARGE,
+  ErrorCode.KAFKA_STORAGE_ERROR,
+  ErrorCode.UNKNOWN_TOPIC_ID
+])
 
 const NO_COORDINATOR =
   "Unable to verify the partition has been added to the transaction. Underlying error: COORDINATOR_NOT_AVAILABLE"
@@ -155,28 +165,35 @@ const respond = (
 const partitionResponse = (
   broker: BrokerServices,
   version: number,
-  { index, outcome, staged, topic }: Item,
+  { index, outcome, partition, staged, topic }: Item,
   leaders: Array<number>
 ): ProduceResponsePartitionProduceResponseInput => {
-  if (staged._tag === "Staged" && (outcome === ErrorCode.NONE || outcome === undefined)) {
-    const { baseOffset, logAppendTimeMs, logStartOffset } = staged.appended
-    return version >= 5
-      ? { index, errorCode: ErrorCode.NONE, baseOffset, logAppendTimeMs, logStartOffset }
-      : { index, errorCode: ErrorCode.NONE, baseOffset, logAppendTimeMs }
-  }
-  const errorCode = staged._tag === "Refusal" ? staged.error : outcome!
+  const errorCode = staged._tag === "Refusal" ? staged.error : outcome ?? ErrorCode.NONE
   const response: { -readonly [K in keyof ProduceResponsePartitionProduceResponseInput]: ProduceResponsePartitionProduceResponseInput[K] } = {
     index,
     errorCode,
     baseOffset: -1,
     logAppendTimeMs: -1
   }
-  if (version >= 8 && staged._tag === "Refusal") {
-    response.errorMessage = staged.message === "" ? null : staged.message
-    response.recordErrors = staged.recordErrors.map(({ index, message }) => ({
-      batchIndex: index,
-      batchIndexErrorMessage: message
-    }))
+  if (staged._tag === "Staged") {
+    // What timed out, or lost its replicas afterwards, is appended all the same: Kafka tells where.
+    if (staged.error === ErrorCode.NONE) {
+      response.baseOffset = staged.appended.baseOffset
+      response.logAppendTimeMs = staged.appended.logAppendTimeMs
+      if (version >= 5) response.logStartOffset = staged.appended.logStartOffset
+    }
+    if (errorCode === ErrorCode.NONE) return response
+  } else {
+    if (version >= 5 && partition !== undefined && !WITHOUT_LOG_START.has(errorCode)) {
+      response.logStartOffset = partition.logStartOffset
+    }
+    if (version >= 8) {
+      response.errorMessage = staged.message === "" ? null : staged.message
+      response.recordErrors = staged.recordErrors.map(({ index, message }) => ({
+        batchIndex: index,
+        batchIndexErrorMessage: message
+      }))
+    }
   }
   if (version >= 10 && errorCode === ErrorCode.NOT_LEADER_OR_FOLLOWER) {
     const leader = leaderOf(broker, topic, index)
@@ -186,33 +203,57 @@ const partitionResponse = (
   return response
 }
 
+/** What makes all of a request's partitions fail alike. */
+const errorOfAll = (request: ProduceRequest): number => {
+  for (const { partitionData } of request.topicData) {
+    for (const { records } of partitionData) {
+      const scanned = scanRecords(records)
+      if (scanned === undefined) return ErrorCode.CORRUPT_MESSAGE
+      // Kafka looks no further once it knows that the request is transactional.
+      if (scanned.isTransactional) {
+        return request.transactionalId === null ? ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED : ErrorCode.NONE
+      }
+    }
+  }
+  return ErrorCode.NONE
+}
+
 export const makeProduce = (broker: BrokerServices): Handler => {
   const { appendTurn, partitions } = broker
 
-  const stage = (
+  const item = (
     context: RequestContext,
     request: ProduceRequest,
-    partition: Partition | undefined,
-    records: Uint8Array | null
-  ): StagedAppend | ProduceRefusal => {
-    if (request.acks < -1 || request.acks > 1) return refusal(ErrorCode.INVALID_REQUIRED_ACKS)
+    topic: HostedTopic | undefined,
+    name: string,
+    { index, records }: ProduceRequest["topicData"][number]["partitionData"][number],
+    requestError: number
+  ): Item => {
+    const refused = (error: number, message: string | null = null): Item => ({
+      topic: topic?.name ?? name,
+      index,
+      partition: undefined,
+      staged: refusal(error, message),
+      outcome: undefined
+    })
+    if (requestError !== ErrorCode.NONE) return refused(requestError)
+    // A known topic without that partition is unknown by name in every version.
+    const partition = topic?.partitions[index]
     if (partition === undefined) {
-      return refusal(
-        context.apiVersion >= TOPIC_IDS_FROM ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-      )
+      const isUnknownId = topic === undefined && context.apiVersion >= TOPIC_IDS_FROM
+      return refused(isUnknownId ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
     }
-    if (records === null) return refusal(ErrorCode.INVALID_RECORD)
-    if (isTransactional(records)) {
-      return request.transactionalId === null
-        ? refusal(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
-        : refusal(ErrorCode.NOT_ENOUGH_REPLICAS, NO_COORDINATOR)
-    }
-    const staged = partition.appendAsLeader(records, request.acks, {
+    const scanned = scanRecords(records)!
+    const error = scanError(scanned, context.apiVersion)
+    if (error !== ErrorCode.NONE) return refused(error)
+    if (request.acks < -1 || request.acks > 1) return refused(ErrorCode.INVALID_REQUIRED_ACKS)
+    if (scanned.isTransactional) return refused(ErrorCode.NOT_ENOUGH_REPLICAS, NO_COORDINATOR)
+    const staged = partition.appendAsLeader(records!, request.acks, {
       nowMs: context.nowMs,
       apiVersion: context.apiVersion
     })
     if (staged._tag === "Staged") appendTurn.touch(partition)
-    return staged
+    return { topic: partition.topic, index, partition, staged, outcome: undefined }
   }
 
   return {
@@ -223,20 +264,13 @@ export const makeProduce = (broker: BrokerServices): Handler => {
     handle: (context, reader) => {
       const request = decodeProduceRequest(reader, context.apiVersion)
       const byId = context.apiVersion >= TOPIC_IDS_FROM
+      const requestError = errorOfAll(request)
       const topics = request.topicData.map(({ name, partitionData, topicId }): ProduceTopic => {
         const topic = byId ? partitions.topicById(topicId) : partitions.topic(name)
         return {
           name,
           topicId,
-          items: partitionData.map(({ index, records }): Item => ({
-            topic: topic?.name ?? name,
-            index,
-            // A known topic without that partition is unknown by name in every version.
-            staged: topic !== undefined && topic.partitions[index] === undefined
-              ? refusal(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-              : stage(context, request, topic?.partitions[index], records),
-            outcome: undefined
-          }))
+          items: partitionData.map((data) => item(context, request, topic, name, data, requestError))
         }
       })
       const produce = new Produce(broker, context, topics, request.acks, request.timeoutMs)
