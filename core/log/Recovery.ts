@@ -154,10 +154,32 @@ const nextOffsetOf = (segment: Segment, context: LogContext): number | undefined
   return position === segment.size ? nextOffset : undefined
 }
 
+/** Leader epoch of a segment's first batch; -1 when it has none that is whole. @throws DiskError */
+const firstEpoch = (segment: Segment, context: LogContext): number => {
+  const { crypto, headers } = context
+  if (segment.size === 0) return -1
+  headers.begin(segment.file)
+  if (!headers.seek(0, segment.size)) return -1
+  const { sizeInBytes } = headers.batch
+  if (sizeInBytes > segment.size) return -1
+  const bytes = new Uint8Array(Math.max(0, sizeInBytes))
+  segment.file.read(bytes, 0)
+  let epoch = -1
+  scanBatches(bytes, { crypto, nextOffset: segment.baseOffset }, (batch) => {
+    epoch = batch.partitionLeaderEpoch
+  })
+  return epoch
+}
+
 /**
  * Scans a segment, appends its good batches again to it in place, and cuts the rest.
- * @param next where the next segment begins: what lies past it was truncated while a reader had it
- * @returns whether the segment ends as it should: all of it is good, or all up to the next one
+ *
+ * Batches that reach past the beginning of the next segment are of one of two histories. They were truncated while a
+ * reader had them, so that the log went on in a new segment: then the next one begins where they do, and they are cut.
+ * Or the next segment was truncated, and a crash of the machine brought its name back: then it begins inside a batch,
+ * or its leader epoch is older than theirs, and it must go.
+ *
+ * @returns whether the next segment follows: its batches were appended after these
  */
 const recoverSegment = (
   segment: Segment,
@@ -175,7 +197,13 @@ const recoverSegment = (
     let position = 0
     let nextOffset = segment.baseOffset
     let sinceTurn = 0
+    const nextEpoch = next === undefined ? -1 : yield* attempt(() => firstEpoch(next, context))
+    // What lies below the recovery point was synced with its names, so what seems wrong there is not.
+    const isUncertain = next !== undefined && next.baseOffset > recoveryPoint
+    let lastEpoch = -1
+    let keptEnd = segment.baseOffset
     let isPastNext = false
+    let isNextStale = false
     while (position < fileSize && !isPastNext) {
       const length = Math.min(window.length, fileSize - position)
       const bytes = window.subarray(0, length)
@@ -183,8 +211,14 @@ const recoverSegment = (
       const scan = yield* attempt(() => {
         file.read(bytes, at)
         return scanBatches(bytes, { crypto, nextOffset }, (batch) => {
-          isPastNext ||= next !== undefined && batch.lastOffset >= next.baseOffset
+          if (next !== undefined && !isNextStale && batch.lastOffset >= next.baseOffset) {
+            const isOlder = batch.baseOffset < next.baseOffset || (nextEpoch >= 0 && nextEpoch < lastEpoch)
+            if (isUncertain && isOlder) isNextStale = true
+            else isPastNext = true
+          }
           if (isPastNext) return
+          lastEpoch = batch.partitionLeaderEpoch
+          keptEnd = batch.nextOffset
           segment.reserve(1)
           segment.appended(batch.sizeInBytes, batch.lastOffset, batch.maxTimestamp, config.indexIntervalBytes)
           visit(batch)
@@ -209,10 +243,11 @@ const recoverSegment = (
       segment.timeIndex.trim()
       if (next !== undefined) segment.finish()
     })
+    if (next === undefined) return true
     // A machine's crash may take the end of a segment and leave the next one. (A hole that compaction made is none.)
-    const hasHole = next !== undefined && nextOffset < next.baseOffset && next.baseOffset > recoveryPoint &&
-      !config.cleanupPolicy.compact
-    return isPastNext || (fileSize === segment.size && !hasHole)
+    const hasHole = isUncertain && keptEnd < next.baseOffset && !config.cleanupPolicy.compact
+    isNextStale ||= isUncertain && nextEpoch >= 0 && nextEpoch < lastEpoch
+    return !isNextStale && !hasHole && (isPastNext || fileSize === segment.size)
   })
 
 /** Epochs by the batches' headers: for a log whose checkpoint a crash took. @throws DiskError */
@@ -292,7 +327,7 @@ export const loadLog = (context: LogContext, options: LoadOptions): Effect.Effec
         loadProducers(producers, snapshots, new Segments(list.slice(0, index + 1)), segment.baseOffset, context)
       )
       const aborted: Array<AbortedEntry> = []
-      const isWhole = yield* recoverSegment(segment, context, options, next, (batch) => {
+      const isFollowed = yield* recoverSegment(segment, context, options, next, (batch) => {
         if (batch.partitionLeaderEpoch > epochs.latestEpoch) epochs.assign(batch.partitionLeaderEpoch, batch.baseOffset)
         const completed = observeBatch(producers, batch, context)
         if (completed?.isAborted === true) {
@@ -303,7 +338,7 @@ export const loadLog = (context: LogContext, options: LoadOptions): Effect.Effec
       yield* attempt(() => segment.txnIndex.replace(aborted))
       producers.commit()
       areProducersLoaded = next === undefined
-      if (!isWhole && next !== undefined) {
+      if (!isFollowed) {
         // What follows a hole is not what was appended after what is left.
         yield* attempt(() => {
           for (const later of list.slice(index + 1)) later.remove()

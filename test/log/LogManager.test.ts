@@ -1,0 +1,307 @@
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
+import { describe, expect, test } from "vitest"
+import { defaultLogConfig, type LogConfig } from "../../core/log/LogConfig.ts"
+import { InconsistentLogDirectory, type LogManager, type LogManagerOptions, make } from "../../core/log/LogManager.ts"
+import { MemoryDisk } from "../../core/memory/MemoryDisk.ts"
+import { Compression } from "../../core/ports/Compression.ts"
+import { Crypto } from "../../core/ports/Crypto.ts"
+import { Disk, DiskError } from "../../core/ports/Disk.ts"
+import { append, compression, crypto, seeded, TOPIC_ID, values } from "./TestLog.ts"
+
+const DEFAULTS: Readonly<Record<string, number>> = {
+  "num.recovery.threads.per.data.dir": 2,
+  "producer.id.expiration.ms": 86_400_000,
+  "producer.id.expiration.check.interval.ms": 600_000,
+  "log.initial.task.delay.ms": 30_000,
+  "log.retention.check.interval.ms": 300_000,
+  "log.flush.offset.checkpoint.interval.ms": 60_000,
+  "log.flush.start.offset.checkpoint.interval.ms": 60_000,
+  "replica.high.watermark.checkpoint.interval.ms": 5000,
+  "log.cleaner.backoff.ms": 15_000,
+  "log.cleaner.dedupe.buffer.size": 1_000_000,
+  "log.cleaner.io.buffer.load.factor": 0.9,
+  "log.cleaner.io.buffer.size": 524_288,
+  "log.cleaner.io.max.bytes.per.second": Infinity
+}
+
+const CLUSTER = "F5-_0JNCRnKftvn6fDeMVw"
+
+const options = (config: Partial<LogConfig> = {}, changes: Partial<LogManagerOptions> = {}): LogManagerOptions => ({
+  logDirs: ["/data"],
+  brokerId: 1,
+  clusterId: CLUSTER,
+  config: { number: (key) => DEFAULTS[key] ?? Number.MAX_SAFE_INTEGER },
+  configFor: () => ({ ...defaultLogConfig, ...config }),
+  ...changes
+})
+
+/** Random bytes of a simulation: the same in each run. */
+const seededCrypto = (): Crypto => {
+  const random = seeded(1)
+  return { ...crypto, randomBytes: (count) => Uint8Array.from({ length: count }, () => Math.floor(random() * 256)) }
+}
+
+const start = (memory: MemoryDisk, given: LogManagerOptions) =>
+  make(given).pipe(
+    Effect.provideService(Disk, memory.disk),
+    Effect.provideService(Crypto, seededCrypto()),
+    Effect.provideService(Compression, compression)
+  )
+
+/** Runs with a broker's logs on a clock that only the test moves; stops them at the end. */
+const withLogs = <A>(
+  memory: MemoryDisk,
+  given: LogManagerOptions,
+  use: (manager: LogManager) => Effect.Effect<A, unknown>
+): Promise<A> =>
+  Effect.runPromise(Effect.scoped(Effect.flatMap(start(memory, given), use)).pipe(Effect.provide(TestClock.layer())))
+
+/** Syncs of the memory disk let others run in between. */
+const settle = Effect.repeat(Effect.yieldNow, { times: 50 })
+
+const textOf = (memory: MemoryDisk, path: string): string => {
+  const bytes = new Uint8Array(memory.disk.stat(path)?.size ?? 0)
+  memory.disk.open(path, "read").read(bytes, 0)
+  return new TextDecoder().decode(bytes)
+}
+
+const create = (manager: LogManager, topic: string, partition: number, config: Partial<LogConfig> = {}) =>
+  manager.create(topic, partition, TOPIC_ID, { ...defaultLogConfig, ...config })
+
+describe("start and stop", () => {
+  test("a clean stop leaves Kafka's files, and a start that scans nothing", async () => {
+    const memory = new MemoryDisk()
+    await withLogs(memory, options(), (manager) =>
+      Effect.sync(() => {
+        expect(manager.previousBrokerEpoch).toBe(-1)
+        manager.setBrokerEpoch(7)
+        manager.setHighWatermarks(() => 1)
+        append(create(manager, "a", 0), ["x", "y"])
+        append(create(manager, "b", 3), ["z"])
+      }))
+    expect([...memory.disk.list("/data")].sort()).toEqual([
+      ".kafka_cleanshutdown",
+      ".lock",
+      "a-0",
+      "b-3",
+      "log-start-offset-checkpoint",
+      "meta.properties",
+      "recovery-point-offset-checkpoint",
+      "replication-offset-checkpoint"
+    ])
+    expect([...memory.disk.list("/data/a-0")].sort()).toEqual([
+      "00000000000000000000.index",
+      "00000000000000000000.log",
+      "00000000000000000000.timeindex",
+      "00000000000000000002.snapshot",
+      "leader-epoch-checkpoint",
+      "partition.metadata"
+    ])
+    expect(textOf(memory, "/data/.kafka_cleanshutdown")).toBe(`{"version":0,"brokerEpoch":7}`)
+    expect(textOf(memory, "/data/recovery-point-offset-checkpoint")).toBe("0\n2\na 0 2\nb 3 1\n")
+    expect(textOf(memory, "/data/meta.properties")).toMatch(/^node.id=1\ndirectory.id=[\w-]{22}\nversion=1\ncluster.id=F5-_0JNCRnKftvn6fDeMVw\n$/)
+    // The power goes after the stop: all of it was durable.
+    memory.crash({ _tag: "machine" })
+    // A scan would find this.
+    memory.rot("/data/a-0/00000000000000000000.log", 65)
+    await withLogs(memory, options(), (manager) =>
+      Effect.sync(() => {
+        expect(manager.previousBrokerEpoch).toBe(7)
+        expect(memory.disk.stat("/data/.kafka_cleanshutdown")).toBeUndefined()
+        expect([...manager.all()].map((log) => [log.topic, log.partition, log.topicId, log.logEndOffset])).toEqual([
+          ["a", 0, TOPIC_ID, 2],
+          ["b", 3, TOPIC_ID, 1]
+        ])
+        expect(manager.checkpointedHighWatermark("a", 0)).toBe(1)
+      }))
+  })
+
+  test("after a crash every log is recovered", async () => {
+    const memory = new MemoryDisk()
+    const scope = Scope.makeUnsafe()
+    const manager = await Effect.runPromise(Scope.provide(start(memory, options()), scope))
+    const log = create(manager, "a", 0)
+    append(log, ["x"])
+    append(log, ["y"])
+    memory.crash({ _tag: "process" })
+    memory.rot("/data/a-0/00000000000000000000.log", log.sizeInBytes - 1)
+    await withLogs(memory, options(), (manager) =>
+      Effect.sync(() => {
+        expect(manager.previousBrokerEpoch).toBe(-1)
+        expect(values(manager.get("a", 0)!, 0)).toEqual(["0:x"])
+      }))
+    await Effect.runPromise(Scope.close(scope, Exit.void))
+  })
+
+  test("a directory of another cluster, of another node, or in use is refused by name", async () => {
+    const memory = new MemoryDisk()
+    await withLogs(memory, options(), () => Effect.void)
+    const failure = (changes: Partial<LogManagerOptions>) =>
+      withLogs(memory, options({}, changes), () => Effect.void).then(() => undefined, (error: unknown) => error)
+    const otherCluster = await failure({ clusterId: "AAAAAAAAAAAAAAAAAAAAAA" })
+    expect(otherCluster).toBeInstanceOf(InconsistentLogDirectory)
+    expect(String(otherCluster)).toContain(`belongs to cluster.id ${CLUSTER}, this broker's is AAAAAAAAAAAAAAAAAAAAAA`)
+    expect(String(await failure({ brokerId: 2 }))).toContain("belongs to node.id 1, this broker's is 2")
+    const inUse = await withLogs(memory, options(), () => Effect.flip(Effect.scoped(start(memory, options()))))
+    expect(inUse).toMatchObject({ _tag: "DiskError", kind: "Busy" })
+  })
+
+  test("Kafka's meta.properties is taken as it is", async () => {
+    const memory = new MemoryDisk()
+    memory.disk.makeDirectory("/data")
+    const text = `#\n#Sat Nov 21 10:39:58 UTC 2026\nnode.id=1\ndirectory.id=FOcaCNENacckcJ94Un4sNw\nversion=1\ncluster.id=${CLUSTER}\n`
+    memory.disk.open("/data/meta.properties", "create").write([new TextEncoder().encode(text)], 0)
+    await withLogs(memory, options(), (manager) =>
+      Effect.sync(() => expect(manager.directories()[0]!.id).toBe("FOcaCNENacckcJ94Un4sNw")))
+    expect(textOf(memory, "/data/meta.properties")).toBe(text)
+  })
+})
+
+describe("logs", () => {
+  test("a removed log is gone at once, its files after file.delete.delay.ms, and its name is free", async () => {
+    const memory = new MemoryDisk()
+    await withLogs(memory, options(), (manager) =>
+      Effect.gen(function*() {
+        append(create(manager, "a", 0, { fileDeleteDelayMs: 1000 }), ["old"])
+        manager.remove("a", 0)
+        expect(manager.get("a", 0)).toBeUndefined()
+        append(create(manager, "a", 0), ["new"])
+        const names = () => memory.disk.list("/data").filter((name) => name.startsWith("a-0"))
+        expect(names()).toHaveLength(2)
+        yield* TestClock.adjust(999)
+        expect(names()).toHaveLength(2)
+        yield* TestClock.adjust(1)
+        expect(names()).toEqual(["a-0"])
+        expect(values(manager.get("a", 0)!, 0)).toEqual(["0:new"])
+      }))
+  })
+
+  test("what a stop left of a removed log goes at the next start; strays stay", async () => {
+    const memory = new MemoryDisk()
+    await withLogs(memory, options(), (manager) =>
+      Effect.sync(() => {
+        create(manager, "a", 0)
+        create(manager, "b", 0)
+        manager.remove("a", 0)
+        manager.removeStray("b", 0)
+      }))
+    await withLogs(memory, options({ fileDeleteDelayMs: 10 }), (manager) =>
+      Effect.gen(function*() {
+        expect([...manager.all()]).toEqual([])
+        yield* TestClock.adjust(10)
+        expect(memory.disk.list("/data").filter((name) => /^[ab]-0/.test(name))).toEqual([
+          expect.stringMatching(/^b-0\.[0-9a-f]{32}-stray$/)
+        ])
+      }))
+  })
+
+  test("logs spread over the directories; one whose disk fails goes offline alone", async () => {
+    const memory = new MemoryDisk()
+    const two = { logDirs: ["/one", "/two"] }
+    await withLogs(memory, options({}, two), (manager) =>
+      Effect.sync(() => {
+        const logs = [0, 1, 2, 3].map((partition) => create(manager, "a", partition))
+        for (const log of logs) append(log, ["x"])
+        expect(logs.map((log) => manager.directoryOf(log))).toEqual(["/one", "/two", "/one", "/two"])
+        const offline: Array<number> = []
+        manager.onOffline((log) => offline.push(log.partition))
+        memory.failWhen((_, path) => path.startsWith("/two") ? "Io" : undefined)
+        expect(() => append(logs[1]!, ["y"])).toThrow(DiskError)
+        expect(offline).toEqual([1, 3])
+        expect(manager.isOffline(logs[3]!)).toBe(true)
+        expect(manager.isOffline(logs[0]!)).toBe(false)
+        append(logs[0]!, ["y"])
+        expect(manager.directories().map(({ isOnline }) => isOnline)).toEqual([true, false])
+        expect(manager.directoryOf(create(manager, "b", 0))).toBe("/one")
+      }))
+    memory.failWhen(undefined)
+    await withLogs(memory, options({}, two), (manager) =>
+      Effect.sync(() => {
+        expect(manager.previousBrokerEpoch).toBe(-1)
+        expect(values(manager.get("a", 0)!, 0)).toEqual(["0:x", "1:y"])
+        expect(values(manager.get("a", 1)!, 0)).toEqual(["0:x"])
+      }))
+  })
+
+  test("a full disk is no failure", async () => {
+    const memory = new MemoryDisk()
+    await withLogs(memory, options(), (manager) =>
+      Effect.sync(() => {
+        const log = create(manager, "a", 0)
+        append(log, ["x"])
+        memory.limitBytes = memory.usedBytes
+        expect(() => append(log, ["y"])).toThrow("no space")
+        expect(manager.isOffline(log)).toBe(false)
+        memory.limitBytes = Infinity
+        append(log, ["y"])
+        expect(values(log, 0)).toEqual(["0:x", "1:y"])
+      }))
+  })
+})
+
+describe("background, by the clock alone", () => {
+  test("retention removes what is too old, up to the high watermark", async () => {
+    const memory = new MemoryDisk()
+    await withLogs(memory, options(), (manager) =>
+      Effect.gen(function*() {
+        const log = create(manager, "a", 0, { segmentBytes: 100, retentionMs: 600_000, fileDeleteDelayMs: 1000 })
+        let highWatermark = 2
+        manager.setHighWatermarks(() => highWatermark)
+        for (let i = 0; i < 4; i++) append(log, ["x".repeat(30)])
+        yield* TestClock.adjust(600_000)
+        expect(log.logStartOffset).toBe(0)
+        yield* TestClock.adjust(400_000)
+        expect(log.logStartOffset).toBe(2)
+        highWatermark = 4
+        yield* TestClock.adjust(300_000)
+        expect(log.logStartOffset).toBe(4)
+        yield* TestClock.adjust(1000)
+        expect(memory.disk.list("/data/a-0").filter((name) => name.includes(".log"))).toHaveLength(1)
+      }))
+  })
+
+  test("flush.ms flushes, rolled segments are flushed, checkpoints follow", async () => {
+    const memory = new MemoryDisk()
+    await withLogs(memory, options(), (manager) =>
+      Effect.gen(function*() {
+        const timed = create(manager, "timed", 0, { flushMs: 2500 })
+        const rolled = create(manager, "rolled", 0, { segmentBytes: 100 })
+        manager.setHighWatermarks(() => 1)
+        append(timed, ["x"], { nowMs: 0 })
+        append(rolled, ["x".repeat(20)])
+        append(rolled, ["x".repeat(20)])
+        yield* TestClock.adjust(2000)
+        yield* settle
+        expect(timed.flushedOffset).toBe(0)
+        expect(rolled.flushedOffset).toBe(2)
+        yield* TestClock.adjust(1000)
+        expect(timed.flushedOffset).toBe(1)
+        yield* TestClock.adjust(2000)
+        expect(textOf(memory, "/data/replication-offset-checkpoint")).toBe("0\n2\ntimed 0 1\nrolled 0 1\n")
+        yield* TestClock.adjust(90_000)
+        expect(textOf(memory, "/data/recovery-point-offset-checkpoint")).toBe("0\n2\ntimed 0 1\nrolled 0 2\n")
+      }))
+  })
+
+  test("compaction keeps the last value of each key", async () => {
+    const memory = new MemoryDisk()
+    const encode = (text: string) => new TextEncoder().encode(text)
+    await withLogs(memory, options(), (manager) =>
+      Effect.gen(function*() {
+        const log = create(manager, "a", 0, {
+          segmentBytes: 300,
+          cleanupPolicy: { compact: true, delete: false },
+          minCleanableDirtyRatio: 0.01
+        })
+        for (let i = 0; i < 20; i++) append(log, [{ timestamp: 0, key: encode(`k${i % 3}`), value: encode(`v${i}`) }])
+        yield* TestClock.adjust(15_000)
+        const left = values(log, 0)
+        expect(left.length).toBeLessThan(10)
+        expect(left.slice(-3)).toEqual(["17:v17", "18:v18", "19:v19"])
+        expect(textOf(memory, "/data/cleaner-offset-checkpoint")).toMatch(/^0\n1\na 0 \d+\n$/)
+      }))
+  })
+})
