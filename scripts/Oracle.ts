@@ -2,11 +2,11 @@
  * The oracle: seeded sequences of requests go to Apache Kafka and to ottla, and the answers must agree.
  *
  *   npm run oracle -- --seeds 20 [--first 1] [--requests 60] [--runtime node] [--against ottla|kafka]
- *                     [--kafka HOST:PORT] [--ottla HOST:PORT] [--trace] [--all]
+ *                     [--kafka HOST:PORT] [--ottla HOST:PORT] [--trace] [--all] [--keep]
  *
  * Each difference is printed with what replays it. What is accepted stands in docs/compatibility.md, with reasons.
  * `--against kafka` compares Kafka with itself: there must be no difference, and none means that the oracle is sound.
- * `--all` prints every difference, not one of each kind. Exit code 1 when anything differed.
+ * `--all` prints every difference, not one of each kind; `--keep` leaves the topics of brokers given by address. Exit code 1 when anything differed.
  */
 import { readFileSync } from "node:fs"
 import { parseArgs } from "node:util"
@@ -41,7 +41,8 @@ const options = parseArgs({
     kafka: { type: "string" },
     ottla: { type: "string" },
     trace: { type: "boolean", default: false },
-    all: { type: "boolean", default: false }
+    all: { type: "boolean", default: false },
+    keep: { type: "boolean", default: false }
   }
 }).values
 
@@ -99,7 +100,7 @@ const main = async (): Promise<number> => {
     const before = report.found.length
     try {
       await runSequence({
-        seed, requests: Number(options.requests), judge, subject, nowMs, versions, accepted, report,
+        seed, requests: Number(options.requests), judge, subject, nowMs, versions, accepted, report, keep: options.keep,
         ...(options.trace ? { trace: print } : {})
       })
     } catch (error) {

@@ -38,6 +38,8 @@ export interface SequenceOptions {
   readonly versions: (api: string) => readonly [number, number] | undefined
   readonly accepted: ReadonlyArray<Accepted>
   readonly report: Report
+  /** Leaves the topics for whoever wants to look at them. */
+  readonly keep?: boolean
   /** Told each step before it is sent. */
   readonly trace?: (line: string) => void
 }
@@ -170,6 +172,7 @@ export const runSequence = async (options: SequenceOptions): Promise<void> => {
     // from here on the two have different logs or topics: what follows would only repeat it
     if (open.some(({ fields }) => changesState(api, fields))) break
   }
+  if (options.keep === true) return
   await deleteAll(judge, world)
   await deleteAll(subject, world)
 }
