@@ -49,11 +49,12 @@ export class ProducerSnapshots {
   }
 
   /**
-   * Restores the latest snapshot at or below `endOffset` that is whole, and removes later ones and broken ones.
+   * Restores the latest snapshot at or below `endOffset` that is whole, and removes later ones and broken ones, and
+   * those below the first segment: of the batches in between nobody knows.
    * @returns the offset from which batches must be replayed @throws DiskError
    */
   restore(producers: ProducerState, firstOffset: number, endOffset: number): number {
-    this.removeUnless((offset) => offset <= endOffset)
+    this.removeUnless((offset) => offset >= firstOffset && offset <= endOffset)
     for (;;) {
       const offset = this.offsets.at(-1)
       if (offset === undefined) {

@@ -80,9 +80,9 @@ class MemoryFile implements File {
   }
 
   private check(operation: string): void {
-    if (this.isClosed || this.generation !== this.disk.generation) {
-      throw new DiskError("Closed", operation, this.path, "the file is closed")
-    }
+    if (this.isClosed) throw new DiskError("Closed", operation, this.path, "the file is closed")
+    // No close of ours: whoever still runs must not take it for one.
+    if (this.generation !== this.disk.generation) throw new DiskError("Io", operation, this.path, "the machine crashed")
   }
 
   read(target: Uint8Array, position: number): number {
@@ -149,7 +149,7 @@ export class MemoryDisk {
   /** Bytes that the files with a name hold. */
   usedBytes = 0
   limitBytes: number
-  /** Grows with each crash: what was opened before is closed. */
+  /** Grows with each crash: what was opened before fails. */
   generation = 0
   private readonly isTracked: boolean
   private readonly nowMs: () => number
@@ -200,7 +200,7 @@ export class MemoryDisk {
     if (node instanceof MemoryInode) node.rot(position, mask)
   }
 
-  /** What is left after a crash; every file is closed, every lock free, every fault over. */
+  /** What is left after a crash; what was opened fails from now on, every lock is free, every fault over. */
   crash(mode: CrashMode): void {
     this.generation++
     this.locks.clear()

@@ -95,7 +95,7 @@ describe("what a crash leaves", () => {
     expect(results.size).toBeGreaterThan(10)
   })
 
-  test("what was opened before is closed, and locks are free", async () => {
+  test("what was opened before fails, and locks are free", async () => {
     const memory = new MemoryDisk()
     const file = memory.disk.open("/a", "create")
     await Effect.runPromise(Effect.scoped(Effect.gen(function*() {
@@ -103,7 +103,7 @@ describe("what a crash leaves", () => {
       memory.crash({ _tag: "process" })
       yield* Effect.scoped(memory.disk.lock("/lock"))
     })))
-    expect(() => file.size()).toThrow("closed")
+    expect(() => file.size()).toThrow("the machine crashed")
   })
 })
 
