@@ -47,7 +47,7 @@ export class LeaderEpochCache {
 
   /** KIP-279: the largest epoch known that is not above `epoch`, and where it ends. */
   endOffsetFor(epoch: number, logEndOffset: number): EpochEnd {
-    if (epoch < 0 || this.list.length === 0) return UNKNOWN
+    if (epoch === -1 || this.list.length === 0) return UNKNOWN
     if (epoch === this.latestEpoch) return { leaderEpoch: epoch, endOffset: logEndOffset }
     const higher = this.list.findIndex((entry) => entry.epoch > epoch)
     if (higher < 0) return UNKNOWN

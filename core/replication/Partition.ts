@@ -207,7 +207,7 @@ export class Partition {
   check(currentLeaderEpoch: number, anyReplica = false): number {
     if (this.isDeleted) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     if (this.isOffline) return ErrorCode.KAFKA_STORAGE_ERROR
-    if (currentLeaderEpoch >= 0 && currentLeaderEpoch !== this.state.leaderEpoch) {
+    if (currentLeaderEpoch !== -1 && currentLeaderEpoch !== this.state.leaderEpoch) {
       return currentLeaderEpoch < this.state.leaderEpoch
         ? ErrorCode.FENCED_LEADER_EPOCH
         : ErrorCode.UNKNOWN_LEADER_EPOCH
@@ -341,9 +341,9 @@ export class Partition {
     isolation: FetchIsolation,
     lastFetchedEpoch = -1
   ): PartitionRead {
-    if (lastFetchedEpoch >= 0) {
+    if (lastFetchedEpoch !== -1) {
       const end = this.log.endOffsetForEpoch(lastFetchedEpoch)
-      if (end.endOffset < 0 || end.leaderEpoch < 0) return refusedRead(ErrorCode.OFFSET_OUT_OF_RANGE)
+      if (end.endOffset === -1 || end.leaderEpoch === -1) return refusedRead(ErrorCode.OFFSET_OUT_OF_RANGE)
       if (end.leaderEpoch < lastFetchedEpoch || end.endOffset < offset) {
         return {
           error: ErrorCode.NONE,

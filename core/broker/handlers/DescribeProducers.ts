@@ -3,6 +3,7 @@
  * Answered by the leader only.
  */
 import { ApiKey } from "../../protocol/ApiKey.ts"
+import { topicNameError } from "../../model/Ids.ts"
 import { ErrorCode } from "../../protocol/ErrorCode.ts"
 import {
   decodeDescribeProducersRequest,
@@ -18,14 +19,19 @@ export const makeDescribeProducers = (broker: BrokerServices): Handler => ({
   handle: ({ apiVersion }, reader) => {
     const request = decodeDescribeProducersRequest(reader, apiVersion)
     const topics = request.topics.map(({ name, partitionIndexes }) => {
+      const nameError = topicNameError(name)
       const topic = broker.partitions.topic(name)
       const partitions = partitionIndexes.map((partitionIndex) => {
         const partition = topic?.partitions[partitionIndex]
-        const errorCode = partition === undefined ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION : partition.check(-1)
+        const errorCode = nameError !== undefined
+          ? ErrorCode.INVALID_TOPIC_EXCEPTION
+          : partition === undefined
+          ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+          : partition.check(-1)
         return {
           partitionIndex,
           errorCode,
-          errorMessage: topic === undefined ? "This server does not host this topic-partition." : null,
+          errorMessage: nameError ?? (topic === undefined ? "This server does not host this topic-partition." : null),
           activeProducers: partition === undefined || errorCode !== ErrorCode.NONE ? [] : partition.log.activeProducers()
         }
       })

@@ -20,7 +20,7 @@ import { DelayedOperation, type Watchers } from "../../replication/Purgatory.ts"
 import type { BrokerServices } from "../BrokerServices.ts"
 import { type FetchPartition, type FetchSession, FINAL_EPOCH, INITIAL_EPOCH, nextEpoch, partitionKey } from "../FetchSessions.ts"
 import { type Handler, Later, type Reply, type RequestContext, type Response } from "../Handler.ts"
-import { encodeFetch, encodeFetchError, type FetchedPartition } from "./FetchAnswer.ts"
+import { encodeFetch, encodeFetchError, encodeFetchFailure, type FetchedPartition } from "./FetchAnswer.ts"
 
 /** From this version topics are named by id. */
 const TOPIC_IDS_FROM = 13
@@ -46,8 +46,9 @@ const requestedPartitions = (request: FetchRequest, byId: boolean): Array<FetchP
         // An offset past 2^53 is out of every log's range.
         fetchOffset: toSafe(p.fetchOffset) ?? (p.fetchOffset > 0 ? Number.MAX_SAFE_INTEGER : -1),
         maxBytes: p.partitionMaxBytes,
-        currentLeaderEpoch: p.currentLeaderEpoch,
-        lastFetchedEpoch: p.lastFetchedEpoch,
+        // Any negative epoch is none, in this API alone.
+        currentLeaderEpoch: Math.max(-1, p.currentLeaderEpoch),
+        lastFetchedEpoch: Math.max(-1, p.lastFetchedEpoch),
         logStartOffset: toSafe(p.logStartOffset) ?? -1,
         sentHighWatermark: -1,
         sentLogStartOffset: -1
@@ -313,6 +314,10 @@ export const makeFetch = (broker: BrokerServices): Handler => ({
     const byId = context.apiVersion >= TOPIC_IDS_FROM
     const fetch = contextOf(broker, request, byId, context.nowMs)
     if (typeof fetch === "number") return encodeFetchError(context, fetch)
+    // No Kafka error fits an isolation level that there is not: it answers UNKNOWN_SERVER_ERROR.
+    if (request.isolationLevel !== 0 && request.isolationLevel !== 1) {
+      return encodeFetchFailure(context, ErrorCode.UNKNOWN_SERVER_ERROR, request)
+    }
     const replicaId = context.apiVersion >= 15 ? request.replicaState.replicaId : request.replicaId
     return new Fetch(broker, context, fetch, request, replicaId).start(request.maxWaitMs)
   }

@@ -1,7 +1,7 @@
 /** Writes Fetch responses: what was read of each partition, grouped by topic in the order it was read. */
 import type { FileSlice } from "../../model/Payload.ts"
 import { ErrorCode } from "../../protocol/ErrorCode.ts"
-import { encodeFetchResponse, type FetchResponsePartitionDataInput } from "../../protocol/generated/Fetch.ts"
+import { encodeFetchResponse, type FetchRequest, type FetchResponsePartitionDataInput } from "../../protocol/generated/Fetch.ts"
 import type { Partition } from "../../replication/Partition.ts"
 import type { BrokerServices } from "../BrokerServices.ts"
 import type { FetchPartition } from "../FetchSessions.ts"
@@ -27,6 +27,27 @@ export interface FetchedPartition {
 /** An error of the session: no partition is answered. */
 export const encodeFetchError = ({ apiVersion }: RequestContext, errorCode: number): ResponseBody => (writer) =>
   encodeFetchResponse(writer, apiVersion, { throttleTimeMs: 0, errorCode, sessionId: 0, responses: [] })
+
+/** The request itself is wrong: every partition is told so, in versions that name topics. */
+export const encodeFetchFailure = (
+  { apiVersion }: RequestContext,
+  errorCode: number,
+  request: FetchRequest
+): ResponseBody =>
+(writer) => {
+  const responses = apiVersion >= 13 ? [] : request.topics.map(({ partitions, topic }) => ({
+    topic,
+    partitions: partitions.map(({ partition }) => ({
+      partitionIndex: partition,
+      errorCode,
+      highWatermark: -1,
+      abortedTransactions: [],
+      records: []
+    }))
+  }))
+  const session = apiVersion >= 7 ? { errorCode, sessionId: request.sessionId } : {}
+  encodeFetchResponse(writer, apiVersion, { throttleTimeMs: 0, ...session, responses })
+}
 
 /** Takes over the leases of `fetched`: they are the writer's once the body is written. */
 export const encodeFetch = (

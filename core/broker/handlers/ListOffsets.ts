@@ -40,12 +40,12 @@ export const makeListOffsets = (broker: BrokerServices): Handler => {
     isolation: FetchIsolation,
     version: number
   ): Answer => {
-    const partition = broker.partitions.topic(topic)?.partitions[partitionIndex]
-    if (partition === undefined) return failed(partitionIndex, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
     const timestamp = toSafe(asked) ?? (asked > 0 ? Number.MAX_SAFE_INTEGER : -7)
     if (timestamp < 0 && version < (SPECIAL_SINCE.get(timestamp) ?? Infinity)) {
       return failed(partitionIndex, ErrorCode.UNSUPPORTED_VERSION)
     }
+    const partition = broker.partitions.topic(topic)?.partitions[partitionIndex]
+    if (partition === undefined) return failed(partitionIndex, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
     const error = partition.check(currentLeaderEpoch)
     if (error !== ErrorCode.NONE) return failed(partitionIndex, error)
     const found = partition.listOffset(timestamp, isolation)
@@ -70,22 +70,25 @@ export const makeListOffsets = (broker: BrokerServices): Handler => {
         : request.isolationLevel === 1
         ? "LastStable"
         : "HighWatermark"
-      // Kafka refuses a partition that is asked for twice.
-      const seen = new Map<string, number>()
-      for (const { name, partitions } of request.topics) {
-        for (const { partitionIndex } of partitions) {
-          const key = `${partitionIndex}/${name}`
-          seen.set(key, (seen.get(key) ?? 0) + 1)
+      // No Kafka error fits an isolation level that there is not: it answers UNKNOWN_SERVER_ERROR.
+      const isWrong = request.isolationLevel !== 0 && request.isolationLevel !== 1
+      const topics = request.topics.map(({ name, partitions }) => {
+        // A partition that is asked for twice is refused, once.
+        const once = new Map<number, ListOffsetsRequestListOffsetsPartition | undefined>()
+        for (const asked of partitions) {
+          once.set(asked.partitionIndex, once.has(asked.partitionIndex) ? undefined : asked)
         }
-      }
-      const topics = request.topics.map(({ name, partitions }) => ({
-        name,
-        partitions: partitions.map((partition) =>
-          seen.get(`${partition.partitionIndex}/${name}`)! > 1
-            ? failed(partition.partitionIndex, ErrorCode.INVALID_REQUEST)
-            : answerOne(name, partition, isolation, apiVersion)
-        )
-      }))
+        return {
+          name,
+          partitions: [...once].map(([partitionIndex, asked]) =>
+            isWrong
+              ? failed(partitionIndex, ErrorCode.UNKNOWN_SERVER_ERROR)
+              : asked === undefined
+              ? failed(partitionIndex, ErrorCode.INVALID_REQUEST)
+              : answerOne(name, asked, isolation, apiVersion)
+          )
+        }
+      })
       return (writer) => encodeListOffsetsResponse(writer, apiVersion, { throttleTimeMs: 0, topics })
     }
   }

@@ -27,7 +27,7 @@ import type { HostedTopic } from "../../replication/Partitions.ts"
 import type { BrokerServices } from "../BrokerServices.ts"
 import { CloseConnection, type Handler, Later, NoResponse, type RequestContext, type Response } from "../Handler.ts"
 import { endpointsOf, leaderOf } from "./Leaders.ts"
-import { scanError, scanRecords } from "./ProduceScan.ts"
+import { scanError, scanRecords, ZSTD, ZSTD_FROM } from "./ProduceScan.ts"
 
 /** From this version topics are named by id. */
 const TOPIC_IDS_FROM = 13
@@ -204,18 +204,21 @@ const partitionResponse = (
 }
 
 /** What makes all of a request's partitions fail alike. */
-const errorOfAll = (request: ProduceRequest): number => {
+const errorOfAll = (request: ProduceRequest, version: number): ProduceRefusal | undefined => {
+  let hasUnknownCodec = false
   for (const { partitionData } of request.topicData) {
     for (const { records } of partitionData) {
       const scanned = scanRecords(records)
-      if (scanned === undefined) return ErrorCode.CORRUPT_MESSAGE
+      if (typeof scanned === "string") return refusal(ErrorCode.CORRUPT_MESSAGE, scanned)
       // Kafka looks no further once it knows that the request is transactional.
       if (scanned.isTransactional) {
-        return request.transactionalId === null ? ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED : ErrorCode.NONE
+        return request.transactionalId === null ? refusal(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED) : undefined
       }
+      if (scanned.codec > ZSTD) hasUnknownCodec = true
     }
   }
-  return ErrorCode.NONE
+  // Kafka fails on the number while it looks for zstd, which only these versions may not use.
+  return hasUnknownCodec && version < ZSTD_FROM ? refusal(ErrorCode.UNKNOWN_SERVER_ERROR) : undefined
 }
 
 export const makeProduce = (broker: BrokerServices): Handler => {
@@ -227,23 +230,26 @@ export const makeProduce = (broker: BrokerServices): Handler => {
     topic: HostedTopic | undefined,
     name: string,
     { index, records }: ProduceRequest["topicData"][number]["partitionData"][number],
-    requestError: number
+    requestError: ProduceRefusal | undefined
   ): Item => {
-    const refused = (error: number, message: string | null = null): Item => ({
+    const refusedWith = (staged: ProduceRefusal): Item => ({
       topic: topic?.name ?? name,
       index,
       partition: undefined,
-      staged: refusal(error, message),
+      staged,
       outcome: undefined
     })
-    if (requestError !== ErrorCode.NONE) return refused(requestError)
+    const refused = (error: number, message: string | null = null): Item => refusedWith(refusal(error, message))
+    if (requestError !== undefined) return refusedWith(requestError)
     // A known topic without that partition is unknown by name in every version.
     const partition = topic?.partitions[index]
     if (partition === undefined) {
       const isUnknownId = topic === undefined && context.apiVersion >= TOPIC_IDS_FROM
       return refused(isUnknownId ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
     }
-    const scanned = scanRecords(records)!
+    const scanned = scanRecords(records)
+    // Behind a transactional batch the request was not looked through.
+    if (typeof scanned === "string") return refused(ErrorCode.CORRUPT_MESSAGE, scanned)
     const error = scanError(scanned, context.apiVersion)
     if (error !== ErrorCode.NONE) return refused(error)
     if (request.acks < -1 || request.acks > 1) return refused(ErrorCode.INVALID_REQUIRED_ACKS)
@@ -264,7 +270,7 @@ export const makeProduce = (broker: BrokerServices): Handler => {
     handle: (context, reader) => {
       const request = decodeProduceRequest(reader, context.apiVersion)
       const byId = context.apiVersion >= TOPIC_IDS_FROM
-      const requestError = errorOfAll(request)
+      const requestError = errorOfAll(request, context.apiVersion)
       const topics = request.topicData.map(({ name, partitionData, topicId }): ProduceTopic => {
         const topic = byId ? partitions.topicById(topicId) : partitions.topic(name)
         return {

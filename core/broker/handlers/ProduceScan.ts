@@ -16,9 +16,10 @@ const ATTRIBUTES_LOW_AT = 22
 const OVERHEAD_BYTES = 12
 const MIN_LENGTH = 14
 const HEADER_TO_MAGIC_BYTES = 17
-const ZSTD = 4
+/** As in a batch's attributes: the last codec there is. */
+export const ZSTD = 4
 /** zstd may be sent from this version on (KIP-110). */
-const ZSTD_FROM = 7
+export const ZSTD_FROM = 7
 
 export interface ScannedRecords {
   /** Whole batches; a cut one at the end is passed over, as Kafka does. */
@@ -40,8 +41,8 @@ const ORDINARY: ReadonlyArray<ScannedRecords> = Array.from(
   (_, codec) => ({ batches: 1, magic: 2, codec, isTransactional: false })
 )
 
-/** Undefined: a length or magic that no batch has, which makes the whole request CORRUPT_MESSAGE. */
-export const scanRecords = (records: Uint8Array | null): ScannedRecords | undefined => {
+/** A string: a length or magic that no batch has, in Kafka's words. It makes the whole request CORRUPT_MESSAGE. */
+export const scanRecords = (records: Uint8Array | null): ScannedRecords | string => {
   if (records === null) return NOTHING
   let batches = 0
   let magic = -1
@@ -50,10 +51,10 @@ export const scanRecords = (records: Uint8Array | null): ScannedRecords | undefi
   let at = 0
   while (records.length - at >= OVERHEAD_BYTES) {
     const length = int32(records, at + LENGTH_AT)
-    if (length < MIN_LENGTH) return undefined
+    if (length < MIN_LENGTH) return `Record size ${length} is less than the minimum record overhead (${MIN_LENGTH})`
     if (records.length - at < HEADER_TO_MAGIC_BYTES) break
     const batchMagic = records[at + MAGIC_AT]!
-    if (batchMagic > 2) return undefined
+    if (batchMagic > 2) return `Invalid magic found in record: ${(batchMagic << 24) >> 24}`
     const size = OVERHEAD_BYTES + length
     if (records.length - at < size) break
     const attributes = batchMagic === 2 && size > ATTRIBUTES_LOW_AT ? records[at + ATTRIBUTES_LOW_AT]! : 0
@@ -65,7 +66,7 @@ export const scanRecords = (records: Uint8Array | null): ScannedRecords | undefi
     batches++
     at += size
   }
-  if (batches === 1 && magic === 2 && !isTransactional) return ORDINARY[codec]
+  if (batches === 1 && magic === 2 && !isTransactional) return ORDINARY[codec]!
   return batches === 0 ? NOTHING : { batches, magic, codec, isTransactional }
 }
 
