@@ -35,6 +35,8 @@ interface Made {
   readonly count: number
   /** Null records. */
   readonly absent?: boolean
+  /** Kafka refuses all partitions of a request for it: it is sent alone. */
+  readonly alone?: boolean
   readonly accepted?: () => void
 }
 
@@ -72,11 +74,11 @@ const wrongBatch = (world: World, keyed: boolean): Made => {
     // only in compressed batches, where Kafka numbers the records anew; it writes uncompressed ones down as they are
     () => plain({ ...right, codec: codec === 0 ? 1 : codec, offsetDeltas: records.map((_, i) => i + 1) }),
     () => plain({ ...right, codec: codec === 0 ? 4 : codec, offsetDeltas: records.map(() => 0) }),
-    () => plain({ ...right, magic: random.pick([3, -1, 1, 0]) }),
+    () => ({ ...plain({ ...right, magic: random.pick([3, -1, 1, 0]) }), alone: true }),
     () => plain({ ...right, lengthPlus: random.pick([1, -1, 1000, -60, 2_000_000_000 - 70_000]) }),
     () => plain({ ...right, codec: 0, section: random.bytes(random.int(0, 40)) }),
     () => plain({ ...right, codec: random.pick<Codec>([1, 2, 3, 4]), section: random.bytes(random.int(0, 40)) }),
-    () => plain({ ...right, codec: 0, extraAttributes: random.pick([5, 6, 7]) }),
+    () => ({ ...plain({ ...right, codec: 0, extraAttributes: random.pick([5, 6, 7]) }), alone: true }),
     () => plain({ ...right, extraAttributes: 0x20 }), // a control batch from a client
     () => plain({ ...right, extraAttributes: 0x10 }), // transactional without a transaction
     () => plain({ ...right, extraAttributes: 0x08 }), // claims log append time
@@ -167,8 +169,8 @@ export const produce: Generator = {
         [5, () => idempotentBatch(world, name, index, keyed)]
       ])()
       partitions.push({ index, made })
-      // alone: what else is in a request that is never answered is not appended either
-      if (made.absent === true) {
+      // what else is in a request that is never answered, or refused as a whole, is not appended either
+      if (made.absent === true || made.alone === true) {
         targets.clear()
         targets.set(name, [{ index, made }])
         break
