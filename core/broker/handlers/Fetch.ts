@@ -305,6 +305,11 @@ const mustTell = (session: FetchSession, fetched: FetchedPartition): boolean => 
   return true
 }
 
+const isHeld = ({ partitions }: BrokerServices, { partition, topic, topicId }: FetchPartition): boolean => {
+  const hosted = topic === null ? partitions.topicById(topicId) : partitions.topic(topic)
+  return hosted?.partitions[partition] !== undefined
+}
+
 export const makeFetch = (broker: BrokerServices): Handler => ({
   apiKey: ApiKey.Fetch,
   minVersion: 4,
@@ -314,8 +319,9 @@ export const makeFetch = (broker: BrokerServices): Handler => ({
     const byId = context.apiVersion >= TOPIC_IDS_FROM
     const fetch = contextOf(broker, request, byId, context.nowMs)
     if (typeof fetch === "number") return encodeFetchError(context, fetch)
-    // No Kafka error fits an isolation level that there is not: it answers UNKNOWN_SERVER_ERROR.
-    if (request.isolationLevel !== 0 && request.isolationLevel !== 1) {
+    // No Kafka error fits an isolation level that there is not: it answers UNKNOWN_SERVER_ERROR when it comes to reading.
+    const isLevel = request.isolationLevel === 0 || request.isolationLevel === 1
+    if (!isLevel && fetch.partitions.some((asked) => isHeld(broker, asked))) {
       return encodeFetchFailure(context, ErrorCode.UNKNOWN_SERVER_ERROR, request)
     }
     const replicaId = context.apiVersion >= 15 ? request.replicaState.replicaId : request.replicaId

@@ -41,6 +41,10 @@ export const makeInitProducerId = (broker: BrokerServices): Handler => {
           request.transactionalId === "" ? ErrorCode.INVALID_REQUEST : ErrorCode.COORDINATOR_NOT_AVAILABLE, -1, -1
         )
       }
+      // Both, or neither: a producer that names one of them has lost the other.
+      if ((request.producerId === -1) !== (request.producerEpoch === -1)) {
+        return answer(ErrorCode.INVALID_REQUEST, -1, -1)
+      }
       if (next < end) return answer(ErrorCode.NONE, next++, 0)
       return Effect.match(nextId, {
         onFailure: () => answer(ErrorCode.COORDINATOR_NOT_AVAILABLE, -1, -1),

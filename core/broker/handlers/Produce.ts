@@ -204,17 +204,21 @@ const partitionResponse = (
 }
 
 /** What makes all of a request's partitions fail alike. */
-const errorOfAll = (request: ProduceRequest, version: number): ProduceRefusal | undefined => {
+const errorOfAll = (
+  { partitions }: BrokerServices,
+  request: ProduceRequest,
+  version: number
+): ProduceRefusal | undefined => {
   let hasUnknownCodec = false
-  for (const { partitionData } of request.topicData) {
-    for (const { records } of partitionData) {
+  for (const { name, partitionData } of request.topicData) {
+    for (const { index, records } of partitionData) {
       const scanned = scanRecords(records)
       if (typeof scanned === "string") return refusal(ErrorCode.CORRUPT_MESSAGE, scanned)
       // Kafka looks no further once it knows that the request is transactional.
       if (scanned.isTransactional) {
         return request.transactionalId === null ? refusal(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED) : undefined
       }
-      if (scanned.codec > ZSTD) hasUnknownCodec = true
+      if (scanned.codec > ZSTD && partitions.get(name, index) !== undefined) hasUnknownCodec = true
     }
   }
   // Kafka fails on the number while it looks for zstd, which only these versions may not use.
@@ -270,7 +274,7 @@ export const makeProduce = (broker: BrokerServices): Handler => {
     handle: (context, reader) => {
       const request = decodeProduceRequest(reader, context.apiVersion)
       const byId = context.apiVersion >= TOPIC_IDS_FROM
-      const requestError = errorOfAll(request, context.apiVersion)
+      const requestError = errorOfAll(broker, request, context.apiVersion)
       const topics = request.topicData.map(({ name, partitionData, topicId }): ProduceTopic => {
         const topic = byId ? partitions.topicById(topicId) : partitions.topic(name)
         return {
