@@ -100,9 +100,9 @@ const contextOf = (
   if (session.usesTopicIds !== byId) return ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR
   updateSession(session, request, byId)
   if (session.partitions.size === 0) {
-    // Everything was forgotten: the session ends.
+    // Everything was forgotten: the session ends, and what the request itself names is answered without one.
     sessions.remove(sessionId)
-    return { partitions: [], session: undefined, wantsSession: false }
+    return { partitions: requestedPartitions(request, byId), session: undefined, wantsSession: false }
   }
   session.epoch = nextEpoch(session.epoch)
   sessions.touch(session, nowMs)
