@@ -1,6 +1,7 @@
 /**
  * Changing the configurations of topics and brokers, decided on an image: pure. One key holds all overrides of a
- * resource, so a change of several of them is seen whole. Error codes as in Kafka's ConfigurationControlManager.
+ * resource, so a change of several of them is seen whole. Error codes as in Kafka's ConfigurationControlManager, which
+ * judges values before it asks whether a topic is there.
  */
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import type { Comparison } from "../ports/MetadataStore.ts"
@@ -29,6 +30,8 @@ interface Resource {
   readonly key: string
   readonly current: ConfigMap
   readonly comparisons: ReadonlyArray<Comparison>
+  /** What answers changes that are right by themselves, because the resource is not there. */
+  readonly missing?: ItemResult
   readonly error: (configs: ConfigMap) => string | undefined
   /** What a refused configuration is: Kafka checks those of brokers before it asks its controller. */
   readonly errorCode: number
@@ -47,15 +50,15 @@ const resourceOf = (
 ): Resource | ItemResult => {
   if (type === ConfigResourceType.TOPIC) {
     const topic = image.topicsByName.get(name)
-    if (topic === undefined) {
-      return refuse(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `The topic '${name}' does not exist.`)
-    }
     const key = topicConfigKey(name)
     return {
       key,
+      ...(topic === undefined && {
+        missing: refuse(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `The topic '${name}' does not exist.`)
+      }),
       current: image.topicConfigs.get(name) ?? EMPTY_CONFIG,
       comparisons: [
-        { key: topicKey(name), modRevision: topic.modRevision },
+        { key: topicKey(name), modRevision: topic?.modRevision ?? 0 },
         { key, modRevision: image.revisions.get(key) ?? 0 }
       ],
       error: context.topicConfigError,
@@ -100,6 +103,7 @@ const replace = (
 ): Decided<ConfigResult> => {
   const wrong = resource.error(next)
   if (wrong !== undefined) return { result: resultOf(refuse(resource.errorCode, wrong)) }
+  if (resource.missing !== undefined) return { result: resultOf(resource.missing) }
   if (sameConfigs(resource.current, next)) return { result: resultOf(DONE) }
   return {
     result: resultOf(DONE),
@@ -155,7 +159,14 @@ export const decideIncrementalAlterConfigs = (
           break
         }
         default:
-          return { result: resultOf(refuse(ErrorCode.INVALID_REQUEST, `Unknown operation type ${operation}.`)) }
+          return {
+            result: resultOf(
+              resourceType === ConfigResourceType.BROKER
+                ? refuse(ErrorCode.INVALID_REQUEST, `Unknown operations type ${operation}`)
+                // Kafka's controller fails, and does not say why.
+                : { error: ErrorCode.UNKNOWN_SERVER_ERROR, message: null }
+            )
+          }
       }
     }
     return replace(resource, next, resultOf)

@@ -6,7 +6,8 @@
  *    created, internal ones with the partitions and configurations of their own keys. They are answered as created,
  *    where Kafka answers UNKNOWN_TOPIC_OR_PARTITION first and lets the client ask again; when the creation is
  *    refused the answer is UNKNOWN_TOPIC_OR_PARTITION in both.
- *  - KIP-430 (8): authorised operations, all of them without an authorizer. KIP-700 (11): the cluster's moved away.
+ *  - KIP-430 (8): authorised operations, all of them without an authorizer, of names that are no topic too (not of
+ *    unknown ids). KIP-700 (11): the cluster's moved away.
  *  - KIP-516 (10, 12): topic ids; a request with ids is answered by ids alone, below version 12 with INVALID_REQUEST.
  * Left out: authorisation, KIP-1102's rebootstrap error.
  */
@@ -95,13 +96,18 @@ const knownTopic = (
   topicAuthorizedOperations: operations
 })
 
-const unknownTopic = (errorCode: number, name: string | null, topicId: string): TopicAnswer => ({
+const unknownTopic = (
+  errorCode: number,
+  name: string | null,
+  topicId: string,
+  operations: number = OPERATIONS_NOT_ASKED
+): TopicAnswer => ({
   errorCode,
   name,
   topicId,
   isInternal: name !== null && isInternalTopic(name),
   partitions: [],
-  topicAuthorizedOperations: OPERATIONS_NOT_ASKED
+  topicAuthorizedOperations: operations
 })
 
 /** Names that the request wants and the image does not have, each once. */
@@ -142,7 +148,7 @@ const topicAnswers = (
       const error = topicNameError(name) === undefined
         ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
         : ErrorCode.INVALID_TOPIC_EXCEPTION
-      unknown.push(unknownTopic(error, name, ZERO_TOPIC_ID))
+      unknown.push(unknownTopic(error, name, ZERO_TOPIC_ID, operations))
     }
   }
   return [...found, ...unknown]

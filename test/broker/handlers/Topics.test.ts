@@ -91,6 +91,11 @@ describe("Metadata", () => {
         expect([answer.clusterAuthorizedOperations, answer.topics[0].topicAuthorizedOperations]).toEqual([8096, 3576])
         const plain = yield* metadata(broker, 8, { topics: named("t") })
         expect([plain.clusterAuthorizedOperations, plain.topics[0].topicAuthorizedOperations]).toEqual([NOT_ASKED, NOT_ASKED])
+        // Kafka tells them of names that are no topic, and not of unknown ids
+        const missing = yield* metadata(broker, 9, { topics: named("", "missing", "bad name"), allowAutoTopicCreation: false, ...asked })
+        expect(missing.topics.map((one: { topicAuthorizedOperations: number }) => one.topicAuthorizedOperations)).toEqual([3576, 3576, 3576])
+        const unknown = yield* metadata(broker, 12, { topics: [byId("abcdefghijklmnopqrstuA")], includeTopicAuthorizedOperations: true })
+        expect(unknown.topics[0].topicAuthorizedOperations).toBe(NOT_ASKED)
       })))
 
   it("finds topics by id from version 12 on, and refuses ids before", () =>
