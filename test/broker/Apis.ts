@@ -1,11 +1,9 @@
 /** The APIs that tests call, each at any of its versions. */
 import { ApiKey } from "../../core/protocol/ApiKey.ts"
 import * as ApiVersions from "../../core/protocol/generated/ApiVersions.ts"
-import * as CreatePartitions from "../../core/protocol/generated/CreatePartitions.ts"
 import * as CreateTopics from "../../core/protocol/generated/CreateTopics.ts"
 import * as DeleteRecords from "../../core/protocol/generated/DeleteRecords.ts"
 import * as DeleteTopics from "../../core/protocol/generated/DeleteTopics.ts"
-import * as DescribeConfigs from "../../core/protocol/generated/DescribeConfigs.ts"
 import * as DescribeLogDirs from "../../core/protocol/generated/DescribeLogDirs.ts"
 import * as DescribeProducers from "../../core/protocol/generated/DescribeProducers.ts"
 import * as Fetch from "../../core/protocol/generated/Fetch.ts"
@@ -81,14 +79,4 @@ export const incrementalAlterConfigsApi: RpcApi<IncrementalAlterConfigs.Incremen
   ApiKey.IncrementalAlterConfigs,
   IncrementalAlterConfigs.encodeIncrementalAlterConfigsRequest,
   IncrementalAlterConfigs.decodeIncrementalAlterConfigsResponse
-)
-export const describeConfigsApi: RpcApi<DescribeConfigs.DescribeConfigsRequestInput, DescribeConfigs.DescribeConfigsResponse> = rpcApi(
-  ApiKey.DescribeConfigs,
-  DescribeConfigs.encodeDescribeConfigsRequest,
-  DescribeConfigs.decodeDescribeConfigsResponse
-)
-export const createPartitionsApi: RpcApi<CreatePartitions.CreatePartitionsRequestInput, CreatePartitions.CreatePartitionsResponse> = rpcApi(
-  ApiKey.CreatePartitions,
-  CreatePartitions.encodeCreatePartitionsRequest,
-  CreatePartitions.decodeCreatePartitionsResponse
 )

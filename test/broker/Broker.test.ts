@@ -7,6 +7,7 @@ import type * as Broker from "../../core/broker/Broker.ts"
 import { DiskError } from "../../core/ports/Disk.ts"
 import { apiFacts } from "../../core/protocol/ApiFacts.ts"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
+import { ControlRecordType, endTransactionBatch } from "../../core/records/ControlRecord.ts"
 import { buildBatch } from "../oracle/Batches.ts"
 import * as Apis from "./Apis.ts"
 import {
@@ -15,6 +16,7 @@ import {
   makeWorld,
   type Overrides,
   produceRequest,
+  recordsIn,
   startBroker,
   valuesOf
 } from "./TestBroker.ts"
@@ -471,6 +473,52 @@ describe("Offsets", () => {
       expect((yield* client.fetchOne("t", { offset: 0 })).errorCode).toBe(ErrorCode.OFFSET_OUT_OF_RANGE)
       expect(yield* client.readAll("t", 0, 1)).toEqual(["b", "c"])
       expect(yield* remove(-1)).toEqual([0, 3])
+    }))
+})
+
+describe("Readers of committed records", () => {
+  it.effect("stop at the last stable offset, and are told of aborted transactions in the order of their offsets", () =>
+    Effect.gen(function*() {
+      const { broker, client } = yield* start()
+      yield* client.createTopic("t")
+      const held = partition(broker, "t")
+      // There is no transaction coordinator yet: what it would have written is appended to the log itself.
+      const append = (records: Uint8Array): void => {
+        const appended = held.appendAsLeader(records, -1, { nowMs: 0, apiVersion: 13, isCoordinator: true })
+        expect(appended).toMatchObject({ _tag: "Staged" })
+        held.commitStaged()
+      }
+      const write = (producerId: number, value: string, baseSequence = 0): void =>
+        append(buildBatch({
+          records: [{ key: null, value: new TextEncoder().encode(value), timestamp: 0 }],
+          producerId,
+          producerEpoch: 0,
+          baseSequence,
+          extraAttributes: 16
+        }))
+      const end = (producerId: number, isCommit: boolean): void =>
+        append(endTransactionBatch({ type: isCommit ? ControlRecordType.COMMIT : ControlRecordType.ABORT, coordinatorEpoch: 0 }, {
+          crypto: broker.services.crypto,
+          producerId,
+          producerEpoch: 0,
+          timestamp: 0
+        }))
+      const read = Effect.map(client.fetchOne("t", { isolationLevel: 1 }), (one) => ({
+        lastStableOffset: one.lastStableOffset,
+        aborted: one.abortedTransactions?.map(({ firstOffset, producerId }) => [producerId, firstOffset]),
+        count: recordsIn(one.records).length
+      }))
+      write(7, "a")
+      write(8, "b")
+      write(9, "c")
+      expect(yield* read).toEqual({ lastStableOffset: 0, aborted: [], count: 0 })
+      expect((yield* client.fetchOne("t")).abortedTransactions).toBeNull()
+      expect(yield* client.listOffset("t", -1, { isolationLevel: 1 })).toEqual({ errorCode: 0, offset: 0 })
+      end(9, false)
+      end(7, true)
+      expect(yield* read).toEqual({ lastStableOffset: 1, aborted: [], count: 1 })
+      end(8, false)
+      expect(yield* read).toEqual({ lastStableOffset: 6, aborted: [[8, 1], [9, 2]], count: 6 })
     }))
 })
 
