@@ -21,15 +21,18 @@ import type { Crypto } from "../ports/Crypto.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import { headerProblem } from "./BatchScan.ts"
 import type { ProduceRefusal, RecordRefusal } from "./ProduceRefusal.ts"
-import { MAX_DECOMPRESSED_BYTES, RecordReader } from "./Record.ts"
+import { MAX_DECOMPRESSED_BYTES, RecordReader, withTimestampDeltas } from "./Record.ts"
 import {
   batchSizeAt,
   CODEC_MASK,
+  CONTROL_FLAG,
   HEADER_SIZE_UP_TO_MAGIC,
+  LOG_APPEND_TIME_FLAG,
   MAGIC_V2,
   NO_TIMESTAMP,
   RECORD_BATCH_OVERHEAD,
   RecordBatch,
+  TRANSACTIONAL_FLAG,
   writeBatchHeader
 } from "./RecordBatch.ts"
 import { RecordError } from "./RecordError.ts"
@@ -253,7 +256,10 @@ const store = (
   }
 }
 
-/** The records keep their bytes: offset deltas are right and timestamp deltas still count from the same base. */
+/**
+ * Records keep their bytes when they count from the first one's timestamp, as nearly all clients' do. Kafka builds the
+ * batch anew from its records, so what the header's base timestamp was before is lost, as are unused attributes.
+ */
 const recompress = (
   batch: RecordBatch,
   codec: 0 | CompressionCodec,
@@ -262,17 +268,29 @@ const recompress = (
   maxTimestamp: number,
   context: ValidationContext
 ): RecordBatch => {
-  const plain = codec === 0 ? recordBytes.subarray(RECORD_BATCH_OVERHEAD) : recordBytes
+  let plain = codec === 0 ? recordBytes.subarray(RECORD_BATCH_OVERHEAD) : recordBytes
+  let baseTimestamp = batch.baseTimestamp
+  const first = new RecordReader(plain, batch.recordCount)
+  if (first.next()) {
+    if (batch.usesLogAppendTime) {
+      baseTimestamp = batch.maxTimestamp
+      plain = withTimestampDeltas(plain, batch.recordCount, () => 0)
+    } else if (first.timestampDelta !== 0) {
+      const shift = first.timestampDelta
+      baseTimestamp += shift
+      plain = withTimestampDeltas(plain, batch.recordCount, (delta) => delta - shift)
+    }
+  }
   const packed = target === 0 ? plain : context.compression.compress(target, plain, context.compressionLevel)
   const bytes = new Uint8Array(RECORD_BATCH_OVERHEAD + packed.length)
   bytes.set(packed, RECORD_BATCH_OVERHEAD)
-  const logAppendTimeBit = context.timestampType === "LogAppendTime" ? 0x08 : 0
+  const logAppendTimeBit = context.timestampType === "LogAppendTime" ? LOG_APPEND_TIME_FLAG : 0
   writeBatchHeader(bytes, 0, bytes.length, {
     baseOffset: batch.baseOffset,
     lastOffsetDelta: batch.lastOffsetDelta,
     leaderEpoch: batch.partitionLeaderEpoch,
-    attributes: (batch.attributes & ~(CODEC_MASK | 0x88)) | target | logAppendTimeBit,
-    baseTimestamp: batch.baseTimestamp,
+    attributes: (batch.attributes & (TRANSACTIONAL_FLAG | CONTROL_FLAG)) | target | logAppendTimeBit,
+    baseTimestamp,
     maxTimestamp,
     producerId: batch.producerId,
     producerEpoch: batch.producerEpoch,

@@ -15,7 +15,7 @@
 import type { Compression, CompressionCodec } from "../ports/Compression.ts"
 import { NO_SEQUENCE, incrementSequence, RECORD_BATCH_OVERHEAD, type RecordBatch } from "./RecordBatch.ts"
 import { RecordError } from "./RecordError.ts"
-import { VarintReader } from "./Varint.ts"
+import { sizeOfVarint, sizeOfVarlong, VarintReader, writeVarint, writeVarlong } from "./Varint.ts"
 
 export interface RecordHeader {
   readonly key: string
@@ -72,6 +72,8 @@ export class RecordReader {
   end = 0
   timestampDelta = 0
   offsetDelta = 0
+  /** Where the key begins with its length: what lies before depends on the record's place in its batch. */
+  keyLengthStart = 0
   keyStart = 0
   keyLength = -1
   valueStart = 0
@@ -115,6 +117,7 @@ export class RecordReader {
     reader.int8()
     this.timestampDelta = reader.varlong()
     this.offsetDelta = reader.varint()
+    this.keyLengthStart = reader.position
     this.keyLength = this.#skipBytes()
     this.keyStart = reader.position - Math.max(0, this.keyLength)
     this.valueLength = this.#skipBytes()
@@ -174,6 +177,33 @@ export class RecordReader {
     }
     return headers
   }
+}
+
+/**
+ * A copy of `count` records whose timestamps count from elsewhere; what `of` makes of each delta is the new one.
+ * @throws RecordError
+ */
+export const withTimestampDeltas = (bytes: Uint8Array, count: number, of: (delta: number) => number): Uint8Array => {
+  // Both passes step over the same records: sizes first, then the bytes.
+  const bodySize = (reader: RecordReader, delta: number): number =>
+    1 + sizeOfVarlong(delta) + sizeOfVarint(reader.offsetDelta) + reader.end - reader.keyLengthStart
+  let size = 0
+  for (const reader = new RecordReader(bytes, count); reader.next();) {
+    const body = bodySize(reader, of(reader.timestampDelta))
+    size += sizeOfVarint(body) + body
+  }
+  const copy = new Uint8Array(size)
+  let at = 0
+  for (const reader = new RecordReader(bytes, count); reader.next();) {
+    const delta = of(reader.timestampDelta)
+    // Attributes, unused, stay 0.
+    at = writeVarint(copy, at, bodySize(reader, delta)) + 1
+    at = writeVarlong(copy, at, delta)
+    at = writeVarint(copy, at, reader.offsetDelta)
+    copy.set(bytes.subarray(reader.keyLengthStart, reader.end), at)
+    at += reader.end - reader.keyLengthStart
+  }
+  return copy
 }
 
 /**

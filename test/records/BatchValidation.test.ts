@@ -4,8 +4,8 @@ import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
 import { buildBatch, type RecordInput } from "../../core/records/BatchBuilder.ts"
 import { validateProduced, type ValidationContext } from "../../core/records/BatchValidation.ts"
 import { ControlRecordType, endTransactionBatch } from "../../core/records/ControlRecord.ts"
-import { MAX_DECOMPRESSED_BYTES, RecordReader, records } from "../../core/records/Record.ts"
-import { RecordBatch } from "../../core/records/RecordBatch.ts"
+import { MAX_DECOMPRESSED_BYTES, RecordReader, records, withTimestampDeltas } from "../../core/records/Record.ts"
+import { RecordBatch, writeBatchHeader } from "../../core/records/RecordBatch.ts"
 import { RecordError } from "../../core/records/RecordError.ts"
 import { makeWalkResult, walkRecords } from "../../core/records/RecordWalk.ts"
 import { recordInputs } from "./Arbitraries.ts"
@@ -79,6 +79,53 @@ describe("validateProduced", () => {
         }
       ),
       { seed: 31, numRuns: 200 }
+    )
+  })
+
+  it("counts timestamps from the first record's when it compresses anew, as Kafka does, and leaves them else", () => {
+    fc.assert(
+      fc.property(
+        fc.array(recordInputs, { minLength: 1, maxLength: 20 }),
+        fc.integer({ min: -1_000_000, max: 1_000_000 }),
+        fc.constantFrom<0 | 1 | 4>(0, 1, 4),
+        fc.boolean(),
+        (given, shift, codec, anew) => {
+          const inputs = given.map((input) => ({ ...input, timestamp: Math.abs(input.timestamp % NOW) }))
+          const base = inputs[0]!.timestamp + shift
+          const stamps = inputs.map(({ timestamp }) => timestamp)
+          const plain = buildBatch(inputs, { crypto })
+          const moved = withTimestampDeltas(plain.subarray(61), inputs.length, (delta) => delta - shift)
+          const packed = codec === 0 ? moved : compression.compress(codec, moved, undefined)
+          const bytes = new Uint8Array(61 + packed.length)
+          bytes.set(packed, 61)
+          const max = Math.max(...stamps)
+          writeBatchHeader(bytes, 0, bytes.length, {
+            baseOffset: 0,
+            lastOffsetDelta: inputs.length - 1,
+            leaderEpoch: -1,
+            attributes: codec | 0x40,
+            baseTimestamp: base,
+            maxTimestamp: max,
+            producerId: -1,
+            producerEpoch: -1,
+            baseSequence: -1,
+            recordCount: inputs.length
+          }, crypto)
+          const before = shown(bytes)
+          expect(before.map(({ timestamp }) => timestamp)).toEqual(stamps)
+          const compressionType = anew ? "lz4" : "producer"
+          const result = validateProduced(bytes, context({ compressionType, timestampAfterMaxMs: Number.MAX_SAFE_INTEGER }))
+          if (result._tag === "Refusal") throw new Error(result.detail)
+          const stored = new RecordBatch(result.bytes)
+          expect(shown(result.bytes)).toEqual(before)
+          expect([stored.isIntact(crypto), stored.baseTimestamp, stored.maxTimestamp, stored.attributes]).toEqual(
+            [true, anew ? stamps[0] : base, max, anew ? 3 : codec | 0x40]
+          )
+          // to the byte what building it from its records gives
+          if (anew) expect(result.bytes).toEqual(buildBatch(inputs, { crypto, compression, codec: 3 }))
+        }
+      ),
+      { seed: 37, numRuns: 200 }
     )
   })
 
