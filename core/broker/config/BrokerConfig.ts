@@ -11,7 +11,7 @@ import type { ConfigLayers } from "../../cluster/configs/DescribeEntries.ts"
 import { FIXED_AT_START, nearestKey, supportOf } from "../../cluster/configs/Support.ts"
 import type { ConfigTexts } from "../../cluster/configs/TopicConfigs.ts"
 import { invariant } from "../../model/Invariant.ts"
-import { type BrokerValues, brokerValuesError, staticErrors } from "./BrokerRules.ts"
+import { type BrokerValues, brokerValuesError, staticErrors, threadCountError } from "./BrokerRules.ts"
 import { environmentKey, ignoredEnvironment } from "./Environment.ts"
 import { DEFAULT_PROTOCOL_MAP, type Endpoint, isMetaAddress, parseEndpoints, parseProtocolMap, showEndpoint } from "./Listeners.ts"
 import { parseProperties, PropertiesError } from "./Properties.ts"
@@ -223,7 +223,11 @@ export class BrokerConfig {
     const texts = new Map(this.#layers.staticBroker)
     if (broker !== "") for (const [key, text] of this.#layers.dynamicDefault) texts.set(key, text)
     for (const [key, text] of configs) texts.set(key, text)
-    return brokerValuesError(valuesOf(texts))
+    const wrong = brokerValuesError(valuesOf(texts))
+    if (wrong !== undefined) return wrong
+    // What this broker has of its own stays above a new default.
+    if (broker === "") for (const [key, text] of this.#layers.dynamicBroker) texts.set(key, text)
+    return threadCountError(valuesOf(this.#texts), valuesOf(texts))
   }
 
   #movesWhatIsFixed(key: string, configs: ConfigTexts): boolean {

@@ -6,6 +6,16 @@ export type BrokerValues = (key: string) => ConfigValue | null
 
 const LOG_CLEANER_MIN_BYTES_PER_THREAD = 1024 * 1024
 
+/** Thread pools that Kafka sizes anew while it runs. */
+const THREAD_COUNTS: ReadonlyArray<string> = [
+  "num.io.threads",
+  "num.network.threads",
+  "num.replica.fetchers",
+  "num.recovery.threads.per.data.dir",
+  "background.threads"
+]
+const CLEANER_THREADS = "log.cleaner.threads"
+
 const rule = (holds: boolean, message: string): string | undefined => (holds ? undefined : `requirement failed: ${message}`)
 
 /** The first broken rule, in Kafka's words; it holds for static and dynamic values alike. */
@@ -21,12 +31,33 @@ export const brokerValuesError = (value: BrokerValues): string | undefined => {
       (retention as number) >= 1 || (retention as number) < 0,
       "log.retention.ms must be unlimited (-1) or, greater than or equal to 1"
     ) ??
+    rule(number(CLEANER_THREADS) >= 1, "log.cleaner.threads must be at least 1") ??
     rule(
-      number("log.cleaner.dedupe.buffer.size") / number("log.cleaner.threads") >= LOG_CLEANER_MIN_BYTES_PER_THREAD,
+      number("log.cleaner.dedupe.buffer.size") / number(CLEANER_THREADS) >= LOG_CLEANER_MIN_BYTES_PER_THREAD,
       "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread."
     ) ??
     connectionOverridesError(value("max.connections.per.ip.overrides") as string | null)
   )
+}
+
+/**
+ * A running broker's thread counts may at most double or halve at a time, in Kafka's words. There are no threads here
+ * to protect, but a tool that works in such steps, or is tested for an error, sees what it expects.
+ */
+export const threadCountError = (now: BrokerValues, next: BrokerValues): string | undefined => {
+  const refuse = (why: string): string =>
+    `Invalid value org.apache.kafka.common.config.ConfigException: ${why} for configuration Invalid dynamic configuration`
+  for (const key of THREAD_COUNTS) {
+    const [current, count] = [now(key) as number, next(key) as number]
+    const failed = `Dynamic thread count update validation failed for ${key}=${count}, value should`
+    if (count < Math.floor(current / 2)) return refuse(`${failed} be at least half the current value ${current}`)
+    if (count > current * 2) return refuse(`${failed} not be greater than double the current value ${current}`)
+  }
+  const [current, count] = [now(CLEANER_THREADS) as number, next(CLEANER_THREADS) as number]
+  const cleaners = "Log cleaner threads cannot be"
+  if (count < Math.floor(current / 2)) return refuse(`${cleaners} reduced to less than half the current value ${current}`)
+  if (count > current * 2) return refuse(`${cleaners} increased to more than double the current value ${current}`)
+  return undefined
 }
 
 /** `host:count,…` (`[v6]:count` too). */

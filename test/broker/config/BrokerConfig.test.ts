@@ -219,4 +219,28 @@ describe("dynamic broker configurations", () => {
   ])("of %j: %j is answered as by Kafka", (broker, configs, message) => {
     expect(load({}).dynamicError(new Map(Object.entries(configs) as Array<[string, string]>), broker)).toBe(message)
   })
+
+  it("change thread counts by no more than half or double at a time, as Kafka's", () => {
+    const config = load({})
+    const error = (key: string, value: string, broker = "1") => config.dynamicError(new Map([[key, value]]), broker)
+    const invalid = (why: string) =>
+      `Invalid value org.apache.kafka.common.config.ConfigException: ${why} for configuration Invalid dynamic configuration`
+    const failed = "Dynamic thread count update validation failed for"
+    expect(error("num.io.threads", "4")).toBeUndefined()
+    expect(error("num.io.threads", "16")).toBeUndefined()
+    expect(error("num.network.threads", "1")).toBeUndefined()
+    expect(error("num.io.threads", "3")).toBe(invalid(`${failed} num.io.threads=3, value should be at least half the current value 8`))
+    expect(error("num.io.threads", "17", "")).toBe(
+      invalid(`${failed} num.io.threads=17, value should not be greater than double the current value 8`)
+    )
+    expect(error("log.cleaner.threads", "3")).toBe(
+      invalid("Log cleaner threads cannot be increased to more than double the current value 1")
+    )
+    // Kafka divides by it
+    expect(error("log.cleaner.threads", "0")).toBe("requirement failed: log.cleaner.threads must be at least 1")
+    config.applyDynamic(new Map(), new Map([["num.io.threads", "16"]]))
+    expect(error("num.io.threads", "32")).toBeUndefined()
+    expect(error("num.io.threads", "2", "")).toBeUndefined()
+    expect(error("message.max.bytes", "5", "")).toBeUndefined()
+  })
 })
