@@ -11,6 +11,6 @@
  */
 export { Broker, type BrokerOptions, type BrokerStartError, layer as brokerLayer } from "./broker/Broker.ts"
 export { BrokerConfig, BrokerConfigError, type ConfigSource } from "./broker/config/BrokerConfig.ts"
-export { type JournalOptions } from "./cluster/JournalMetadataStore.ts"
-export { type KafkaImportOptions, layer as journalLayer } from "./cluster/KafkaImport.ts"
+export { journalLayer } from "./broker/Standalone.ts"
 export * from "./model/index.ts"
+export * as RpcConnection from "./rpc/RpcConnection.ts"
