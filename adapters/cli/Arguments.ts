@@ -11,6 +11,8 @@ options:
   --log-level LEVEL       trace, debug, info (default), warn, error
   --help, --version
 
+exit code: 0 after a signal, 1 when it could not start or had to give up, 2 for a wrong command line
+
 The environment may set keys too: KAFKA_LOG_RETENTION_MS=1000 is log.retention.ms=1000.
 Every key: docs/config.md. One that takes a free port: --override listeners=PLAINTEXT://127.0.0.1:0`
 
@@ -45,7 +47,8 @@ export const parseCommand = (argv: ReadonlyArray<string>): Command => {
   try {
     parsed = parseArgs({ args: [...argv], options, allowPositionals: true })
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
+    // Node's first sentence says what; the others are about parseArgs.
+    const message = (error instanceof Error ? error.message : String(error)).split(". ")[0]
     return wrong(`${message}\nknown flags: ${Object.keys(options).map((name) => `--${name}`).join(", ")}`)
   }
   const { positionals, values } = parsed

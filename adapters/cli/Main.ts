@@ -10,8 +10,7 @@ import { hostname } from "node:os"
 import process from "node:process"
 import { Broker, type BrokerStartError, layer as brokerLayer } from "../../core/broker/Broker.ts"
 import { BrokerConfig, BrokerConfigError } from "../../core/broker/config/BrokerConfig.ts"
-import { METADATA_DIRECTORY } from "../../core/cluster/JournalMetadataStore.ts"
-import { layer as storeLayer } from "../../core/cluster/KafkaImport.ts"
+import { journalLayer } from "../../core/broker/Standalone.ts"
 import type { Disk } from "../../core/ports/Disk.ts"
 import type { MetadataStoreError } from "../../core/ports/MetadataStore.ts"
 import type { Network } from "../../core/ports/Network.ts"
@@ -32,6 +31,9 @@ export interface Host {
 const WRONG_USAGE = 2
 const FAILED = 1
 
+/** One Ctrl-C reaches the broker twice when a launcher passes on what the terminal sent to both, in milliseconds. */
+const SAME_SIGNAL_MS = 300
+
 const fail = (code: number, message: string): never => {
   process.stderr.write(`ottla: ${message}\n`)
   return process.exit(code)
@@ -41,29 +43,38 @@ const readProperties = (path: string): string => {
   try {
     return readFileSync(path, "utf8")
   } catch (error) {
-    return fail(FAILED, `the properties file cannot be read: ${error instanceof Error ? error.message : String(error)}`)
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === "ENOENT") return fail(FAILED, `there is no properties file ${path}; ottla start without one takes defaults`)
+    if (code === "EISDIR") return fail(FAILED, `${path} is a directory; ottla start takes a server.properties file`)
+    return fail(FAILED, `the properties file cannot be read: ${message}`)
   }
 }
 
+const CHOOSE_ADDRESS = "choose an address with --override listeners=PLAINTEXT://HOST:PORT"
+const CHOOSE_DIRECTORY = "choose another with --override log.dirs=PATH"
+
 /** What the operator can do about an error of the start. */
 const hintFor = (error: BrokerStartError | MetadataStoreError): string => {
-  if (error._tag === "NetworkError" && error.kind === "AddressInUse") {
-    return "; another program listens there: stop it or choose a port with --override listeners=PLAINTEXT://:PORT"
+  switch (error._tag) {
+    case "NetworkError":
+      return error.kind === "AddressInUse"
+        ? "; another program listens there: stop it or choose a port with --override listeners=PLAINTEXT://:PORT"
+        : `; it must be an address of this machine and a port that you may use: ${CHOOSE_ADDRESS}`
+    case "DiskError":
+      if (error.kind === "Busy") return `; another broker uses this directory: stop it or ${CHOOSE_DIRECTORY}`
+      if (error.kind === "NoSpace") return "; make room on that disk and start again: nothing is lost"
+      return `; log.dirs must name directories that you may write to: ${CHOOSE_DIRECTORY}`
+    case "InconsistentLogDirectory":
+      return `; start the broker that it belongs to, or ${CHOOSE_DIRECTORY}`
+    case "UnsupportedListener":
+    case "MetadataStoreError":
+      return ""
   }
-  if (error._tag === "DiskError" && error.kind === "Busy") {
-    return "; another broker uses this directory: stop it or choose another with --override log.dirs=PATH"
-  }
-  return ""
 }
 
 const serve = (config: BrokerConfig, host: Host): Effect.Effect<never, BrokerStartError | MetadataStoreError> => {
   const ports = Layer.mergeAll(host.disk, host.network, Compression.layer, Crypto.layer)
-  const store = storeLayer({
-    directory: `${config.logDirs[0]}/${METADATA_DIRECTORY}`,
-    logDirs: config.logDirs,
-    nodeId: config.nodeId
-  })
-  const live = brokerLayer(config).pipe(Layer.provideMerge(store), Layer.provideMerge(ports))
+  const live = brokerLayer(config).pipe(Layer.provide(journalLayer(config)), Layer.provide(ports))
   const running = Effect.gen(function*() {
     for (const note of config.notes) yield* Effect.logInfo(note)
     for (const warning of config.warnings) yield* Effect.logWarning(warning)
@@ -82,7 +93,7 @@ export const main = (host: Host): void => {
   const command = parseCommand(process.argv.slice(2))
   if (command._tag === "Help") return void process.stdout.write(`${usage}\n`)
   if (command._tag === "Version") return void process.stdout.write(`${version}\n`)
-  if (command._tag === "Wrong") return fail(WRONG_USAGE, `${command.message}\n\n${usage}`)
+  if (command._tag === "Wrong") return fail(WRONG_USAGE, `${command.message}\nottla --help shows what there is`)
 
   const config = BrokerConfig.load({
     ...(command.propertiesFile === undefined ? {} : { properties: readProperties(command.propertiesFile) }),
@@ -90,16 +101,19 @@ export const main = (host: Host): void => {
     overrides: command.overrides,
     hostName: hostname()
   })
-  if (config instanceof BrokerConfigError) return fail(FAILED, `the configuration is wrong:\n  ${config.problems.join("\n  ")}`)
+  if (config instanceof BrokerConfigError) return fail(FAILED, `the configuration is wrong:\n  ${config.problems.join("\n  ")}\ndocs/config.md lists every key`)
 
   const fiber = Effect.runFork(serve(config, host).pipe(
     Effect.provide(command.logFormat === "json" ? jsonLogs : textLogs),
     Effect.provideService(References.MinimumLogLevel, command.logLevel)
   ))
-  let isStopping = false
+  let stoppingSince: number | undefined
   const stop = (signal: string): void => {
-    if (isStopping) return fail(FAILED, `${signal} again: stopped without flushing; the next start recovers`)
-    isStopping = true
+    if (stoppingSince !== undefined) {
+      if (performance.now() - stoppingSince < SAME_SIGNAL_MS) return
+      return fail(FAILED, `${signal} again: stopped without flushing; the next start recovers`)
+    }
+    stoppingSince = performance.now()
     Effect.runFork(Effect.provide(Effect.logInfo(`${signal}: stopping`), command.logFormat === "json" ? jsonLogs : textLogs))
     Effect.runFork(Fiber.interrupt(fiber))
   }
@@ -109,6 +123,6 @@ export const main = (host: Host): void => {
     if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) process.exit(0)
     const error = Cause.squash(exit.cause) as BrokerStartError | MetadataStoreError | Error
     if ("_tag" in error) fail(FAILED, `${error.message}${hintFor(error)}`)
-    fail(FAILED, Cause.pretty(exit.cause))
+    fail(FAILED, `this is a mistake of ottla's, please report it:\n${Cause.pretty(exit.cause)}`)
   })
 }
