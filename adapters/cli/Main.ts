@@ -60,6 +60,9 @@ const hintFor = (error: BrokerStartError | MetadataStoreError): string => {
       return error.kind === "AddressInUse"
         ? "; another program listens there: stop it or choose a port with --override listeners=PLAINTEXT://:PORT"
         : `; it must be an address of this machine and a port that you may use: ${CHOOSE_ADDRESS}`
+    case "MetadataStoreError":
+      // at a start only the disk can be in its way
+      return error.kind === "Unavailable" ? `; log.dirs must name directories that you may write to, on a disk with room: ${CHOOSE_DIRECTORY}` : ""
     case "DiskError":
       if (error.kind === "Busy") return `; another broker uses this directory: stop it or ${CHOOSE_DIRECTORY}`
       if (error.kind === "NoSpace") return "; make room on that disk and start again: nothing is lost"
@@ -67,7 +70,6 @@ const hintFor = (error: BrokerStartError | MetadataStoreError): string => {
     case "InconsistentLogDirectory":
       return `; start the broker that it belongs to, or ${CHOOSE_DIRECTORY}`
     case "UnsupportedListener":
-    case "MetadataStoreError":
       return ""
   }
 }
