@@ -159,14 +159,7 @@ export const decideIncrementalAlterConfigs = (
           break
         }
         default:
-          return {
-            result: resultOf(
-              resourceType === ConfigResourceType.BROKER
-                ? refuse(ErrorCode.INVALID_REQUEST, `Unknown operations type ${operation}`)
-                // Kafka's controller fails, and does not say why.
-                : { error: ErrorCode.UNKNOWN_SERVER_ERROR, message: null }
-            )
-          }
+          return { result: resultOf(refuse(ErrorCode.INVALID_REQUEST, `Unknown operations type ${operation}`)) }
       }
     }
     return replace(resource, next, resultOf)

@@ -82,14 +82,6 @@ export interface AlterRules<Entry extends AlteredEntry> {
 const keyOf = ({ resourceName, resourceType }: { readonly resourceName: string; readonly resourceType: number }): string =>
   `${resourceType}:${resourceName}`
 
-/** Broken rules of a broker's values are INVALID_REQUEST in Kafka; for an operation that its type forbids it is INVALID_CONFIG. */
-const asBrokerError = (result: ConfigResult): ConfigResult =>
-  result.resourceType === ConfigResourceType.BROKER &&
-    result.error === ErrorCode.INVALID_CONFIG &&
-    result.message?.startsWith("Can't ") !== true
-    ? { ...result, error: ErrorCode.INVALID_REQUEST }
-    : result
-
 /** The outcome of each resource, in the order they came. */
 export const alterResources = <Entry extends AlteredEntry>(
   resources: ReadonlyArray<AlteredResource<Entry>>,
@@ -116,7 +108,7 @@ export const alterResources = <Entry extends AlteredEntry>(
   }
   return rules.submit(left).pipe(
     Effect.map((results) => {
-      const byKey = new Map(results.map((result) => [keyOf(result), asBrokerError(result)]))
+      const byKey = new Map(results.map((result) => [keyOf(result), result]))
       return combine((resource) => {
         const { resourceName, resourceType } = resource
         return byKey.get(keyOf(resource)) ?? { resourceType, resourceName, error: ErrorCode.UNKNOWN_SERVER_ERROR, message: null }

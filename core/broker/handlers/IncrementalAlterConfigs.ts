@@ -9,6 +9,7 @@
 import * as Effect from "effect/Effect"
 import { ConfigOperation, type ItemResult } from "../../cluster/Commands.ts"
 import { ConfigResourceType } from "../../cluster/ConfigDecisions.ts"
+import { brokerConfigDefs } from "../../cluster/configs/ConfigDefs.ts"
 import { ApiKey } from "../../protocol/ApiKey.ts"
 import { ErrorCode } from "../../protocol/ErrorCode.ts"
 import {
@@ -58,6 +59,28 @@ const emptyPart = ({ configs, resourceType }: AlteredResource<Entry>): ItemResul
     : { error: ErrorCode.INVALID_CONFIG, message: `Configuration '${empty.name}' values must not be empty.` }
 }
 
+const isKnown = (operation: number): boolean => operation >= ConfigOperation.SET && operation <= ConfigOperation.SUBTRACT
+
+/** What Kafka's broker looks at before its controller: operations that a broker's keys have. */
+const brokerOperation = (broker: BrokerServices, configs: ReadonlyArray<Entry>): ItemResult | undefined => {
+  const unknown = configs.find(({ configOperation }) => !isKnown(configOperation))
+  if (unknown !== undefined) {
+    return { error: ErrorCode.INVALID_REQUEST, message: `Unknown operations type ${unknown.configOperation}` }
+  }
+  for (const { configOperation, name } of configs) {
+    if (configOperation !== ConfigOperation.APPEND && configOperation !== ConfigOperation.SUBTRACT) continue
+    if (broker.config.listDefault(ConfigResourceType.BROKER, name) !== undefined) continue
+    const operation = configOperation === ConfigOperation.APPEND ? "append" : "subtract"
+    return {
+      error: ErrorCode.INVALID_CONFIG,
+      message: brokerConfigDefs.has(name)
+        ? `Config value ${operation} is not allowed for config key: ${name}`
+        : `Unknown config name: ${name}`
+    }
+  }
+  return undefined
+}
+
 export const makeIncrementalAlterConfigs = (broker: BrokerServices): Handler => ({
   apiKey: ApiKey.IncrementalAlterConfigs,
   minVersion: 0,
@@ -68,10 +91,17 @@ export const makeIncrementalAlterConfigs = (broker: BrokerServices): Handler => 
       alterResources<Entry>(resources, {
         brokerId: broker.brokerId,
         mayBeNull: ({ configOperation }) => configOperation === ConfigOperation.DELETE,
-        decide: (resource) =>
-          resource.resourceType === BROKER_LOGGER ? loggerAnswer(resource.configs) : emptyPart(resource),
-        submit: (left) =>
-          broker.controller.incrementalAlterConfigs(
+        decide: (resource) => {
+          if (resource.resourceType === BROKER_LOGGER) return loggerAnswer(resource.configs)
+          if (resource.resourceType === ConfigResourceType.BROKER) return brokerOperation(broker, resource.configs)
+          return emptyPart(resource)
+        },
+        submit: (left) => {
+          // Kafka's controller fails on these, for all resources and without a word.
+          if (left.some(({ configs }) => configs.some(({ configOperation }) => !isKnown(configOperation)))) {
+            return Effect.succeed(left.map((resource) => ({ ...resource, error: ErrorCode.UNKNOWN_SERVER_ERROR, message: null })))
+          }
+          return broker.controller.incrementalAlterConfigs(
             left.map(({ configs, resourceName, resourceType }) => ({
               resourceType,
               resourceName,
@@ -79,6 +109,7 @@ export const makeIncrementalAlterConfigs = (broker: BrokerServices): Handler => 
             })),
             { validateOnly }
           )
+        }
       }),
       (results) => {
         const responses = results.map(({ error, message, resourceName, resourceType }) => ({

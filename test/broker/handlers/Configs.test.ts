@@ -160,7 +160,12 @@ describe("IncrementalAlterConfigs", () => {
     [TOPIC, "missing", [["cleanup.policy", APPEND, "compact"]], [3, "The topic 'missing' does not exist."]],
     [TOPIC, "t1", [["retention.ms", 9, "1"]], [-1, null]],
     [TOPIC, "missing", [["retention.ms", 9, "1"]], [-1, null]],
+    [TOPIC, "t1", [["retention.ms", APPEND, "1"], ["segment.ms", 9, "1"]], [-1, null]],
     [BROKER, "", [["message.max.bytes", 9, "1000"]], [42, "Unknown operations type 9"]],
+    [BROKER, "1", [["num.io.threads", APPEND, "1"], ["message.max.bytes", 9, "1000"]], [42, "Unknown operations type 9"]],
+    [BROKER, "1", [["num.io.threads", APPEND, "1"]], [40, "Config value append is not allowed for config key: num.io.threads"]],
+    [BROKER, "", [["node.id", SUBTRACT, "1"]], [40, "Config value subtract is not allowed for config key: node.id"]],
+    [BROKER, "", [["nope", SUBTRACT, "1"]], [40, "Unknown config name: nope"]],
     [TOPIC, "", [["retention.ms", SET, "1"]], [42, "Default topic resources are not allowed."]],
     [TOPIC, "bad name!", [["retention.ms", SET, "1"]], [17, "Topic name is invalid: 'bad name!' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"]],
     [TOPIC, "t1", [["cleanup.policy", APPEND, ""]], [40, "Configuration 'cleanup.policy' values must not be empty."]],
@@ -223,6 +228,16 @@ describe("IncrementalAlterConfigs", () => {
         expect(node.topic("t1")).toEqual({})
         expect(node.config.number("message.max.bytes")).toBe(1000)
         expect(yield* node.change([])).toEqual([])
+        // an operation that no one knows fails what goes to Kafka's controller together
+        expect(
+          yield* node.change([
+            [TOPIC, "t1", [["retention.ms", 9, "1"]]],
+            [TOPIC, "missing", []],
+            [BROKER, "2", []],
+            [BROKER, "", [["message.max.bytes", SET, "2000"]]]
+          ])
+        ).toEqual([[-1, null], [-1, null], [42, "Unexpected broker id, expected 1, but received 2"], [-1, null]])
+        expect(node.config.number("message.max.bytes")).toBe(1000)
       })
     ))
 
