@@ -26,6 +26,17 @@ export class HeaderReader {
     this.length = 0
   }
 
+  /** As `begin`, but the block stays when it is this file's: for a walk right after another, nothing written between. */
+  goOn(file: ReadableFile): void {
+    if (file !== this.file) this.begin(file)
+  }
+
+  /** Whatever `goOn` comes next reads anew, and no closed file is kept. */
+  forget(): void {
+    this.file = undefined
+    this.length = 0
+  }
+
   /** @returns whether a whole header lies between `position` and `end` @throws DiskError */
   seek(position: number, end: number): boolean {
     if (position + RECORD_BATCH_OVERHEAD > end) return false

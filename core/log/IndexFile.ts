@@ -15,23 +15,38 @@ import { getInt32, getInt64 } from "../records/RecordBatch.ts"
 const TAIL_BYTES = 1536
 /** Entries that are read at once, in bytes: a multiple of 8 and of 12. */
 const PAGE_BYTES = 3072
-/** Pages that a broker keeps, for all its indexes together. */
-const CACHED_PAGES = 128
+/**
+ * Pages that a broker keeps, for all its indexes together: up to 6 MiB, allotted as they are used. The index of 3 GB in
+ * 4 KiB batches, or of 12 GB in 16 KiB batches. A power of two.
+ */
+const CACHED_PAGES = 2048
 
 /** Recently read pages of any index: direct-mapped, so it is bounded and costs one comparison. */
 export class IndexPages {
-  private readonly owners: Array<IndexFile | undefined> = new Array(CACHED_PAGES).fill(undefined)
-  private readonly numbers: Int32Array = new Int32Array(CACHED_PAGES)
-  private readonly pages: Array<Uint8Array | undefined> = new Array(CACHED_PAGES).fill(undefined)
+  private readonly owners: Array<IndexFile | undefined>
+  private readonly numbers: Int32Array
+  private readonly pages: Array<Uint8Array | undefined>
   private nextId = 0
+
+  /** @param capacity in pages, a power of two */
+  constructor(capacity: number = CACHED_PAGES) {
+    this.owners = new Array(capacity).fill(undefined)
+    this.numbers = new Int32Array(capacity)
+    this.pages = new Array(capacity).fill(undefined)
+  }
 
   id(): number {
     return this.nextId++
   }
 
+  /** An index's pages lie side by side, those of the next one far away. */
+  private slot(id: number, number: number): number {
+    return ((Math.imul(id, 0x9e37_79b1) >>> 16) + number) & (this.owners.length - 1)
+  }
+
   /** Page `number` of `index`, of which only the first `length` bytes have meaning. */
   get(index: IndexFile, id: number, number: number, length: number): Uint8Array {
-    const slot = (Math.imul(id, 31) + number) & (CACHED_PAGES - 1)
+    const slot = this.slot(id, number)
     let page = this.pages[slot]
     if (page !== undefined && this.owners[slot] === index && this.numbers[slot] === number) return page
     page ??= this.pages[slot] = new Uint8Array(PAGE_BYTES)
@@ -42,8 +57,14 @@ export class IndexPages {
     return page
   }
 
+  /** Page `number` of `index` has changed. */
+  forgetPage(index: IndexFile, id: number, number: number): void {
+    const slot = this.slot(id, number)
+    if (this.owners[slot] === index && this.numbers[slot] === number) this.owners[slot] = undefined
+  }
+
   forget(index: IndexFile): void {
-    for (let slot = 0; slot < CACHED_PAGES; slot++) if (this.owners[slot] === index) this.owners[slot] = undefined
+    for (let slot = 0; slot < this.owners.length; slot++) if (this.owners[slot] === index) this.owners[slot] = undefined
   }
 }
 
@@ -124,8 +145,8 @@ export class IndexFile {
     const end = this.load() * size
     this.open().write([this.tail.subarray(0, this.inTail * size)], end)
     this.isDirty = true
-    // A cached page that was the last, and not full, has grown.
-    if (end % PAGE_BYTES !== 0) this.pages.forget(this)
+    // A cached page that was the last, and not full, has grown; those before it stay.
+    if (end % PAGE_BYTES !== 0) this.pages.forgetPage(this, this.id, Math.floor(end / PAGE_BYTES))
     this.written += this.inTail
     this.inTail = 0
     // One burst's tail is not kept.

@@ -34,6 +34,8 @@ export { InconsistentLogDirectory }
 const FLUSH_CHECK_MS = 1000
 /** Longer sleeps are cut to this; the int32 of hosts' timers ends soon after. */
 const MAX_SLEEP_MS = 24 * 60 * 60 * 1000
+/** Logs that are flushed at once by a stop. */
+const STOP_FLUSHES = 16
 /** KRaft's own log, in Kafka's data directories. */
 const METADATA_LOG = "__cluster_metadata-0"
 
@@ -281,10 +283,8 @@ export const make = (
     const stop = (directory: LogDirectory): Effect.Effect<void, DiskError> =>
       Effect.gen(function*() {
         const own = logsIn(directory)
-        for (const log of own) {
-          log.finish()
-          yield* log.flush
-        }
+        for (const log of own) log.finish()
+        yield* Effect.forEach(own, (log) => log.flush, { concurrency: STOP_FLUSHES, discard: true })
         yield* directory.writeOffsets(RECOVERY_POINT_CHECKPOINT, offsetsOf(directory, (log) => log.recoveryPoint))
         yield* directory.writeOffsets(LOG_START_CHECKPOINT, offsetsOf(directory, (log) => log.logStartOffset))
         yield* directory.writeOffsets(HIGH_WATERMARK_CHECKPOINT, offsetsOf(directory, highWatermark))

@@ -68,6 +68,8 @@ export class LogReader {
     if (offset < logStartOffset || offset > logEndOffset) return OUT_OF_RANGE
     const endOffset = Math.min(options.endOffset, logEndOffset)
     if (offset >= endOffset) return NOTHING
+    // What this read's searches have in common is read once; what an earlier read saw may have changed.
+    this.headers.forget()
     let index = segments.floor(offset)
     let segment = segments.at(index)!
     let start = this.startOf(segment, offset)
@@ -160,7 +162,7 @@ export class LogReader {
     }
     const { headers } = this
     let position = Math.max(start, segment.offsetIndex.floorByPosition(limit))
-    headers.begin(segment.file)
+    headers.goOn(segment.file)
     while (headers.seek(position, end)) {
       const { batch } = headers
       const { sizeInBytes } = batch
@@ -178,7 +180,7 @@ export class LogReader {
 
   private sizeAt(segment: Segment, position: number): number {
     const { headers } = this
-    headers.begin(segment.file)
+    headers.goOn(segment.file)
     return headers.seek(position, segment.size) ? headers.batch.sizeInBytes : Infinity
   }
 }

@@ -28,6 +28,10 @@ export class ProducerSnapshots {
     return offsetPath(this.directory, offset) + SNAPSHOT_SUFFIX
   }
 
+  has(offset: number): boolean {
+    return this.offsets.includes(offset)
+  }
+
   encode(producers: ProducerState): Uint8Array {
     return encodeProducerSnapshot([...producers.all()], this.context.crypto)
   }

@@ -57,7 +57,6 @@ export const createLog = (
   const { disk } = context
   disk.makeDirectory(directory)
   replaceFile(disk, `${directory}/${PARTITION_METADATA}`, showPartitionMetadata(topicId))
-  replaceFile(disk, `${directory}/${LEADER_EPOCH_CHECKPOINT}`, showEpochs([]))
   return new PartitionLog(context, {
     topic,
     partition,
@@ -70,7 +69,8 @@ export const createLog = (
     epochs: new LeaderEpochCache(),
     logStartOffset: 0,
     logEndOffset: 0,
-    flushedOffset: 0
+    flushedOffset: 0,
+    isDurable: false
   })
 }
 
@@ -244,8 +244,9 @@ const recoverSegment = (
       if (next !== undefined) segment.finish()
     })
     if (next === undefined) return true
-    // A machine's crash may take the end of a segment and leave the next one. (A hole that compaction made is none.)
-    const hasHole = isUncertain && keptEnd < next.baseOffset && !config.cleanupPolicy.compact
+    // A machine's crash may take the end of a segment and leave the next one, a process's may come between the steps of
+    // a truncation. (A hole that compaction made is none.)
+    const hasHole = (isUncertain || segment.size === 0) && keptEnd < next.baseOffset && !config.cleanupPolicy.compact
     isNextStale ||= isUncertain && nextEpoch >= 0 && nextEpoch < lastEpoch
     return !isNextStale && !hasHole && (isPastNext || fileSize === segment.size)
   })
@@ -281,10 +282,11 @@ const openSegments = (context: LogContext, options: LoadOptions, names: Readonly
   })
 }
 
-const readEpochs = (context: LogContext, directory: string, segments: ReadonlyArray<Segment>): LeaderEpochCache => {
+/** @param trusted segments that need no scan of their own: the others tell their epochs when they are recovered */
+const readEpochs = (context: LogContext, directory: string, trusted: ReadonlyArray<Segment>): LeaderEpochCache => {
   const text = readText(context.disk, `${directory}/${LEADER_EPOCH_CHECKPOINT}`)
   const entries = text === undefined ? undefined : parseEpochs(text)
-  return entries === undefined ? scanEpochs(segments, context) : new LeaderEpochCache(entries)
+  return entries === undefined ? scanEpochs(trusted, context) : new LeaderEpochCache(entries)
 }
 
 /** Opens the log in `directory`, recovering it when it needs that. */
@@ -298,7 +300,9 @@ export const loadLog = (context: LogContext, options: LoadOptions): Effect.Effec
     }))
     let list = yield* attempt(() => openSegments(context, options, names))
     const snapshots = new ProducerSnapshots(context, directory, names)
-    const epochs = yield* attempt(() => readEpochs(context, directory, list))
+    // The segment that ends at the recovery point may have been active then, and its indexes not synced.
+    const firstUnflushed = isClean ? list.length : new Segments(list).floor(Math.max(0, recoveryPoint - 1))
+    const epochs = yield* attempt(() => readEpochs(context, directory, list.slice(0, firstUnflushed)))
     const epochsOnDisk = epochs.entries
     const producers = new ProducerState()
 
@@ -313,8 +317,6 @@ export const loadLog = (context: LogContext, options: LoadOptions): Effect.Effec
       const nextOffset = nextOffsetOf(segment, context)
       return nextOffset === undefined || (next !== undefined && nextOffset > next.baseOffset)
     }
-    // The segment that ends at the recovery point may have been active then, and its indexes not synced.
-    const firstUnflushed = isClean ? list.length : new Segments(list).floor(Math.max(0, recoveryPoint - 1))
     let areProducersLoaded = false
     for (let index = 0; index < list.length; index++) {
       const segment = list[index]!
@@ -383,7 +385,8 @@ export const loadLog = (context: LogContext, options: LoadOptions): Effect.Effec
         epochs,
         logStartOffset,
         logEndOffset,
-        flushedOffset: Math.min(recoveryPoint, logEndOffset)
+        flushedOffset: Math.min(recoveryPoint, logEndOffset),
+        isDurable: isClean && epochs.entries === epochsOnDisk
       })
     })
   })

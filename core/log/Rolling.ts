@@ -41,6 +41,7 @@ export class Rolling {
   }
 
   isDue(config: LogConfig, sizeInBytes: number, lastOffset: number, maxTimestamp: number, nowMs: number): boolean {
+    if (this.segment?.hasStaleTail === true) return true
     if (this.size === 0) return false
     if (this.size + sizeInBytes > config.segmentBytes || lastOffset - this.baseOffset > 0x7fff_ffff) return true
     if (this.segment !== undefined && this.segment.isIndexFull(config.segmentIndexBytes)) return true

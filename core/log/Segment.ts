@@ -8,6 +8,7 @@ import { DiskError, type File } from "../ports/Disk.ts"
 import type { LogContext } from "./LogContext.ts"
 import { LogFile } from "./LogFile.ts"
 import {
+  CLEANED_SUFFIX,
   INDEX_SUFFIX,
   LOG_SUFFIX,
   offsetPath,
@@ -82,7 +83,9 @@ export class Segment {
   static create(context: LogContext, directory: string, baseOffset: number, nowMs: number, suffix = ""): Segment {
     const segment = new Segment(context, directory, baseOffset, { size: 0, nowMs, isNew: true, suffix })
     const { disk } = context
-    for (const each of SEGMENT_SUFFIXES) disk.remove(segment.pathOf(each))
+    for (const each of SEGMENT_SUFFIXES) {
+      if (disk.stat(segment.pathOf(each)) !== undefined) disk.remove(segment.pathOf(each))
+    }
     for (const each of [INDEX_SUFFIX, TIME_INDEX_SUFFIX]) disk.open(segment.pathOf(each), "create").close()
     segment.logFile = new LogFile(disk.open(segment.pathOf(LOG_SUFFIX), "create"))
     segment.isDirty = true
@@ -237,17 +240,37 @@ export class Segment {
 
   /**
    * Keeps the batches before `position`, all below `offset`. Where bytes after it were leased the file keeps them, and
-   * nothing may be appended to this segment any more. @throws DiskError
+   * nothing may be appended to this segment any more (`hasStaleTail`). @throws DiskError
    */
   cut(position: number, offset: number): void {
-    if (this.isLeasedPast(position)) this.hasStaleTail = true
-    else this.file.truncate(position)
+    if (!this.isLeasedPast(position)) this.file.truncate(position)
+    else if (position === 0) this.replaceByEmpty()
+    else this.hasStaleTail = true
     this.size = position
     this.isDirty = true
     this.offsetIndex.truncateTo(offset)
     this.timeIndex.truncateTo(offset)
     this.txnIndex.truncateTo(offset)
     this.forget()
+  }
+
+  /** A new file takes the name: who reads the old one goes on reading it. @throws DiskError */
+  private replaceByEmpty(): void {
+    const { disk } = this.context
+    const log = this.openLog()
+    // As an unfinished compaction's file it is removed at the next start, should we not get to rename it.
+    const temporary = `${this.path}${CLEANED_SUFFIX}`
+    disk.remove(temporary)
+    const empty = disk.open(temporary, "createNew")
+    try {
+      disk.rename(temporary, this.path)
+    } catch (error) {
+      empty.close()
+      throw error
+    }
+    this.logFile = new LogFile(empty)
+    this.hasStaleTail = false
+    log.retire()
   }
 
   /** The readers are gone with their connections: what `cut` left in the file goes. @throws DiskError */

@@ -26,7 +26,8 @@ export const readText = (disk: Disk, path: string): string | undefined => {
 
 const writeTemporary = (disk: Disk, path: string, content: Uint8Array): string => {
   const temporary = `${path}.tmp`
-  disk.remove(temporary)
+  // One that a crash left. A file of its own, not new bytes in the old: another crash might leave some of each.
+  if (disk.stat(temporary) !== undefined) disk.remove(temporary)
   const file = disk.open(temporary, "createNew")
   try {
     file.write([content], 0)

@@ -143,6 +143,23 @@ describe("a disk that refuses", () => {
     }
   })
 
+  test("retention makes room on a disk that is full", () => {
+    const { log, memory, scheduled } = newLog({ segmentBytes: 300, retentionBytes: 300 })
+    for (let i = 0; i < 12; i++) append(log, [`value ${i}`], { leaderEpoch: i })
+    const used = memory.usedBytes
+    memory.limitBytes = used
+    expect(() => append(log, ["refused"])).toThrow("no space")
+    expect(() => log.retain(0, log.logEndOffset)).toThrow("no space")
+    for (const run of scheduled) run()
+    expect(memory.usedBytes).toBeLessThan(used - 300)
+    expect(log.failed).toBeUndefined()
+    expect(append(log, ["taken"])).toBe(12)
+    log.retain(1e15, log.logEndOffset)
+    expect(log.logStartOffset).toBe(13)
+    memory.limitBytes = memory.usedBytes
+    expect(values(log, 13)).toEqual([])
+  })
+
   test("any other failure is the end of the log until a restart", () => {
     const { log, memory } = newLog()
     append(log, ["a"])
