@@ -143,8 +143,15 @@ export class IndexFile {
     if (this.inTail === 0) return
     const size = this.entrySize
     const end = this.load() * size
-    this.open().write([this.tail.subarray(0, this.inTail * size)], end)
+    const length = this.inTail * size
+    this.open().write([this.tail.subarray(0, length)], end)
     this.isDirty = true
+    // Of the pages that begin here: no search will have to read them. Most indexes never have a second page.
+    for (let page = Math.max(1, Math.ceil(end / PAGE_BYTES)); page * PAGE_BYTES < end + length; page++) {
+      const at = page * PAGE_BYTES - end
+      this.fenceEntry(page).set(this.tail.subarray(at, at + size))
+      this.knownFences[page] = 1
+    }
     // A cached page that was the last, and not full, has grown; those before it stay.
     if (end % PAGE_BYTES !== 0) this.pages.forgetPage(this, this.id, Math.floor(end / PAGE_BYTES))
     this.written += this.inTail
@@ -183,20 +190,26 @@ export class IndexFile {
     return getInt64(this.foundIn, this.foundAt + at)
   }
 
+  /** Where a page's first entry is remembered, to be filled. */
+  private fenceEntry(page: number): Uint8Array {
+    const size = this.entrySize
+    if (page >= this.knownFences.length) {
+      const pages = Math.max(8, page * 2)
+      const known = new Uint8Array(pages)
+      known.set(this.knownFences)
+      const fences = new Uint8Array(pages * size)
+      fences.set(this.fences)
+      this.knownFences = known
+      this.fences = fences
+    }
+    return this.fences.subarray(page * size, (page + 1) * size)
+  }
+
   /** `width` 4 or 8: the key of a page's first entry. */
   private fence(page: number, at: number, width: number): number {
     const size = this.entrySize
     if (this.knownFences[page] !== 1) {
-      if (page >= this.knownFences.length) {
-        const pages = Math.max(8, page * 2)
-        const known = new Uint8Array(pages)
-        known.set(this.knownFences)
-        const fences = new Uint8Array(pages * size)
-        fences.set(this.fences)
-        this.knownFences = known
-        this.fences = fences
-      }
-      this.open().read(this.fences.subarray(page * size, (page + 1) * size), page * PAGE_BYTES)
+      this.open().read(this.fenceEntry(page), page * PAGE_BYTES)
       this.knownFences[page] = 1
     }
     return width === 4 ? getInt32(this.fences, page * size + at) : getInt64(this.fences, page * size + at)
