@@ -28,8 +28,10 @@ export const digest = (bytes: Uint8Array): string => createHash("sha1").update(b
 /** Values that name a machine, a process or a moment. */
 const masked = new Set(["throttleTimeMs", "host", "port", "clusterId", "logDir", "finalizedFeaturesEpoch"])
 
-/** Configurations that name a place or a port of this run. */
-const maskedConfigs = new Set(["log.dir", "log.dirs", "listeners", "advertised.listeners", "controller.quorum.voters"])
+/** Configurations that name a place or a port of this run, or that Kafka's file must have and ours need not. */
+const maskedConfigs = new Set([
+  "log.dir", "log.dirs", "listeners", "advertised.listeners", "controller.quorum.voters", "controller.listener.names", "process.roles"
+])
 
 /** An item's name among its siblings, by the first of these that it has. */
 const keys: ReadonlyArray<string> = [

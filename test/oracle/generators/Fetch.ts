@@ -8,8 +8,7 @@ import {
   someVersion,
   topicIdOn,
   topicState,
-  type World,
-  ZERO_TOPIC_ID
+  type World
 } from "../World.ts"
 
 /** An offset of a partition: at its bounds, between them, beyond them. */
@@ -101,7 +100,7 @@ export const fetch: Generator = {
           sessionEpoch,
           topics: targets.map(({ topic, partitions }) => ({
             topic,
-            topicId: topic === "" ? ZERO_TOPIC_ID : topicIdOn(side, topic),
+            topicId: topicIdOn(side, topic),
             partitions
           })),
           forgottenTopicsData: forget ? forgotten(world, side) : []
