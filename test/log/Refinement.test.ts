@@ -21,7 +21,8 @@ const run = async (seed: number): Promise<string> => {
     }
     model.check()
   } catch (error) {
-    throw new Error(`seed ${seed}:\n${model.trace.slice(-25).join("\n")}\n${error instanceof Error ? error.stack : error}`)
+    const trace = model.trace.slice(-25).join("\n")
+    throw new Error(`seed ${seed}:\n${trace}\n${error instanceof Error ? error.stack : error}`, { cause: error })
   }
   return model.trace.join("\n")
 }
