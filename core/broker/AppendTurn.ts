@@ -11,7 +11,7 @@ export interface AwaitsWrite {
 }
 
 export class AppendTurn {
-  #touched: Array<Partition> = []
+  readonly #touched: Array<Partition> = []
   #waiting: Array<AwaitsWrite> = []
 
   get isEmpty(): boolean {
@@ -29,13 +29,31 @@ export class AppendTurn {
     this.#waiting.push(waiting)
   }
 
+  /**
+   * An answer can make room on another connection, whose requests are then handled, and committed, in the middle of this
+   * turn. Both take from the same list: what the inner one staged is written before it is told, whoever staged there
+   * first. What throws is a bug; it keeps no other partition from its write, for the bytes are gone afterwards.
+   * @throws what the first that failed threw, after the others
+   */
   commit(): void {
     if (this.isEmpty) return
-    const touched = this.#touched
+    let failure: { readonly error: unknown } | undefined
+    for (let partition = this.#touched.shift(); partition !== undefined; partition = this.#touched.shift()) {
+      try {
+        partition.commitStaged()
+      } catch (error) {
+        failure ??= { error }
+      }
+    }
     const waiting = this.#waiting
-    this.#touched = []
     this.#waiting = []
-    for (const partition of touched) partition.commitStaged()
-    for (const each of waiting) each.written()
+    for (const each of waiting) {
+      try {
+        each.written()
+      } catch (error) {
+        failure ??= { error }
+      }
+    }
+    if (failure !== undefined) throw failure.error
   }
 }

@@ -7,7 +7,7 @@
  * sees to it that every stage is followed by a commit before the bytes go away.
  */
 import * as Effect from "effect/Effect"
-import type { AppendResult, PartitionLog } from "../log/PartitionLog.ts"
+import type { AbortedTransaction, AppendResult, PartitionLog } from "../log/PartitionLog.ts"
 import type { FileSlice } from "../model/Payload.ts"
 import { DiskError } from "../ports/Disk.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
@@ -389,6 +389,15 @@ export class Partition {
       sizeBytes,
       endOffset: slices.length === 0 ? offset : next > offset ? next : endOffset,
       diverging: undefined
+    }
+  }
+
+  /** For read_committed, by first offset; a number: the error. */
+  abortedTransactions(from: number, upTo: number): ReadonlyArray<AbortedTransaction> | number {
+    try {
+      return this.log.abortedTransactions(from, upTo)
+    } catch (error) {
+      return this.#storageError(error)
     }
   }
 

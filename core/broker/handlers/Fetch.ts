@@ -184,6 +184,8 @@ class Fetch extends DelayedOperation {
 
   /** Looks at the partition that changed alone: the cost does not grow with the partitions of the request. */
   override tryComplete(source: Watchers | undefined): boolean {
+    // Its answer let in a request that woke it again: it is leaving.
+    if (this.later.isDone) return true
     const target = this.#targets.find(({ partition }) => partition?.fetchWatchers === source)
     if (target !== undefined) {
       const read = this.#readOne(target, target.asked.maxBytes, true)
@@ -234,6 +236,15 @@ class Fetch extends DelayedOperation {
     }
     const read = partition.read(asked.fetchOffset, maxBytes, minOneBatch, this.#isolation, asked.lastFetchedEpoch)
     if (read.error !== ErrorCode.NONE) return failed(base, read.error)
+    const aborted = this.#isolation !== "LastStable"
+      ? null
+      : read.sizeBytes === 0
+      ? []
+      : partition.abortedTransactions(asked.fetchOffset, read.endOffset)
+    if (typeof aborted === "number") {
+      for (const slice of read.slices) slice.release()
+      return failed(base, aborted)
+    }
     return {
       ...base,
       errorCode: ErrorCode.NONE,
@@ -243,11 +254,7 @@ class Fetch extends DelayedOperation {
       slices: read.slices,
       sizeBytes: read.sizeBytes,
       diverging: read.diverging,
-      abortedTransactions: this.#isolation !== "LastStable"
-        ? null
-        : read.sizeBytes === 0
-        ? []
-        : partition.log.abortedTransactions(asked.fetchOffset, read.endOffset)
+      abortedTransactions: aborted
     }
   }
 

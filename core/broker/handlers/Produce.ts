@@ -92,7 +92,8 @@ class Produce extends DelayedOperation {
 
   /** After the turn's write: answers, or waits for what is missing. */
   written(): void {
-    if (this.tryComplete()) return
+    // Its connection went while the turn was written, so nobody waits.
+    if (this.later.cancelled || this.tryComplete()) return
     const watching: Array<Watchers> = []
     for (const { items } of this.#topics) {
       for (const { staged, outcome } of items) {
@@ -105,6 +106,7 @@ class Produce extends DelayedOperation {
   }
 
   override tryComplete(): boolean {
+    if (this.later.isDone) return true
     let isDone = true
     for (const { items } of this.#topics) {
       for (const item of items) {
