@@ -1,6 +1,6 @@
 /**
  * `npm run test:package`: packs the npm package, installs it in an empty folder as a user would, starts the broker from
- * there with `npx ottla start`, gets an answer from it, and type-checks a program that imports it.
+ * there with `npx ottla start`, and on Bun and Deno, gets answers, and type-checks a program that imports it.
  */
 import { spawn, spawnSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
@@ -43,10 +43,11 @@ const askApiVersions = (port: number): Promise<number> =>
     socket.on("close", () => fail(new Error("closed without an answer")))
   })
 
-const start = async (): Promise<void> => {
+/** Starts the installed program with `command` and asks it. */
+const start = async (name: string, command: string, ...args: ReadonlyArray<string>): Promise<void> => {
   const broker = spawn(
-    "npx",
-    ["--no-install", "ottla", "start", "--override", "listeners=PLAINTEXT://127.0.0.1:0", "--override", `log.dirs=${join(folder, "data")}`],
+    command,
+    [...args, "start", "--override", "listeners=PLAINTEXT://127.0.0.1:0", "--override", `log.dirs=${join(folder, `data-${name.replaceAll(" ", "-")}`)}`],
     { cwd: folder, stdio: ["ignore", "pipe", "inherit"], detached: true }
   )
   const ended = new Promise<number | null>((done) => broker.on("close", done))
@@ -60,10 +61,10 @@ const start = async (): Promise<void> => {
       port = Number(match[1])
       break
     }
-    check("npx ottla start says where it listens", port !== undefined, lines.join("\n"))
+    check(`${name}: says where it listens`, port !== undefined, lines.join("\n"))
     if (port !== undefined) {
       const code = await askApiVersions(port).catch(String)
-      check("it answers ApiVersions without an error", code === 0, String(code))
+      check(`${name}: answers ApiVersions without an error`, code === 0, String(code))
     }
   } finally {
     if (broker.exitCode === null) process.kill(-broker.pid!, "SIGTERM")
@@ -81,8 +82,8 @@ try {
 
   const manifest = JSON.parse(readFileSync("package.json", "utf8")) as { exports: Record<string, unknown> }
   const entries = Object.keys(manifest.exports).filter((name) => !name.endsWith(".json") && name !== "./bun" && name !== "./deno")
-  const program = entries.map((name, i) => `import * as e${i} from "ottla${name.slice(1)}"\nif (Object.keys(e${i}).length === 0) throw new Error("${name} exports nothing")`).join("\n")
-  writeFileSync(join(folder, "program.ts"), `${program}\n`)
+  const source = entries.map((name, i) => `import * as e${i} from "ottla${name.slice(1)}"\nif (Object.keys(e${i}).length === 0) throw new Error("${name} exports nothing")`).join("\n")
+  writeFileSync(join(folder, "program.ts"), `${source}\n`)
   mkdirSync(join(folder, "node_modules", "@types"), { recursive: true })
   symlinkSync(resolve("node_modules/@types/node"), join(folder, "node_modules/@types/node"))
   symlinkSync(resolve("node_modules/undici-types"), join(folder, "node_modules/undici-types"))
@@ -90,7 +91,10 @@ try {
   check("a program that imports every entry type-checks, declarations too", types.ok, types.output)
   const runs = sh("node", ["program.ts"], folder)
   check("and runs", runs.ok, runs.output)
-  await start()
+  const program = "node_modules/ottla/dist/cli/bin.js"
+  await start("npx ottla start", "npx", "--no-install", "ottla")
+  await start("on Bun", resolve("node_modules/.bin/bun"), program)
+  await start("on Deno", resolve("node_modules/.bin/deno"), "run", "--allow-all", program)
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }
