@@ -196,6 +196,9 @@ export const connect = (
     const places = yield* Semaphore.make(options.maxInFlightRequests ?? DEFAULT_MAX_IN_FLIGHT)
     const client = new Client(options.maxResponseBytes ?? DEFAULT_MAX_RESPONSE_BYTES)
     const where = `${address.host}:${address.port}`
+    const closeHere = Effect.sync(() =>
+      client.fail(new RpcError("Disconnected", `the connection to ${where} was closed here`))
+    )
 
     yield* Effect.acquireRelease(
       network.connect(address, (connection) => {
@@ -206,8 +209,10 @@ export const connect = (
           onClosed: (error) =>
             client.fail(new RpcError("Disconnected", `${where} closed the connection${error === undefined ? "" : `: ${error.message}`}`))
         }
-      }),
-      () => Effect.sync(() => client.fail(new RpcError("Disconnected", `the connection to ${where} was closed here`)))
+      }).pipe(Effect.onInterrupt(() => closeHere)),
+      () => closeHere,
+      // Else the time limit below would wait for what it is to end.
+      { interruptible: true }
     ).pipe(
       Effect.mapError((error: NetworkError) => new RpcError("Unreachable", error.message)),
       Effect.timeoutOrElse({

@@ -155,6 +155,26 @@ describe("RpcConnection", () => {
         expect((yield* Effect.flip(rpc.call(echoApi, 3))).kind).toBe("TimedOut")
       }))
 
+    it.effect("gives up connecting when nobody accepts in time", () =>
+      Effect.gen(function*() {
+        const network = yield* Network
+        let isGivenUp = false
+        const never: Network = {
+          ...network,
+          connect: () => Effect.onInterrupt(Effect.never, () => Effect.sync(() => void (isGivenUp = true)))
+        }
+        const failed = yield* fork(
+          Effect.flip(connect({ host: "127.0.0.1", port: 1 }, { requestTimeoutMs: 1000 })).pipe(
+            Effect.provideService(Network, never)
+          )
+        )
+        yield* settle
+        yield* TestClock.adjust(1000)
+        yield* settle
+        expect(isGivenUp).toBe(true)
+        expect((yield* Fiber.join(failed)).kind).toBe("TimedOut")
+      }), 2000)
+
     it.effect("fails all who wait when the peer closes", () =>
       Effect.gen(function*() {
         const { connection, rpc } = yield* start()
