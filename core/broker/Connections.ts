@@ -114,8 +114,9 @@ export class Connections {
       network,
       admit: () => {
         inner = this.#admit(network, info)
-        for (const bytes of early) inner.onData(bytes)
+        // Before what came early: that may meet a bound, and pause.
         network.resume()
+        for (const bytes of early) inner.onData(bytes)
       }
     }
     this.#waiting.add(waiting)

@@ -335,6 +335,32 @@ describe("BrokerConnection", () => {
         expect(second.answers).toEqual([[2, 2]])
       }))
 
+    it.effect("keeps a connection that waited to its limits from its first request on", () =>
+      Effect.gen(function*() {
+        const { connect, connections, handled } = yield* serve({ maxConnections: 1, maxInFlightRequests: 2 })
+        const first = yield* connect
+        yield* settle
+        let isPaused = false
+        const remote = { host: "127.0.0.2", port: 1 }
+        const waits: Connection = {
+          remote,
+          local: remote,
+          queuedBytes: 0,
+          send: () => {},
+          pause: () => void (isPaused = true),
+          resume: () => void (isPaused = false),
+          end: () => {},
+          destroy: () => {}
+        }
+        const handler = connections.accept(waits, { name: "PLAINTEXT", securityProtocol: "PLAINTEXT" })
+        // Read already when the pause took hold.
+        handler.onData(toBytes([-1, -2, -3].flatMap((argument) => frameOf(argument))))
+        first.connection.destroy()
+        yield* settle
+        expect(handled).toEqual([-1, -2])
+        expect(isPaused).toBe(true)
+      }))
+
     it.effect("closes a connection beyond max.connections.per.ip at once", () =>
       Effect.gen(function*() {
         const { connect } = yield* serve({ maxConnectionsPerIp: 1 })
