@@ -20,6 +20,8 @@ export interface OttlaOptions {
   readonly runtime?: Runtime
   /** Kept from an earlier broker; a new one when missing. */
   readonly dataDirectory?: string
+  /** The program of the npm package in dist/ (`npm run build`) instead of the checkout's sources. */
+  readonly packaged?: boolean
   /** `key=value` each. */
   readonly overrides?: ReadonlyArray<string>
   readonly env?: Readonly<Record<string, string>>
@@ -28,7 +30,7 @@ export interface OttlaOptions {
 }
 
 const commands: Readonly<Record<Runtime, readonly [string, ...Array<string>]>> = {
-  node: ["node", "adapters/node/main.ts"],
+  node: ["node", "adapters/node/start.js"],
   bun: ["bun", "adapters/bun/main.ts"],
   deno: ["deno", "run", "--allow-all", "adapters/deno/main.ts"]
 }
@@ -59,7 +61,8 @@ export const startOttla = async (options: OttlaOptions = {}): Promise<Peer> => {
   const runtime = options.runtime ?? "node"
   const home = temporaryDirectory(runtime)
   const dataDirectory = options.dataDirectory ?? join(home, "data")
-  const [, ...args] = commands[runtime]
+  const [, ...fromSource] = commands[runtime]
+  const args = options.packaged === true ? [...fromSource.slice(0, -1), "dist/cli/bin.js"] : fromSource
   const overrides = [`listeners=PLAINTEXT://127.0.0.1:${options.port ?? 0}`, `log.dirs=${dataDirectory}`, ...options.overrides ?? []]
   const begin = performance.now()
   const server = serve(binary(runtime), [...args, "start", ...overrides.flatMap((one) => ["--override", one])], join(home, "broker.log"), options.env)
