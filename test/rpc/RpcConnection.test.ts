@@ -165,7 +165,8 @@ describe("RpcConnection", () => {
         }
         const failed = yield* fork(
           Effect.flip(connect({ host: "127.0.0.1", port: 1 }, { requestTimeoutMs: 1000 })).pipe(
-            Effect.provideService(Network, never)
+            Effect.provideService(Network, never),
+            Effect.scoped
           )
         )
         yield* settle
