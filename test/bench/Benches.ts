@@ -209,7 +209,7 @@ const partitions = async (options: BenchOptions): Promise<Bench> => ({
     name: `${count} partition${count > 1 ? "s" : ""}`,
     partitions: count,
     measure: (peer, topic) => blastAt(peer, "produce", topic, [
-      "--record-bytes", "1024", "--batch-bytes", "16384", "--partitions", `${count}`, "--in-flight", "50", "--megabytes", options.quick ? "100" : "400"
+      "--record-bytes", "1024", "--batch-bytes", "16384", "--partitions", `${count}`, "--in-flight", "50", "--seconds", options.quick ? "3" : "6"
     ])
   }))),
   rounds: options.rounds

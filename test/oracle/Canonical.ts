@@ -105,10 +105,12 @@ const listTree = (items: ReadonlyArray<unknown>, context: CanonicalContext, name
 }
 
 const mergePartitions = (a: Tree, b: Tree): Tree | undefined => {
-  const [first, second] = [(a as Fields)["partitions"] as Tree, (b as Fields)["partitions"] as Tree]
+  const name = ["partitions", "partitionResponses"].find((one) => (a as Fields)[one] !== undefined)
+  if (name === undefined) return undefined
+  const [first, second] = [(a as Fields)[name] as Tree, (b as Fields)[name] as Tree]
   const maps = [first, second].every((one) => typeof one === "object" && one !== null && !Array.isArray(one))
   if (!maps || Object.keys(first as object).some((key) => key in (second as object))) return undefined
-  return { ...a as object, partitions: { ...first as object, ...second as object } } as Tree
+  return { ...a as object, [name]: { ...first as object, ...second as object } } as Tree
 }
 
 const tree = (value: unknown, context: CanonicalContext, name: string): Tree => {

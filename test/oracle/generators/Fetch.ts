@@ -72,7 +72,7 @@ export const fetch: Generator = {
     const fields = {
       maxWaitMs: random.pick([0, 0, 1, 20]),
       minBytes: random.weighted([[4, 1], [3, 0], [1, 500], [1, -1]]),
-      maxBytes: random.weighted([[8, 52_428_800], [1, 0], [1, 1], [1, 200], [1, 2_147_483_647]]),
+      maxBytes: random.weighted([[8, 52_428_800], [1, 0], [1, 1], [1, 2_147_483_647]]),
       isolationLevel: random.weighted([[20, 0], [20, 1], [1, readable ? 2 : 0]]),
       rackId: random.pick(["", "", "rack-a"])
     }

@@ -44,26 +44,32 @@ const plain = (input: BatchInput): Made => bytesOf(buildBatch(input), input.reco
 
 const bytesOf = (bytes: Uint8Array | null, count = 0): Made => ({ bytes: () => bytes, count, absent: bytes === null })
 
-const codecs: ReadonlyArray<Codec> = [0, 0, 0, 1, 2, 3, 4]
+const anyCodec: ReadonlyArray<Codec> = [0, 0, 0, 1, 2, 3, 4]
 
 const rightBatch = (world: World, keyed: boolean): Made => {
   const { random } = world
   const records = someRecords(world, random.weighted([[6, random.int(1, 5)], [1, 40]]), keyed)
   return plain({
     records,
-    codec: random.pick(codecs),
+    codec: random.pick(anyCodec),
     rawSnappy: random.chance(30),
     baseOffset: random.weighted([[8, 0], [1, 77]]),
     leaderEpoch: random.weighted([[8, -1], [1, 5]])
   })
 }
 
-const wrongBatch = (world: World, keyed: boolean): Made => {
+const wrongBatch = (world: World, topic: string, keyed: boolean): Made => {
   const { random } = world
   const records = someRecords(world, random.int(1, 4), keyed)
-  const codec = random.pick(codecs)
+  const codec = random.pick(anyCodec)
   const right: BatchInput = { records, codec }
   const last = records.length - 1
+  // Kafka looks at inner offsets only in compressed batches that it keeps as they are: it writes uncompressed ones down
+  // unseen and numbers those anew that it compresses itself
+  const codecs: ReadonlyArray<Codec> = (topicState(world, topic)?.configs.get("compression.type") ?? "producer") === "producer" ? [1, 2, 3, 4] : [0]
+  const compressed = codecs.length === 1
+    ? { codec: 0 as const, crcXor: 1 }
+    : { codec: random.pick(codecs), records: records.map((r) => ({ ...r, timestamp: world.nowMs - 5000 })) }
   return random.pick<() => Made>([
     () => plain({ ...right, crcXor: 1 + random.int(0, 1000) }),
     () => plain({ ...right, count: records.length + random.pick([1, -1, 100]) }),
@@ -71,9 +77,8 @@ const wrongBatch = (world: World, keyed: boolean): Made => {
     () => plain({ ...right, count: -1 }),
     () => plain({ ...right, lastOffsetDelta: last + random.pick([1, -1, 1000]) }),
     () => plain({ ...right, lastOffsetDelta: -1 }),
-    // only in compressed batches, where Kafka numbers the records anew; it writes uncompressed ones down as they are
-    () => plain({ ...right, codec: codec === 0 ? 1 : codec, offsetDeltas: records.map((_, i) => i + 1) }),
-    () => plain({ ...right, codec: codec === 0 ? 4 : codec, offsetDeltas: records.map(() => 0) }),
+    () => plain({ ...right, ...compressed, offsetDeltas: records.map((_, i) => i + 1) }),
+    () => plain({ ...right, ...compressed, offsetDeltas: records.map(() => 1) }),
     () => ({ ...plain({ ...right, magic: random.pick([3, -1, 1, 0]) }), alone: true }),
     () => plain({ ...right, lengthPlus: random.pick([1, -1, 1000, -60, 2_000_000_000 - 70_000]) }),
     () => plain({ ...right, codec: 0, section: random.bytes(random.int(0, 40)) }),
@@ -92,7 +97,6 @@ const wrongBatch = (world: World, keyed: boolean): Made => {
     () => plain({ ...right, records: [{ key: keyed ? Uint8Array.of(1) : null, value: random.text(3000), timestamp: world.nowMs }], codec: 0 }),
     () => plain({ ...right, records: [] }),
     () => plain({ ...right, producerId: 5, producerEpoch: 0, baseSequence: -1 }),
-    () => plain({ ...right, producerId: 5, producerEpoch: -1, baseSequence: 0 }),
     () => plain({ ...right, producerId: -1, producerEpoch: 0, baseSequence: 0 }),
     () => bytesOf(Buffer.concat([buildBatch(right), buildBatch(right)]), 2 * records.length),
     () => bytesOf(buildMessageSet(random.pick([0, 1]), records, random.pick([0, 0, 1]))),
@@ -165,7 +169,7 @@ export const produce: Generator = {
       if (partitions.some((partition) => partition.index === index)) continue
       const made = random.weighted([
         [6, () => rightBatch(world, keyed)],
-        [4, () => wrongBatch(world, keyed)],
+        [4, () => wrongBatch(world, name, keyed)],
         [5, () => idempotentBatch(world, name, index, keyed)]
       ])()
       partitions.push({ index, made })

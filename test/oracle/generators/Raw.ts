@@ -1,5 +1,5 @@
 /** Frames that are no requests: does the connection close, or is there an answer? */
-import { type Generator, someTopic, type World } from "../World.ts"
+import { type Generator, liveTopics, type World } from "../World.ts"
 
 const header = (apiKey: number, apiVersion: number, flexible: boolean): Buffer => {
   const bytes = Buffer.alloc(8)
@@ -11,7 +11,7 @@ const header = (apiKey: number, apiVersion: number, flexible: boolean): Buffer =
 
 const frames = (world: World): ReadonlyArray<readonly [string, Uint8Array, boolean]> => {
   const { random } = world
-  const name = Buffer.from(someTopic(world))
+  const name = Buffer.from(liveTopics(world)[0]?.name ?? "bad/name")
   const topic = Buffer.concat([Uint8Array.of(0, name.length & 0x7f), name.subarray(0, 127)])
   return [
     ["unknown api key", header(1000, 0, false), false],
