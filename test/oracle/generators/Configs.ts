@@ -26,7 +26,7 @@ const topicValues: ReadonlyArray<readonly [string, ReadonlyArray<string>, Readon
   ["retention.bytes", ["-1", "1000000"], ["a", "99999999999999999999"]],
   ["retention.ms", ["-1", "604800000"], ["-2"]],
   ["segment.bytes", ["1048576", "1073741824", "10485760"], ["1048575", "2147483648", ""]],
-  ["segment.index.bytes", ["4", "10485760"], ["3"]],
+  ["segment.index.bytes", ["1024", "10485760"], ["3"]],
   ["segment.jitter.ms", ["0", "10"], ["-1"]],
   ["segment.ms", ["604800000"], ["0"]],
   ["unclean.leader.election.enable", ["true", "false"], ["maybe"]],
