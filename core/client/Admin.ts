@@ -1,0 +1,145 @@
+/** Administration: topics, configurations, groups, offsets, the cluster. Each operation is retried within `default.api.timeout.ms`. */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type { ClientError } from "./ClientError.ts"
+import type { ClusterView, TopicPartition, TopicView } from "./ClusterView.ts"
+import type { PartitionOffset } from "./Consumer.ts"
+
+export interface NewTopic {
+  readonly name: string
+  /** Default -1: the broker's num.partitions. */
+  readonly partitions?: number
+  /** Default -1: the broker's default.replication.factor. */
+  readonly replicationFactor?: number
+  /** Replicas by partition, instead of counts. */
+  readonly replicaAssignment?: ReadonlyArray<ReadonlyArray<number>>
+  readonly configs?: Readonly<Record<string, string>>
+}
+
+export interface ConfigResource {
+  readonly type: "topic" | "broker" | "group" | "broker-logger"
+  /** "" with "broker": the default of all brokers. */
+  readonly name: string
+}
+
+export interface ConfigEntry {
+  readonly name: string
+  readonly value: string | null
+  readonly source: number
+  readonly isDefault: boolean
+  readonly isSensitive: boolean
+  readonly isReadOnly: boolean
+  readonly type: number
+  readonly documentation: string | null
+  readonly synonyms: ReadonlyArray<{ readonly name: string; readonly value: string | null; readonly source: number }>
+}
+
+export interface ConfigAlteration {
+  readonly name: string
+  readonly operation: "SET" | "DELETE" | "APPEND" | "SUBTRACT"
+  readonly value?: string
+}
+
+export interface GroupListing {
+  readonly groupId: string
+  readonly protocolType: string
+  readonly state: string
+  /** "classic", "consumer", …; "" from brokers before KIP-848. */
+  readonly type: string
+}
+
+export interface GroupMember {
+  readonly memberId: string
+  readonly groupInstanceId: string | null
+  readonly clientId: string
+  readonly clientHost: string
+  readonly assignment: ReadonlyArray<TopicPartition>
+}
+
+export interface GroupDescription {
+  readonly groupId: string
+  readonly state: string
+  readonly protocolType: string
+  /** The assignor's name. */
+  readonly protocol: string
+  readonly coordinator: number
+  readonly members: ReadonlyArray<GroupMember>
+}
+
+/** -1 latest, -2 earliest, -3 max timestamp, or ms since 1970. */
+export type OffsetSpec = "latest" | "earliest" | "max-timestamp" | number
+
+export interface ListedOffset extends TopicPartition {
+  readonly offset: number
+  readonly timestamp: number
+  readonly leaderEpoch: number
+}
+
+export interface LogDir {
+  readonly nodeId: number
+  readonly path: string
+  readonly error: ClientError | undefined
+  readonly totalBytes: number
+  readonly usableBytes: number
+  readonly replicas: ReadonlyArray<TopicPartition & { readonly sizeBytes: number; readonly offsetLag: number; readonly isFuture: boolean }>
+}
+
+/** What happened to each of several; a Map keeps the order asked for. */
+export type Results<K, A> = ReadonlyMap<K, A | ClientError>
+
+export interface Admin {
+  readonly createTopics: (
+    topics: ReadonlyArray<NewTopic>,
+    options?: { readonly validateOnly?: boolean }
+  ) => Effect.Effect<Results<string, { readonly id: string; readonly partitions: number; readonly replicationFactor: number }>, ClientError>
+  readonly deleteTopics: (names: ReadonlyArray<string>) => Effect.Effect<Results<string, void>, ClientError>
+  readonly createPartitions: (
+    topics: ReadonlyArray<{ readonly name: string; readonly totalCount: number; readonly assignments?: ReadonlyArray<ReadonlyArray<number>> }>,
+    options?: { readonly validateOnly?: boolean }
+  ) => Effect.Effect<Results<string, void>, ClientError>
+  readonly listTopics: (options?: { readonly includeInternal?: boolean }) => Effect.Effect<ReadonlyArray<TopicView>, ClientError>
+  readonly describeTopics: (names: ReadonlyArray<string>) => Effect.Effect<Results<string, TopicView>, ClientError>
+  readonly describeConfigs: (
+    resources: ReadonlyArray<ConfigResource>,
+    options?: { readonly synonyms?: boolean; readonly documentation?: boolean }
+  ) => Effect.Effect<ReadonlyArray<{ readonly resource: ConfigResource; readonly result: ReadonlyArray<ConfigEntry> | ClientError }>, ClientError>
+  readonly alterConfigs: (
+    changes: ReadonlyArray<{ readonly resource: ConfigResource; readonly alterations: ReadonlyArray<ConfigAlteration> }>,
+    options?: { readonly validateOnly?: boolean }
+  ) => Effect.Effect<ReadonlyArray<{ readonly resource: ConfigResource; readonly error: ClientError | undefined }>, ClientError>
+  readonly deleteRecords: (
+    partitions: ReadonlyArray<TopicPartition & { readonly offset: number }>
+  ) => Effect.Effect<ReadonlyArray<TopicPartition & { readonly lowWatermark: number; readonly error: ClientError | undefined }>, ClientError>
+  readonly listOffsets: (
+    partitions: ReadonlyArray<TopicPartition & { readonly spec: OffsetSpec }>,
+    options?: { readonly isolation?: "read_uncommitted" | "read_committed" }
+  ) => Effect.Effect<ReadonlyArray<ListedOffset | (TopicPartition & { readonly error: ClientError })>, ClientError>
+  readonly listGroups: (options?: {
+    readonly states?: ReadonlyArray<string>
+    readonly types?: ReadonlyArray<string>
+  }) => Effect.Effect<ReadonlyArray<GroupListing>, ClientError>
+  readonly describeGroups: (groupIds: ReadonlyArray<string>) => Effect.Effect<Results<string, GroupDescription>, ClientError>
+  readonly deleteGroups: (groupIds: ReadonlyArray<string>) => Effect.Effect<Results<string, void>, ClientError>
+  /** Undefined partitions: all that the group has. */
+  readonly listGroupOffsets: (
+    groupId: string,
+    partitions?: ReadonlyArray<TopicPartition>
+  ) => Effect.Effect<ReadonlyArray<PartitionOffset>, ClientError>
+  /** Only while the group has no members. Use with `listOffsets` to reset by time, to earliest, and so on. */
+  readonly alterGroupOffsets: (
+    groupId: string,
+    offsets: ReadonlyArray<PartitionOffset>
+  ) => Effect.Effect<ReadonlyArray<TopicPartition & { readonly error: ClientError | undefined }>, ClientError>
+  readonly deleteGroupOffsets: (
+    groupId: string,
+    partitions: ReadonlyArray<TopicPartition>
+  ) => Effect.Effect<ReadonlyArray<TopicPartition & { readonly error: ClientError | undefined }>, ClientError>
+  readonly removeMembers: (
+    groupId: string,
+    members: ReadonlyArray<{ readonly memberId?: string; readonly groupInstanceId?: string }>,
+    reason?: string
+  ) => Effect.Effect<void, ClientError>
+  readonly describeCluster: Effect.Effect<Pick<ClusterView, "clusterId" | "controllerId" | "nodes">, ClientError>
+  readonly describeLogDirs: (nodeIds?: ReadonlyArray<number>) => Effect.Effect<ReadonlyArray<LogDir>, ClientError>
+}
+export const Admin: Context.Service<Admin, Admin> = Context.Service("ottla/client/Admin")

@@ -1,0 +1,78 @@
+/**
+ * Which partition a record goes to when it names none. A producer makes one {@link TopicPartitioner} for each topic
+ * that it sends to, and calls it with plain functions: once per record, without an Effect.
+ *
+ * ```ts
+ * const byCustomer = Partitioner.fromFunction("by-customer", (record, topic) =>
+ *   record.key === null ? 0 : record.key[0]! % topic.partitions.length)
+ * program.pipe(Effect.provide(Partitioner.layer(byCustomer)))
+ * ```
+ *
+ * Without a layer it is Kafka's own (KIP-794). Other layers are in `partitioners/`, the laws for anyone's partitioner
+ * in `PartitionerLaws.ts`.
+ */
+import * as Context from "effect/Context"
+import * as Layer from "effect/Layer"
+
+/** A record as its partitioner sees it: serialized. */
+export interface PartitionerRecord {
+  readonly topic: string
+  readonly key: Uint8Array | null
+  readonly value: Uint8Array | null
+  /** The key as the application gave it, before its Serde; absent where the application gives bytes. */
+  readonly keyObject?: unknown
+}
+
+/** A topic as the producer's metadata has it. It always has a partition. */
+export interface PartitionerTopic {
+  readonly name: string
+  /** All of them: the index is the partition. `leader` is a broker id, -1 for none. */
+  readonly partitions: ReadonlyArray<{ readonly partition: number; readonly leader: number }>
+  /** Those with a leader, ascending; empty when none has one. */
+  readonly available: ReadonlyArray<number>
+}
+
+/** One per producer and topic, so it may keep state; synchronous. */
+export interface TopicPartitioner {
+  /**
+   * Called once for each record that names no partition.
+   * @returns an index into `topic.partitions`; the record fails with anything else
+   */
+  readonly partition: (record: PartitionerRecord, topic: PartitionerTopic) => number
+  /**
+   * Told after a record that `partition` placed was added to its batch: sticky partitioners switch by bytes (KIP-794).
+   * @param sizeBytes what the record took in its batch
+   * @param batchOpen whether a batch of this partition still waits for more records
+   */
+  readonly onAppended?: (
+    partition: number,
+    sizeBytes: number,
+    topic: PartitionerTopic,
+    record: PartitionerRecord,
+    batchOpen: boolean
+  ) => void
+  /** Told when the open batch of a partition was closed (full, its linger over, flushed): none of it waits for more. */
+  readonly onBatchClosed?: (partition: number, topic: PartitionerTopic) => void
+  /**
+   * Told how many batches wait in the partitions, for KIP-794's adaptive weights, each time the sender has looked.
+   * Nothing is told until every partition of the topic has had a batch. Left out are partitions without a leader and,
+   * under `partitioner.availability.timeout.ms`, those whose broker took nothing for that long.
+   * @param queueSizes batches waiting, by place in `partitions`
+   */
+  readonly onLoad?: (queueSizes: ReadonlyArray<number>, partitions: ReadonlyArray<number>, topic: PartitionerTopic) => void
+}
+
+export interface Partitioner {
+  readonly name: string
+  /**
+   * @param random uniform in [0, 1); from Effect's Random, so that a seeded program places its records the same again
+   * @param batchSizeBytes the producer's `batch.size`
+   */
+  readonly make: (topic: string, random: () => number, batchSizeBytes: number) => TopicPartitioner
+}
+
+/** A partitioner that is a plain function: it decides on the record and the topic alone. */
+export const fromFunction = (name: string, partition: TopicPartitioner["partition"]): Partitioner => ({
+  name,
+  make: () => ({ partition })
+})

@@ -1,0 +1,107 @@
+/**
+ * Sends records. They wait in batches by partition until a batch is full, `linger.ms` is over or it is flushed; each
+ * broker gets its batches in few requests. Every record that was accepted ends acknowledged or failed.
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Sink from "effect/Sink"
+import type { RecordHeader } from "../records/Record.ts"
+import type { ClientConfig } from "./ClientConfig.ts"
+import type { ClientError } from "./ClientError.ts"
+
+export type CompressionType = "none" | "gzip" | "snappy" | "lz4" | "zstd"
+
+/** Under Kafka's names with Kafka 4.3's defaults. */
+export interface ProducerConfig extends ClientConfig {
+  /** "0": no answer is awaited; "1": the leader's append; "all" (default): the commit. */
+  readonly "acks"?: "0" | "1" | "all" | "-1"
+  /** Default true, unless acks, retries or max in flight rule it out. */
+  readonly "enable.idempotence"?: boolean
+  /** How long a batch waits for more records, in ms. Default 5. */
+  readonly "linger.ms"?: number
+  /** Bytes of one batch, default 16384. */
+  readonly "batch.size"?: number
+  /** Not Kafka's: records of one batch. Default unlimited. */
+  readonly "batch.records"?: number
+  /** Bytes of all records that are not acknowledged yet. Default 33554432. */
+  readonly "buffer.memory"?: number
+  /** How long a send waits for memory or metadata, in ms. Default 60000. */
+  readonly "max.block.ms"?: number
+  /** From acceptance to acknowledgement or failure, in ms. Default 120000. */
+  readonly "delivery.timeout.ms"?: number
+  /** Default 2147483647. */
+  readonly "retries"?: number
+  /** Default 5; at most 5 with idempotence. */
+  readonly "max.in.flight.requests.per.connection"?: number
+  /** Bytes of one request, default 1048576. */
+  readonly "max.request.size"?: number
+  readonly "compression.type"?: CompressionType
+  readonly "compression.gzip.level"?: number
+  readonly "compression.lz4.level"?: number
+  readonly "compression.zstd.level"?: number
+  /** Default true: keyless records avoid slow brokers (KIP-794). */
+  readonly "partitioner.adaptive.partitioning.enable"?: boolean
+  readonly "partitioner.availability.timeout.ms"?: number
+  /** Default false. */
+  readonly "partitioner.ignore.keys"?: boolean
+}
+
+export interface ProducerRecord {
+  readonly topic: string
+  /** Default: the partitioner's choice. */
+  readonly partition?: number
+  /** Null or undefined: none. The bytes must not change until the record is acknowledged or failed. */
+  readonly key?: Uint8Array | null
+  /** Null or undefined: a tombstone. */
+  readonly value?: Uint8Array | null
+  readonly headers?: ReadonlyArray<RecordHeader>
+  /** In ms. Default: when it was accepted. */
+  readonly timestamp?: number
+}
+
+/** A record's identity. */
+export interface RecordMetadata {
+  readonly topic: string
+  readonly partition: number
+  /** -1 with acks=0. */
+  readonly offset: number
+  /** Of the record, or the log's with log-append time; -1: unknown. */
+  readonly timestamp: number
+}
+
+/** A record on its way. */
+export interface SendHandle {
+  /** Known when it is accepted. */
+  readonly topic: string
+  readonly partition: number
+  /** Completes once. */
+  readonly acknowledged: Effect.Effect<RecordMetadata, ClientError>
+}
+
+/** Called exactly once for an accepted record, synchronously when its batch ends; must not throw. */
+export type SendListener = (result: RecordMetadata | ClientError) => void
+
+export interface Producer {
+  /** Accepts a record (waiting for memory and metadata up to `max.block.ms`), and is done when it is acknowledged. */
+  readonly send: (record: ProducerRecord) => Effect.Effect<RecordMetadata, ClientError>
+  /** Done when the record is accepted; the handle tells its fate. */
+  readonly enqueue: (record: ProducerRecord) => Effect.Effect<SendHandle, ClientError>
+  /** Fire and forget: done when the record is accepted; its fate is only counted and logged. */
+  readonly forget: (record: ProducerRecord) => Effect.Effect<void, ClientError>
+  /** Sends all; done when each is acknowledged, in their order; fails with the first failure. */
+  readonly sendAll: (records: Iterable<ProducerRecord>) => Effect.Effect<ReadonlyArray<RecordMetadata>, ClientError>
+  /** For a Stream of records, with the buffer's back-pressure; its result counts what was acknowledged. */
+  readonly sink: Sink.Sink<number, ProducerRecord, never, ClientError>
+  /**
+   * The hot path: a plain function. "Accepted": `listener` will be called once. "Full": no memory or no metadata yet,
+   * nothing was accepted; await `ready` and offer again. An error: this record cannot be sent.
+   */
+  readonly offer: (record: ProducerRecord, listener?: SendListener) => "Accepted" | "Full" | ClientError
+  /** Done when an `offer` to this topic may succeed: there is memory and metadata. Waits up to `max.block.ms`. */
+  readonly ready: (topic: string) => Effect.Effect<void, ClientError>
+  /** Done when every record accepted before has ended. */
+  readonly flush: Effect.Effect<void>
+  /** Flushes, then ends; later sends fail with CLOSED. Also done when the scope it was made in closes. */
+  readonly close: Effect.Effect<void>
+}
+export const Producer: Context.Service<Producer, Producer> = Context.Service("ottla/client/Producer")
