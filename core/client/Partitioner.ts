@@ -13,6 +13,7 @@
  */
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
+import { kafkaPartitioner } from "./partitioners/KafkaPartitioner.ts"
 
 /** A record as its partitioner sees it: serialized. */
 export interface PartitionerRecord {
@@ -62,17 +63,38 @@ export interface TopicPartitioner {
   readonly onLoad?: (queueSizes: ReadonlyArray<number>, partitions: ReadonlyArray<number>, topic: PartitionerTopic) => void
 }
 
+/** What the producer's configuration says to its partitioner. */
+export interface PartitionerOptions {
+  /** `batch.size`: a sticky partitioner stays for at least that many bytes. */
+  readonly batchSizeBytes: number
+  /** `partitioner.adaptive.partitioning.enable`: may queue sizes weigh the choice? */
+  readonly adaptive: boolean
+  /** `partitioner.ignore.keys`: Kafka's own places keyed records like keyless ones. */
+  readonly ignoreKeys: boolean
+}
+
 export interface Partitioner {
   readonly name: string
-  /**
-   * @param random uniform in [0, 1); from Effect's Random, so that a seeded program places its records the same again
-   * @param batchSizeBytes the producer's `batch.size`
-   */
-  readonly make: (topic: string, random: () => number, batchSizeBytes: number) => TopicPartitioner
+  /** @param random uniform in [0, 1); from Effect's Random, so that a seeded program places its records the same again */
+  readonly make: (topic: string, random: () => number, options: PartitionerOptions) => TopicPartitioner
 }
 
 /** A partitioner that is a plain function: it decides on the record and the topic alone. */
-export const fromFunction = (name: string, partition: TopicPartitioner["partition"]): Partitioner => ({
-  name,
-  make: () => ({ partition })
-})
+const fromFunction = (name: string, partition: TopicPartitioner["partition"]): Partitioner => {
+  const one: TopicPartitioner = { partition }
+  return { name, make: () => one }
+}
+
+/** Every producer that is built under this layer places its records by `partitioner`. */
+const layer = (partitioner: Partitioner): Layer.Layer<never> => Layer.succeed(Partitioner, partitioner)
+
+/** The key, with what makes a partitioner of a function and a layer of a partitioner. */
+export interface PartitionerKey extends Context.Reference<Partitioner> {
+  readonly fromFunction: typeof fromFunction
+  readonly layer: typeof layer
+}
+
+export const Partitioner: PartitionerKey = Object.assign(
+  Context.Reference<Partitioner>("ottla/Partitioner", { defaultValue: () => kafkaPartitioner }),
+  { fromFunction, layer }
+)
