@@ -43,12 +43,11 @@ export const findByTimestamp = (
   return undefined
 }
 
-/** The first record that has the largest timestamp. @throws DiskError */
+/** The first record that has the largest timestamp; where none has a time, the log's first record. @throws DiskError */
 export const findMaxTimestamp = (segments: Segments, context: LogContext): TimestampOffset | undefined => {
   let latest = segments.first
   for (const segment of segments.all) if (segment.maxTimestamp > latest.maxTimestamp) latest = segment
-  if (latest.maxTimestamp < 0) return undefined
-  const found = latest.locate(latest.offsetOfMaxTimestamp)
+  const found = latest.locate(latest.maxTimestamp < 0 ? latest.baseOffset : latest.offsetOfMaxTimestamp)
   if (found === undefined) return undefined
   const batch = readBatch(latest, found.position, found.sizeInBytes)
   const timestamp = batch.maxTimestamp

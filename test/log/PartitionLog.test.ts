@@ -267,6 +267,15 @@ describe("time", () => {
     expect(log.maxTimestampOffset()).toMatchObject({ offset: 4, timestamp: 60 })
   })
 
+  test("where no record has a time, the largest is none, of the first record", () => {
+    const { log } = newLog({ segmentBytes: 200 })
+    expect(log.maxTimestampOffset()).toBeUndefined()
+    for (let i = 0; i < 6; i++) append(log, [{ timestamp: -1, value: text("x") }, { timestamp: -1, value: text("y") }])
+    expect(log.maxTimestampOffset()).toEqual({ offset: 0, timestamp: -1, leaderEpoch: 0 })
+    append(log, [{ timestamp: 0, value: text("z") }])
+    expect(log.maxTimestampOffset()).toEqual({ offset: 12, timestamp: 0, leaderEpoch: 0 })
+  })
+
   test("log-append time is the broker's", () => {
     const { log } = newLog({ messageTimestampType: "LogAppendTime" })
     const result = log.appendAsLeader(batchOf(["a"]), { leaderEpoch: 0, nowMs: 777, apiVersion: 13 })
