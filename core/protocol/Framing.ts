@@ -14,9 +14,14 @@ export interface FrameReaderOptions {
    * Takes a frame without its size. The view is the receiver's until `push` returns, and the callback that it runs in, as
    * the bytes pushed are. It must not push.
    */
-  readonly onFrame: (frame: Uint8Array) => void
+  readonly onFrame: (frame: Uint8Array, isOwn: boolean) => void
   /** Shared with other readers of the same loop; default: its own. */
   readonly buffers?: FrameBuffers
+  /**
+   * True: a frame that spans pushes has a buffer to itself and becomes the receiver's for good (`isOwn`), so what keeps
+   * views on it need not copy it once more. Default false: buffers are used again.
+   */
+  readonly handOver?: boolean
 }
 
 /** First allocation for a frame that spans pushes, in bytes. */
@@ -31,14 +36,21 @@ const GROWTH = 4
 /** What a reader without buffers of others keeps for its next frame, in bytes. */
 const OWN_BUFFERS_BYTES: number = 256 * 1024
 
+/**
+ * A frame that is handed over gets all its room at once up to here, in bytes: memory that nothing was written to costs
+ * address space alone. A larger one grows with what arrives.
+ */
+const ROOM_AT_ONCE_BYTES: number = 16 * 1024 * 1024
+
 const NOTHING: Uint8Array = new Uint8Array(0)
 
 const SIZE_BYTES = 4
 
 export class FrameReader {
   readonly #maxBytes: number
-  readonly #onFrame: (frame: Uint8Array) => void
+  readonly #onFrame: (frame: Uint8Array, isOwn: boolean) => void
   readonly #buffers: FrameBuffers
+  readonly #handOver: boolean
   /** Start of the frame that is incomplete, its size included. */
   #buffer: Uint8Array = NOTHING
   #buffered = 0
@@ -49,6 +61,7 @@ export class FrameReader {
     this.#maxBytes = options.maxBytes
     this.#onFrame = options.onFrame
     this.#buffers = options.buffers ?? new FrameBuffers(OWN_BUFFERS_BYTES)
+    this.#handOver = options.handOver ?? false
   }
 
   /** Bytes of a frame that is not complete yet, its size included. */
@@ -67,13 +80,16 @@ export class FrameReader {
    */
   push(bytes: Uint8Array): void {
     let position = this.#buffered === 0 ? 0 : this.#complete(bytes)
+    let total = Infinity
     while (bytes.length - position >= SIZE_BYTES) {
-      const end = position + SIZE_BYTES + this.#size(bytes, position)
+      total = SIZE_BYTES + this.#size(bytes, position)
+      const end = position + total
       if (end > bytes.length) break
-      this.#onFrame(view(bytes, position + SIZE_BYTES, end))
+      this.#onFrame(view(bytes, position + SIZE_BYTES, end), false)
       position = end
+      total = Infinity
     }
-    if (position < bytes.length) this.#keep(bytes, position, bytes.length)
+    if (position < bytes.length) this.#keep(bytes, position, bytes.length, total)
     const lent = this.#lent
     if (lent === undefined) return
     this.#lent = undefined
@@ -82,7 +98,7 @@ export class FrameReader {
 
   /** Gives up the incomplete frame: no more is pushed. */
   close(): void {
-    if (this.#buffer !== NOTHING) this.#buffers.give(this.#buffer)
+    if (!this.#handOver && this.#buffer !== NOTHING) this.#buffers.give(this.#buffer)
     this.#buffer = NOTHING
     this.#buffered = 0
   }
@@ -101,10 +117,10 @@ export class FrameReader {
     if (this.#buffered < total) return position + taken
     const frame = view(this.#buffer, SIZE_BYTES, total)
     // Not given back before the push ends: whoever was given frames may look at all of them then.
-    this.#lent = this.#buffer
+    if (!this.#handOver) this.#lent = this.#buffer
     this.#buffer = NOTHING
     this.#buffered = 0
-    this.#onFrame(frame)
+    this.#onFrame(frame, this.#handOver)
     return position + taken
   }
 
@@ -120,10 +136,11 @@ export class FrameReader {
   #keep(bytes: Uint8Array, start: number, end: number, total: number = Infinity): void {
     const needed = this.#buffered + end - start
     if (needed > this.#buffer.length) {
-      const room = Math.max(needed, Math.min(total, Math.max(FIRST_BUFFER_BYTES, GROWTH * needed)))
-      const larger = this.#buffers.take(room)
+      const atOnce = this.#handOver && total <= ROOM_AT_ONCE_BYTES ? total : Math.max(FIRST_BUFFER_BYTES, GROWTH * needed)
+      const room = Math.max(needed, Math.min(total, atOnce))
+      const larger = this.#handOver ? new Uint8Array(room) : this.#buffers.take(room)
       larger.set(view(this.#buffer, 0, this.#buffered))
-      if (this.#buffer !== NOTHING) this.#buffers.give(this.#buffer)
+      if (!this.#handOver && this.#buffer !== NOTHING) this.#buffers.give(this.#buffer)
       this.#buffer = larger
     }
     this.#buffer.set(view(bytes, start, end), this.#buffered)

@@ -1,0 +1,238 @@
+/**
+ * The requests of one connection and their answers, which come in the order of the requests. Plain callbacks: the
+ * effects around it are in RpcConnection.ts.
+ *
+ * Bounds: `maxInFlight` requests are sent and unanswered; one that nobody waits for any more keeps its place until its
+ * answer comes, for the broker still works on it. MAX_QUEUED_BYTES wait in the socket before the next request is
+ * written. What finds no room waits in the order of its coming; it costs what its caller holds anyway.
+ *
+ * One timer watches the oldest deadline, and is set again at most once per timeout: a request costs no timer.
+ */
+import type * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import type { Payload } from "../model/Payload.ts"
+import type { Connection } from "../ports/Network.ts"
+import { ByteReader } from "../protocol/ByteReader.ts"
+import { FrameReader } from "../protocol/Framing.ts"
+import { decodeResponseHeaderOf } from "../protocol/Headers.ts"
+import { ProtocolError } from "../protocol/ProtocolError.ts"
+import { RpcError } from "./RpcError.ts"
+
+/** Given to the socket and not taken by it, in bytes: more is not written behind that. */
+const MAX_QUEUED_BYTES: number = 4 * 1024 * 1024
+
+export interface Submission {
+  readonly apiKey: number
+  readonly apiName: string
+  readonly version: number
+  readonly timeoutMs: number
+  /** False: nothing answers it; it is settled when it is written. */
+  readonly isAnswered: boolean
+  /** @throws ProtocolError */
+  readonly encode: (correlationId: number) => ReadonlyArray<Payload>
+  /** Called once, unless the submission was abandoned. Undefined: written, for what is not answered. */
+  settle: ((result: ByteReader | RpcError | undefined) => void) | undefined
+}
+
+interface Pending {
+  readonly submission: Submission
+  readonly correlationId: number
+  readonly deadlineMs: number
+}
+
+export interface PipelineOptions {
+  /** "host:port", for messages. */
+  readonly where: string
+  readonly maxInFlight: number
+  readonly maxResponseBytes: number
+  /** How long a socket may take nothing while requests wait for it, in ms. */
+  readonly stallTimeoutMs: number
+  readonly clock: Clock.Clock
+  readonly context: Context.Context<never>
+}
+
+export class RpcPipeline {
+  readonly #options: PipelineOptions
+  readonly #frames: FrameReader
+  readonly #endListeners: Set<() => void> = new Set()
+  #connection: Connection | undefined
+  #error: RpcError | undefined
+  #correlationId = 0
+  #pending: Array<Pending> = []
+  #waiting: Array<Submission> = []
+  /** When the socket, full since then, counts as dead. */
+  #stallDeadlineMs = Infinity
+  #watch: Fiber.Fiber<void> | undefined
+  #watchAtMs = Infinity
+  #lastUsedMs: number
+
+  constructor(options: PipelineOptions) {
+    this.#options = options
+    this.#lastUsedMs = options.clock.currentTimeMillisUnsafe()
+    this.#frames = new FrameReader({
+      maxBytes: options.maxResponseBytes,
+      handOver: true,
+      onFrame: (frame, isOwn) => this.#onFrame(frame, isOwn)
+    })
+  }
+
+  get isOpen(): boolean {
+    return this.#error === undefined && this.#connection !== undefined
+  }
+  /** Requests that are not answered or not written yet. */
+  get inFlight(): number {
+    return this.#pending.length + this.#waiting.length
+  }
+  /** When the last request was written or the last answer came. */
+  get lastUsedMs(): number {
+    return this.#lastUsedMs
+  }
+  get connection(): Connection | undefined {
+    return this.#connection
+  }
+
+  attach(connection: Connection): void {
+    this.#connection = connection
+  }
+
+  onData(bytes: Uint8Array): void {
+    if (this.#error !== undefined) return
+    try {
+      this.#frames.push(bytes)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.fail(new RpcError("Malformed", `${this.#options.where}: ${error.message}`))
+    }
+  }
+
+  onDrained(): void {
+    this.#stallDeadlineMs = Infinity
+    this.#pump()
+  }
+
+  #onFrame(frame: Uint8Array, isOwn: boolean): void {
+    if (this.#error !== undefined) return
+    const pending = this.#pending[0]
+    const { where } = this.#options
+    if (pending === undefined) return this.fail(new RpcError("Malformed", `${where} sent an answer that nothing asked for`))
+    // What is decoded may hold views: on bytes that stay.
+    const reader = new ByteReader(isOwn ? frame : frame.slice())
+    const { apiKey, settle, version } = pending.submission
+    const correlationId = decodeResponseHeaderOf(reader, apiKey, version)
+    if (correlationId !== pending.correlationId) {
+      const message = `${where}: correlation id ${correlationId} answers, ${pending.correlationId} was asked`
+      return this.fail(new RpcError("Malformed", message))
+    }
+    this.#pending.shift()
+    this.#lastUsedMs = this.#options.clock.currentTimeMillisUnsafe()
+    settle?.(reader)
+    if (this.#waiting.length > 0) this.#pump()
+  }
+
+  submit(submission: Submission): void {
+    if (this.#error !== undefined) return submission.settle?.(this.#error)
+    if (this.#waiting.length === 0 && this.#hasRoom(submission)) return this.#write(submission)
+    this.#waiting.push(submission)
+  }
+
+  /** Nobody waits for it any more: it is not sent if it was not yet; else its answer is awaited and dropped. */
+  abandon(submission: Submission): void {
+    submission.settle = undefined
+    const at = this.#waiting.indexOf(submission)
+    if (at >= 0) this.#waiting.splice(at, 1)
+  }
+
+  #hasRoom(submission: Submission): boolean {
+    if (submission.isAnswered && this.#pending.length >= this.#options.maxInFlight) return false
+    if (this.#connection!.queuedBytes < MAX_QUEUED_BYTES) return true
+    if (this.#stallDeadlineMs === Infinity) {
+      this.#stallDeadlineMs = this.#options.clock.currentTimeMillisUnsafe() + this.#options.stallTimeoutMs
+      this.#watchUntil(this.#stallDeadlineMs)
+    }
+    return false
+  }
+
+  #pump(): void {
+    while (this.#error === undefined && this.#waiting.length > 0 && this.#hasRoom(this.#waiting[0]!)) {
+      this.#write(this.#waiting.shift()!)
+    }
+  }
+
+  #write(submission: Submission): void {
+    const correlationId = this.#correlationId
+    let payloads: ReadonlyArray<Payload>
+    try {
+      payloads = submission.encode(correlationId)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      const kind = error.kind === "UnsupportedVersion" ? "UnsupportedVersion" : "InvalidRequest"
+      return submission.settle?.(new RpcError(kind, `${submission.apiName} to ${this.#options.where}: ${error.message}`))
+    }
+    this.#correlationId = (correlationId + 1) & 0x7fffffff
+    const nowMs = this.#lastUsedMs = this.#options.clock.currentTimeMillisUnsafe()
+    if (submission.isAnswered) {
+      const deadlineMs = nowMs + submission.timeoutMs
+      this.#pending.push({ submission, correlationId, deadlineMs })
+      this.#watchUntil(deadlineMs)
+    }
+    this.#connection!.send(payloads)
+    if (!submission.isAnswered) submission.settle?.(undefined)
+  }
+
+  #watchUntil(deadlineMs: number): void {
+    if (deadlineMs >= this.#watchAtMs) return
+    this.#watch?.interruptUnsafe()
+    this.#watchAtMs = deadlineMs
+    const pauseMs = deadlineMs - this.#options.clock.currentTimeMillisUnsafe()
+    this.#watch = Effect.runForkWith(this.#options.context)(
+      Effect.andThen(Effect.sleep(pauseMs), Effect.sync(() => this.#onWatch()))
+    )
+  }
+
+  /** Ends the connection if a deadline is over; else looks again at the next one. */
+  #onWatch(): void {
+    this.#watch = undefined
+    this.#watchAtMs = Infinity
+    const nowMs = this.#options.clock.currentTimeMillisUnsafe()
+    let next = this.#stallDeadlineMs
+    for (const { deadlineMs, submission } of this.#pending) {
+      if (deadlineMs <= nowMs) {
+        const message = `${this.#options.where} did not answer ${submission.apiName} within ${submission.timeoutMs} ms`
+        return this.fail(new RpcError("TimedOut", message))
+      }
+      next = Math.min(next, deadlineMs)
+    }
+    if (next <= nowMs) {
+      const message = `${this.#options.where} took no bytes for ${this.#options.stallTimeoutMs} ms`
+      return this.fail(new RpcError("TimedOut", message))
+    }
+    if (next < Infinity) this.#watchUntil(next)
+  }
+
+  /** Ends the connection; everyone who waits fails with `error`. */
+  fail(error: RpcError): void {
+    if (this.#error !== undefined) return
+    this.#error = error
+    this.#connection?.destroy()
+    this.#watch?.interruptUnsafe()
+    this.#watch = undefined
+    this.#frames.close()
+    const pending = this.#pending
+    const waiting = this.#waiting
+    this.#pending = []
+    this.#waiting = []
+    for (const { submission } of pending) submission.settle?.(error)
+    for (const submission of waiting) submission.settle?.(error)
+    for (const listener of this.#endListeners) listener()
+    this.#endListeners.clear()
+  }
+
+  /** Calls `listener` once when the connection is over, at once if it is. @returns how to leave */
+  onEnd(listener: () => void): () => void {
+    if (this.#error !== undefined) listener()
+    else this.#endListeners.add(listener)
+    return () => this.#endListeners.delete(listener)
+  }
+}
