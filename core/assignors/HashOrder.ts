@@ -27,14 +27,30 @@ export const grownCapacity = (capacity: number, size: number): number => {
   return grown
 }
 
-/** The distinct keys in the order in which a `HashMap` (or `HashSet`) that they were put into gives them back. */
-export const hashOrder = (keys: Iterable<string>): Array<string> => {
-  const distinct = [...new Set(keys)]
-  const capacity = grownCapacity(INITIAL_CAPACITY, distinct.length)
-  return distinct
+const inSlots = (keys: ReadonlyArray<string>, capacity: number): Array<string> =>
+  keys
     .map((key) => ({ key, slot: slotOf(javaHash(key), capacity) }))
     .sort((a, b) => a.slot - b.slot)
     .map(({ key }) => key)
+
+/** The distinct keys in the order in which a `HashMap` (or `HashSet`) that they were put into gives them back. */
+export const hashOrder = (keys: Iterable<string>): Array<string> => {
+  const distinct = [...new Set(keys)]
+  return inSlots(distinct, grownCapacity(INITIAL_CAPACITY, distinct.length))
+}
+
+/**
+ * The same for a map that was asked for each of `keys` with `computeIfAbsent`, which is not alike: it puts a new key
+ * before the others of its slot, and a table that is too small grows at the next question, new key or not.
+ */
+export const computedHashOrder = (keys: Iterable<string>): Array<string> => {
+  const distinct = new Set<string>()
+  let capacity = INITIAL_CAPACITY
+  for (const key of keys) {
+    capacity = grownCapacity(capacity, distinct.size)
+    distinct.add(key)
+  }
+  return inSlots([...distinct].reverse(), capacity)
 }
 
 /** Java's `String.compareTo` for sorting: by UTF-16 code units, as JavaScript's own comparison. */

@@ -8,20 +8,20 @@ export interface Part {
   readonly partition: number
 }
 
+/** Members in the order of the map that Java's leader keeps their subscriptions in. */
+export const membersInHashOrder = (members: ReadonlyArray<MemberSubscription>): Array<MemberSubscription> => {
+  const byId = new Map(members.map((member) => [member.memberId, member]))
+  return hashOrder(byId.keys()).map((id) => byId.get(id)!)
+}
+
 /** The topics that somebody subscribes to and that have partitions, in Java's order. */
 export const subscribedTopics = (
   topics: ReadonlyMap<string, AssignorTopic>,
   members: ReadonlyArray<MemberSubscription>
 ): Array<string> => {
-  const asked = hashOrder(members.flatMap((member) => member.topics))
+  const asked = hashOrder(membersInHashOrder(members).flatMap((member) => member.topics))
   // those that exist go into a map of their own, which may have fewer slots
   return hashOrder(asked.filter((topic) => (topics.get(topic)?.partitions ?? 0) > 0))
-}
-
-/** Members in the order of the map that Java's leader keeps their subscriptions in. */
-export const membersInHashOrder = (members: ReadonlyArray<MemberSubscription>): Array<MemberSubscription> => {
-  const byId = new Map(members.map((member) => [member.memberId, member]))
-  return hashOrder(byId.keys()).map((id) => byId.get(id)!)
 }
 
 /**

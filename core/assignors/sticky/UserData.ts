@@ -10,7 +10,7 @@
  * No version is written: a reader tries the longer form first, and takes what it cannot read for nothing.
  */
 import type { TopicPartitions } from "../Assignor.ts"
-import { hashOrder } from "../HashOrder.ts"
+import { computedHashOrder } from "../HashOrder.ts"
 
 /** Of a member that never took part in a round. */
 export const NO_GENERATION = -1
@@ -37,9 +37,8 @@ export const decodeGeneration = (userData: Uint8Array): number =>
 /** The topics stand in the order of Java's hash map, which is what Java writes. */
 export const encodePrevious = ({ generationId, partitions }: PreviousAssignment): Uint8Array => {
   const byTopic = new Map<string, Array<number>>()
-  for (const topic of hashOrder(partitions.filter((one) => one.partitions.length > 0).map((one) => one.topic))) {
-    byTopic.set(topic, [])
-  }
+  const topicOfEach = partitions.flatMap((one) => one.partitions.map(() => one.topic))
+  for (const topic of computedHashOrder(topicOfEach)) byTopic.set(topic, [])
   for (const one of partitions) byTopic.get(one.topic)?.push(...one.partitions)
   const topics = [...byTopic].map(([topic, numbers]) => ({ name: encoder.encode(topic), numbers }))
   const size = topics.reduce((sum, { name, numbers }) => sum + 2 + name.length + 4 + 4 * numbers.length, 8)
