@@ -3,7 +3,8 @@ import { type Answer, Caller, decodeAnswer, encodeRequest, type Fields } from ".
 import { PeerError, sleep } from "../../scripts/peers/Processes.ts"
 import { sized, WireClient } from "../../scripts/peers/Wire.ts"
 import { apis } from "../../core/protocol/Apis.ts"
-import { isRaw, type Side, type Step, type World } from "./World.ts"
+import { Lines } from "./Lines.ts"
+import { emptySide, isRaw, type Side, type Step, type World } from "./World.ts"
 
 /** How long a broker may take to answer anything. */
 const ANSWER_MS = 30_000
@@ -12,24 +13,27 @@ const RAW_MS = 3000
 /** Configurations reach a Kafka broker's logs after the answer, with nothing that tells when. */
 const CONFIG_SETTLE_MS = 25
 
-export type Result = Answer | { readonly _tag: "Silent" } | { readonly _tag: "Opaque"; readonly frame: Uint8Array }
+export type Result = Answer | { readonly _tag: "Silent" } | { readonly _tag: "Sent" } | { readonly _tag: "Opaque"; readonly frame: Uint8Array }
 
 export class Broker {
   readonly name: string
   readonly #host: string
   readonly #port: number
-  side: Side = { topicIds: new Map(), producerIds: [], fetchSession: { id: 0, epoch: -1 } }
+  side: Side = emptySide()
   #caller: Caller | undefined
   #correlation = 0
+  readonly lines: Lines
 
   constructor(name: string, host: string, port: number) {
     this.name = name
     this.#host = host
     this.#port = port
+    this.lines = new Lines(host, port)
   }
 
   reset(): void {
-    this.side = { topicIds: new Map(), producerIds: [], fetchSession: { id: 0, epoch: -1 } }
+    this.side = emptySide()
+    this.lines.close()
   }
 
   async #connection(): Promise<Caller> {
@@ -57,8 +61,13 @@ export class Broker {
   /** Sends a step and gives what came of it. A connection that got no answer is not used again. */
   async perform(step: Step): Promise<Result> {
     if (isRaw(step)) return this.#performRaw(step.raw(this.side), step.bare === true)
-    const caller = await this.#connection()
+    if (step.pauseMs !== undefined) await sleep(step.pauseMs)
     const fields = step.fields(this.side)
+    if (step.line !== undefined) {
+      await this.lines.send(step.line, step, fields)
+      return { _tag: "Sent" }
+    }
+    const caller = await this.#connection()
     if (step.noAnswer !== true) {
       const answer = await caller.call(step.api, step.version, fields, step.answerMs ?? ANSWER_MS)
       if (answer._tag !== "Answer") this.close()

@@ -35,7 +35,7 @@ const maskedConfigs = new Set([
 
 /** An item's name among its siblings, by the first of these that it has. */
 const keys: ReadonlyArray<string> = [
-  "resourceName", "name", "topic", "topicId", "partitionIndex", "partition", "index", "apiKey", "nodeId", "brokerId", "producerId", "logDir"
+  "memberId", "groupId", "key", "resourceName", "name", "topic", "topicId", "partitionIndex", "partition", "index", "apiKey", "nodeId", "brokerId", "producerId", "logDir"
 ]
 
 const time = (ms: number, context: CanonicalContext): Tree => ms > context.runStartMs && ms < Date.now() + 5000 ? "a time of the run" : ms
@@ -48,6 +48,14 @@ const topicOf = (id: string, side: Side): string => {
 const producerOf = (id: number, side: Side): Tree => {
   const index = side.producerIds.indexOf(id)
   return index < 0 ? id : `producer ${index}`
+}
+
+const UUID = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$|[\w-]{22}$/
+
+/** A member's name in the sequence and how its id looks; an id that neither broker made is itself. */
+const memberOf = (id: string, side: Side): string => {
+  for (const [name, known] of side.memberIds) if (known === id) return `${name} ${id.replace(UUID, "<uuid>")}`
+  return UUID.test(id) ? `an id ${id.replace(UUID, "<uuid>")}` : id
 }
 
 const recordsTree = (bytes: Uint8Array, context: CanonicalContext): Tree => {
@@ -120,7 +128,10 @@ const tree = (value: unknown, context: CanonicalContext, name: string): Tree => 
   if (value instanceof Uint8Array) return digest(value)
   if (Array.isArray(value)) return listTree(value, context, name)
   if (typeof value === "bigint") return toSafe(value) ?? `${value}`
-  if (typeof value === "string") return name === "topicId" ? topicOf(value, context.side) : value
+  if (typeof value === "string") {
+    if (name === "topicId") return topicOf(value, context.side)
+    return name === "memberId" || name === "leader" ? memberOf(value, context.side) : value
+  }
   if (typeof value === "number") {
     if (name === "producerId") return producerOf(value, context.side)
     if (name === "partitionSize" && context.topic !== undefined && context.recompressed.has(context.topic)) return value > 0 ? "*" : value

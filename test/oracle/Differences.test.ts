@@ -2,10 +2,10 @@ import { readFileSync } from "node:fs"
 import { describe, expect, it } from "vitest"
 import { canonical } from "./Canonical.ts"
 import { differences, isAccepted, isMessage, parseAccepted } from "./Differences.ts"
-import type { Side } from "./World.ts"
+import { emptySide, type Side } from "./World.ts"
 
 const side = (ids: ReadonlyArray<readonly [string, string]>, producerIds: Array<number> = []): Side => ({
-  topicIds: new Map(ids), producerIds, fetchSession: { id: 0, epoch: -1 }
+  ...emptySide(), topicIds: new Map(ids), producerIds
 })
 const tree = (fields: object, of: Side) => canonical(fields, { api: "X", side: of, runStartMs: Date.now(), sections: new Set(), recompressed: new Set() })
 

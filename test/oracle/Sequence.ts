@@ -4,7 +4,8 @@ import { readBatches } from "./Batches.ts"
 import type { Broker, Result } from "./Broker.ts"
 import { canonical, type CanonicalContext, digest, type Tree } from "./Canonical.ts"
 import { type Accepted, type Difference, differences, isAccepted, isMessage } from "./Differences.ts"
-import { generators } from "./Generators.ts"
+import { type Focus, focusOf, generators } from "./Generators.ts"
+import { groupApis, groupOutcomes, leaveAll, withOutcome } from "./Groups.ts"
 import { Random } from "./Random.ts"
 import { isRaw, type Request, type Step, type World } from "./World.ts"
 
@@ -37,6 +38,7 @@ export interface SequenceOptions {
   readonly nowMs: number
   readonly versions: (api: string) => readonly [number, number] | undefined
   readonly accepted: ReadonlyArray<Accepted>
+  readonly focus: Focus
   readonly report: Report
   /** Leaves the topics for whoever wants to look at them. */
   readonly keep?: boolean
@@ -80,13 +82,24 @@ const resultTree = (result: Result, context: CanonicalContext): Tree => {
     case "Answer": return canonical(result.fields, context)
     case "Malformed": return { outcome: `malformed: ${result.error}` }
     case "Opaque": return { outcome: `answer ${Buffer.from(result.frame).toString("hex")}` }
+    case "Sent": return {}
     default: return { outcome: result._tag }
   }
 }
 
+type Read = (result: Result) => Tree
+
+const viewed = (step: Step, result: Result): Result =>
+  result._tag === "Answer" && !isRaw(step) && step.view !== undefined ? { _tag: "Answer", fields: step.view(result.fields) } : result
+
 const countErrors = (tree: Tree, api: string, errors: Map<string, number>): void => {
   if (typeof tree !== "object" || tree === null) return
   for (const [key, value] of Object.entries(tree as object)) {
+    if (key === "group") continue
+    if (key === "answers") {
+      for (const [late, answers] of Object.entries(value as object)) countErrors(answers as Tree, late, errors)
+      continue
+    }
     if (key === "errorCode" || key === "outcome") errors.set(`${api} ${value}`, (errors.get(`${api} ${value}`) ?? 0) + 1)
     else countErrors(value as Tree, api, errors)
   }
@@ -132,18 +145,22 @@ export const runSequence = async (options: SequenceOptions): Promise<void> => {
     nowMs: options.nowMs,
     topics: [],
     producers: [],
+    groups: [],
+    script: [],
     versions: (api) => options.versions(api) ?? [0, 0]
   }
   judge.reset()
   subject.reset()
+  const focus = focusOf(seed, options.focus)
   const table = generators
     .filter(({ api }) => api === "raw" || options.versions(api) !== undefined)
-    .map((generator) => [generator.weight, generator] as const)
+    .map((generator) => [generator.weight * focus(generator.api), generator] as const)
+    .filter(([weight]) => weight > 0)
   const sections = new Set<string>()
   const recompressed = new Set<string>()
   const opening = openings(world)
   for (let index = 0; index < options.requests; index++) {
-    const step = opening[index] ?? world.random.weighted(table).make(world)
+    const step = opening[index] ?? world.script.shift()?.() ?? world.random.weighted(table).make(world)
     const [api, version] = isRaw(step) ? ["raw", 0] as const : [step.api, step.version] as const
     const asked = showAsked(step, judge)
     options.trace?.(`${seed}/${index} ${api} ${version} ${asked}`)
@@ -163,9 +180,15 @@ export const runSequence = async (options: SequenceOptions): Promise<void> => {
     options.trace?.(`  ${expected._tag} and ${got._tag} after ${(performance.now() - begin).toFixed(0)} ms`)
     for (const topic of world.topics) if ((topic.configs.get("compression.type") ?? "producer") !== "producer") recompressed.add(topic.name)
     const context = { api, recompressed, runStartMs: options.nowMs, sections }
-    const tree = resultTree(expected, { ...context, side: judge.side })
+    const [readJudge, readSubject] = [judge, subject].map(({ side }) => (result: Result) => resultTree(viewed(step, result), { ...context, side })) as [Read, Read]
+    let [tree, other] = [readJudge(expected), readSubject(got)]
+    if (!isRaw(step) && step.group !== undefined) {
+      const [judged, done] = await groupOutcomes(judge, subject, world, step)
+      for (const late of judged.late) if (late.answer._tag === "Answer") late.step.learn?.(late.answer.fields, judge.side, true)
+      for (const late of done.late) if (late.answer._tag === "Answer") late.step.learn?.(late.answer.fields, subject.side, false)
+      ;[tree, other] = [withOutcome(tree, judged, readJudge), withOutcome(other, done, readSubject)]
+    }
     countErrors(tree, api, report.errors)
-    const other = resultTree(got, { ...context, side: subject.side })
     const found = differences(tree, other)
     if (found.length > 0) options.trace?.(`  kafka ${JSON.stringify(tree)}\n  ottla ${JSON.stringify(other)}`)
     const open = found.filter((difference) => note(options, { ...difference, seed, request: index, api, version, asked }))
@@ -202,10 +225,12 @@ const note = ({ accepted, report }: SequenceOptions, found: Found): boolean => {
 const writes = new Set(["Produce", "CreateTopics", "DeleteTopics", "CreatePartitions", "DeleteRecords", "AlterConfigs", "IncrementalAlterConfigs", "InitProducerId"])
 
 const changesState = (api: string, fields: string): boolean =>
+  groupApis.has(api) ||
   (api === "Fetch" && /^(errorCode|sessionId)$/.test(fields)) ||
   writes.has(api) && (fields === "outcome" || /(errorCode|baseOffset|lowWatermark|producerId)$/.test(fields))
 
 const deleteAll = async (broker: Broker, world: World): Promise<void> => {
+  await leaveAll(broker, world)
   const topicNames = world.topics.filter(({ partitions }) => partitions > 0).map(({ name }) => name)
   if (topicNames.length > 0) await broker.ask("DeleteTopics", 5, { topicNames, timeoutMs: 30_000 })
 }

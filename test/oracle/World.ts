@@ -4,6 +4,7 @@
  * ids, producer ids, fetch sessions) a request asks its side for.
  */
 import type { Fields } from "../../scripts/peers/Calls.ts"
+import type { GroupState } from "./Groups.ts"
 import type { Random } from "./Random.ts"
 
 export interface TopicState {
@@ -30,7 +31,11 @@ export interface Side {
   readonly topicIds: Map<string, string>
   readonly producerIds: Array<number>
   fetchSession: { id: number; epoch: number }
+  /** A member's name in this sequence (`g0.m1`) to the id that this broker gave it. */
+  readonly memberIds: Map<string, string>
 }
+
+export const emptySide = (): Side => ({ topicIds: new Map(), producerIds: [], fetchSession: { id: 0, epoch: -1 }, memberIds: new Map() })
 
 export interface World {
   readonly random: Random
@@ -40,6 +45,9 @@ export interface World {
   readonly nowMs: number
   readonly topics: Array<TopicState>
   readonly producers: Array<ProducerState>
+  readonly groups: Array<GroupState>
+  /** What must come next, one after the other, before anything is drawn again. */
+  readonly script: Array<() => Step>
   /** Version range under test per API name. */
   readonly versions: (api: string) => readonly [min: number, max: number]
 }
@@ -59,6 +67,19 @@ export interface Request {
   readonly answerMs?: number
   /** Produce with acks=0: no answer is awaited, an ApiVersions behind it is. */
   readonly noAnswer?: boolean
+  /**
+   * A connection of its own, for requests whose answer the broker may hold back until others come. What is answered
+   * by the time both brokers are at rest is compared, and so is who still waits.
+   */
+  readonly line?: string
+  /** The group that it may change: its description is compared after it, with the answers that it released. */
+  readonly group?: string
+  /** Sent after a pause of so many milliseconds, on both sides: longer than some timeout of the group. */
+  readonly pauseMs?: number
+  /** Everybody who waits must be answered before the next request: a timeout of the group sees to that. */
+  readonly untilAnswered?: boolean
+  /** The part of an answer that belongs to this sequence. */
+  readonly view?: (answer: Fields) => Fields
 }
 
 /** Bytes that may be no request at all; the frame's size is put before them unless `bare`. */
