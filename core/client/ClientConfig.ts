@@ -26,3 +26,29 @@ export interface ClientConfig {
   /** A connection idle for so long is closed, in ms. Default 540000. */
   readonly "connections.max.idle.ms"?: number
 }
+
+/** A configuration with its defaults. */
+export type ResolvedClientConfig = Required<ClientConfig>
+
+const defaults: Omit<ResolvedClientConfig, "bootstrap.servers"> = {
+  "client.id": "ottla",
+  "client.rack": "",
+  "request.timeout.ms": 30_000,
+  "default.api.timeout.ms": 60_000,
+  "metadata.max.age.ms": 300_000,
+  "retry.backoff.ms": 100,
+  "retry.backoff.max.ms": 1000,
+  "reconnect.backoff.ms": 50,
+  "reconnect.backoff.max.ms": 1000,
+  "socket.connection.setup.timeout.ms": 10_000,
+  "connections.max.idle.ms": 540_000
+}
+
+/** Only the keys that every client shares; an undefined one has its default. */
+export const resolveClientConfig = (config: ClientConfig): ResolvedClientConfig => {
+  const resolved: Record<string, unknown> = { ...defaults, "bootstrap.servers": config["bootstrap.servers"] }
+  for (const key of Object.keys(defaults) as Array<keyof typeof defaults>) {
+    if (config[key] !== undefined) resolved[key] = config[key]
+  }
+  return resolved as unknown as ResolvedClientConfig
+}

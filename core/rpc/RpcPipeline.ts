@@ -223,10 +223,11 @@ export class RpcPipeline {
     const waiting = this.#waiting
     this.#pending = []
     this.#waiting = []
-    for (const { submission } of pending) submission.settle?.(error)
-    for (const submission of waiting) submission.settle?.(error)
+    // The owner first: who fails may ask it for another connection at once.
     for (const listener of this.#endListeners) listener()
     this.#endListeners.clear()
+    for (const { submission } of pending) submission.settle?.(error)
+    for (const submission of waiting) submission.settle?.(error)
   }
 
   /** Calls `listener` once when the connection is over, at once if it is. @returns how to leave */
