@@ -17,6 +17,9 @@ import type { Scope } from "effect/Scope"
 import { logConfigFor, replicationConfigFor, validateTopicConfigs } from "../cluster/configs/TopicConfigs.ts"
 import { type Controller, make as makeController } from "../cluster/Controller.ts"
 import { brokerConfigOf, type MetadataImage, topicConfigOf } from "../cluster/MetadataImage.ts"
+import { Coordinator } from "../coordinator/Coordinator.ts"
+import { type GroupRecord, groupRecordCodec } from "../groups/GroupRecords.ts"
+import { GroupsState } from "../groups/GroupsState.ts"
 import { type InconsistentLogDirectory, type LogManager, make as makeLogManager } from "../log/LogManager.ts"
 import { Compression } from "../ports/Compression.ts"
 import { Crypto } from "../ports/Crypto.ts"
@@ -35,6 +38,7 @@ import { MAX_IN_FLIGHT_REQUESTS, MAX_QUEUED_RESPONSE_BYTES } from "./Connection.
 import { Connections } from "./Connections.ts"
 import { Dispatcher } from "./Dispatcher.ts"
 import { FetchSessions } from "./FetchSessions.ts"
+import { GroupCoordinators, groupConfigOf, OFFSETS_TOPIC } from "./GroupCoordinators.ts"
 import { makeHandlers } from "./Handlers.ts"
 import { unsupportedApiVersions } from "./handlers/ApiVersions.ts"
 
@@ -188,9 +192,25 @@ export const make = (
 
     const purgatory = new Purgatory({ nowMs, fork })
     const partitions = startPartitions(config, controller, logManager, purgatory, nowMs, fork)
+    const groupConfig = groupConfigOf(config)
+    const groups = new GroupCoordinators(
+      new Coordinator<GroupsState, GroupRecord>({
+        topic: OFFSETS_TOPIC,
+        partitions,
+        makeState: () => new GroupsState(groupConfig),
+        codec: groupRecordCodec,
+        crypto,
+        compression,
+        nowMs,
+        fork,
+        commitTimeoutMs: () => config.number("offsets.commit.timeout.ms")
+      }),
+      config.number("offsets.topic.num.partitions")
+    )
     const applyImage = (image: MetadataImage): void => {
       applyConfigs(image)
       partitions.applyImage(image)
+      groups.applyImage(image)
     }
 
     const randomInt31 = (): number => {
@@ -212,6 +232,7 @@ export const make = (
       randomInt31,
       appendTurn,
       fetchSessions: new FetchSessions(() => config.number("max.incremental.fetch.session.cache.slots"), randomInt31),
+      groups,
       fetchMaxBytes: () => config.number("fetch.max.bytes"),
       advertisedApis: () => dispatcher.advertised,
       fork: (effect) => void fork(effect)
@@ -239,6 +260,7 @@ export const make = (
     yield* Effect.addFinalizer(() =>
       Effect.gen(function*() {
         connections.stop()
+        groups.close()
         purgatory.close()
         yield* connections.awaitEmpty.pipe(
           Effect.timeoutOrElse({ duration: STOP_TIMEOUT_MS, orElse: () => Effect.sync(() => connections.destroyAll()) })
@@ -265,6 +287,7 @@ export const make = (
     })
     logManager.setBrokerEpoch(registration.epoch)
     partitions.applyImage(controller.image())
+    groups.applyImage(controller.image())
     yield* Effect.acquireRelease(
       Effect.sync(() => controller.onChange(applyImage)),
       (stop) => Effect.sync(stop)

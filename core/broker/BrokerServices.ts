@@ -9,6 +9,7 @@ import type { Partitions } from "../replication/Partitions.ts"
 import type { AppendTurn } from "./AppendTurn.ts"
 import type { BrokerConfig } from "./config/BrokerConfig.ts"
 import type { FetchSessions } from "./FetchSessions.ts"
+import type { GroupCoordinators } from "./GroupCoordinators.ts"
 
 export interface BrokerServices {
   readonly brokerId: number
@@ -28,6 +29,7 @@ export interface BrokerServices {
   /** Produce stages here; the connection commits it before its network callback returns. */
   readonly appendTurn: AppendTurn
   readonly fetchSessions: FetchSessions
+  readonly groups: GroupCoordinators
   /** `fetch.max.bytes`: no Fetch response is larger, unless a single batch is. */
   readonly fetchMaxBytes: () => number
   /** What ApiVersions answers, in order of api key. */

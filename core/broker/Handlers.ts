@@ -13,13 +13,20 @@ import { makeDescribeLogDirs } from "./handlers/DescribeLogDirs.ts"
 import { makeDescribeProducers } from "./handlers/DescribeProducers.ts"
 import { makeDescribeTopicPartitions } from "./handlers/DescribeTopicPartitions.ts"
 import { makeFetch } from "./handlers/Fetch.ts"
+import { makeFindCoordinator } from "./handlers/FindCoordinator.ts"
+import { makeHeartbeat } from "./handlers/Heartbeat.ts"
 import { makeIncrementalAlterConfigs } from "./handlers/IncrementalAlterConfigs.ts"
 import { makeInitProducerId } from "./handlers/InitProducerId.ts"
+import { makeJoinGroup } from "./handlers/JoinGroup.ts"
+import { makeLeaveGroup } from "./handlers/LeaveGroup.ts"
 import { makeListConfigResources } from "./handlers/ListConfigResources.ts"
 import { makeListOffsets } from "./handlers/ListOffsets.ts"
 import { makeMetadata } from "./handlers/Metadata.ts"
+import { makeOffsetCommit } from "./handlers/OffsetCommit.ts"
+import { makeOffsetFetch } from "./handlers/OffsetFetch.ts"
 import { makeOffsetForLeaderEpoch } from "./handlers/OffsetForLeaderEpoch.ts"
 import { makeProduce } from "./handlers/Produce.ts"
+import { makeSyncGroup } from "./handlers/SyncGroup.ts"
 
 export const makeHandlers = (broker: BrokerServices): ReadonlyArray<Handler> => [
   makeAlterConfigs(broker),
@@ -34,11 +41,18 @@ export const makeHandlers = (broker: BrokerServices): ReadonlyArray<Handler> => 
   makeDescribeProducers(broker),
   makeDescribeTopicPartitions(broker),
   makeFetch(broker),
+  makeFindCoordinator(broker),
+  makeHeartbeat(broker),
   makeIncrementalAlterConfigs(broker),
   makeInitProducerId(broker),
+  makeJoinGroup(broker),
+  makeLeaveGroup(broker),
   makeListConfigResources(broker),
   makeListOffsets(broker),
   makeMetadata(broker),
+  makeOffsetCommit(broker),
+  makeOffsetFetch(broker),
   makeOffsetForLeaderEpoch(broker),
-  makeProduce(broker)
+  makeProduce(broker),
+  makeSyncGroup(broker)
 ]

@@ -146,8 +146,10 @@ export class Coordinator<State extends CoordinatorState<Record>, Record> {
     if (this.#isClosed || dueMs >= this.#timerDueMs) return
     const previous = this.#timer
     this.#timerDueMs = dueMs
+    const waitMs = dueMs - this.#options.nowMs()
     this.#timer = this.#options.fork(
-      Effect.andThen(Effect.sleep(Math.max(0, dueMs - this.#options.nowMs())), Effect.sync(() => {
+      // What is due now needs no clock, only that this turn is over.
+      Effect.andThen(waitMs > 0 ? Effect.sleep(waitMs) : Effect.yieldNow, Effect.sync(() => {
         // A timer that was replaced and fires all the same does nothing: its successor has the deadline.
         if (this.#timerDueMs === dueMs) this.#fire()
       }))

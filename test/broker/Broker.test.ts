@@ -529,8 +529,8 @@ describe("A broker", () => {
       expect(client.rpc.versions.get(0)).toEqual({ minVersion: 0, maxVersion: 13 })
       expect(client.rpc.versions.get(1)).toEqual({ minVersion: 4, maxVersion: 18 })
       for (const [, { maxVersion, minVersion }] of client.rpc.versions) expect(minVersion).toBeLessThanOrEqual(maxVersion)
-      // FindCoordinator has no handler yet.
-      expect(client.rpc.versions.has(10)).toBe(false)
+      // ConsumerGroupHeartbeat has no handler yet.
+      expect(client.rpc.versions.has(68)).toBe(false)
       for (const version of [0, 1, 2, 3, 4]) {
         const answer = yield* client.rpc.call(
           Apis.apiVersionsApi,

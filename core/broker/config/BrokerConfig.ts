@@ -24,10 +24,11 @@ export const DEFAULT_NODE_ID = 1
 export const DEFAULT_ADVERTISED_HOST = "localhost"
 
 /**
- * Internal topics of a broker that is alone: one replica, where Kafka's defaults are for three brokers. Its stock file
- * sets the same.
+ * Internal topics of a broker that is alone: one replica, where Kafka's defaults are for three brokers; and its groups
+ * wait for nobody, where Kafka's wait 3 seconds for more members. Its stock files set the same.
  */
 const STANDALONE_DEFAULTS: ReadonlyArray<readonly [string, string]> = [
+  ["group.initial.rebalance.delay.ms", "0"],
   ["offsets.topic.replication.factor", "1"],
   ["share.coordinator.state.topic.min.isr", "1"],
   ["share.coordinator.state.topic.replication.factor", "1"],

@@ -21,6 +21,7 @@ import { decodeMetadataRequest, encodeMetadataResponse } from "../../protocol/ge
 import type { MetadataRequest, MetadataResponseMetadataResponseTopicInput } from "../../protocol/generated/Metadata.ts"
 import type { BrokerServices } from "../BrokerServices.ts"
 import type { Handler, RequestContext, ResponseBody } from "../Handler.ts"
+import { internalTopic } from "./InternalTopics.ts"
 import {
   brokersFor,
   CLUSTER_OPERATIONS,
@@ -34,50 +35,8 @@ import {
 type TopicAnswer = MetadataResponseMetadataResponseTopicInput
 
 /** A topic with its broker's defaults, or an internal one with what its coordinator needs. */
-const autoCreated = (broker: BrokerServices, name: string): NewTopic => {
-  const { config } = broker
-  const internal = (numPartitions: number, replicationFactor: number, configs: Readonly<Record<string, string>>): NewTopic => ({
-    name,
-    numPartitions,
-    replicationFactor,
-    assignments: [],
-    configs: Object.entries(configs).map(([name, value]) => ({ name, value }))
-  })
-  switch (name) {
-    case "__consumer_offsets":
-      return internal(config.number("offsets.topic.num.partitions"), config.number("offsets.topic.replication.factor"), {
-        "cleanup.policy": "compact",
-        "compression.type": "producer",
-        "segment.bytes": String(config.number("offsets.topic.segment.bytes"))
-      })
-    case "__transaction_state":
-      return internal(
-        config.number("transaction.state.log.num.partitions"),
-        config.number("transaction.state.log.replication.factor"),
-        {
-          "cleanup.policy": "compact",
-          "compression.type": "uncompressed",
-          "min.insync.replicas": String(config.number("transaction.state.log.min.isr")),
-          "segment.bytes": String(config.number("transaction.state.log.segment.bytes")),
-          "unclean.leader.election.enable": "false"
-        }
-      )
-    case "__share_group_state":
-      return internal(
-        config.number("share.coordinator.state.topic.num.partitions"),
-        config.number("share.coordinator.state.topic.replication.factor"),
-        {
-          "cleanup.policy": "delete",
-          "compression.type": "uncompressed",
-          "min.insync.replicas": String(config.number("share.coordinator.state.topic.min.isr")),
-          "retention.ms": "-1",
-          "segment.bytes": String(config.number("share.coordinator.state.topic.segment.bytes"))
-        }
-      )
-    default:
-      return { name, numPartitions: -1, replicationFactor: -1, assignments: [], configs: [] }
-  }
-}
+const autoCreated = (broker: BrokerServices, name: string): NewTopic =>
+  internalTopic(broker.config, name) ?? { name, numPartitions: -1, replicationFactor: -1, assignments: [], configs: [] }
 
 const knownTopic = (
   image: MetadataImage,
