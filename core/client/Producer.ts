@@ -3,11 +3,19 @@
  * broker gets its batches in few requests. Every record that was accepted ends acknowledged or failed.
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
-import type * as Sink from "effect/Sink"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { Scope } from "effect/Scope"
+import * as Sink from "effect/Sink"
+import type { Compression } from "../ports/Compression.ts"
+import type { Crypto } from "../ports/Crypto.ts"
+import type { Network } from "../ports/Network.ts"
 import type { RecordHeader } from "../records/Record.ts"
 import type { ClientConfig } from "./ClientConfig.ts"
 import type { ClientError } from "./ClientError.ts"
+import * as Clusters from "./Cluster.ts"
+import { makeEngine, type ProducerEngine } from "./ProducerEngine.ts"
+import { producerSettings } from "./ProducerSettings.ts"
 
 export type CompressionType = "none" | "gzip" | "snappy" | "lz4" | "zstd"
 
@@ -105,3 +113,140 @@ export interface Producer {
   readonly close: Effect.Effect<void>
 }
 export const Producer: Context.Service<Producer, Producer> = Context.Service("ottla/client/Producer")
+
+const isError = (result: RecordMetadata | ClientError): result is ClientError => result instanceof Error
+
+const producerOf = (engine: ProducerEngine): Producer => {
+  const send = (record: ProducerRecord): Effect.Effect<RecordMetadata, ClientError> =>
+    Effect.callback<RecordMetadata, ClientError>((resume) => {
+      const listener: SendListener = (result) => resume(isError(result) ? Effect.fail(result) : Effect.succeed(result))
+      const queue = engine.offer(record, listener)
+      if (typeof queue !== "string") return queue instanceof Error ? resume(Effect.fail(queue)) : undefined
+      // Interrupted before it is accepted, it never will be.
+      resume(Effect.suspend(() => {
+        let result: RecordMetadata | ClientError | undefined
+        let tell = (one: RecordMetadata | ClientError): void => void (result = one)
+        return Effect.andThen(
+          engine.accept(record, (one) => tell(one)),
+          Effect.callback<RecordMetadata, ClientError>((done) => {
+            tell = (one) => done(isError(one) ? Effect.fail(one) : Effect.succeed(one))
+            if (result !== undefined) tell(result)
+          })
+        )
+      }))
+    })
+
+  const enqueue = (record: ProducerRecord): Effect.Effect<SendHandle, ClientError> =>
+    Effect.suspend(() => {
+      const waiting = new Set<(result: RecordMetadata | ClientError) => void>()
+      let result: RecordMetadata | ClientError | undefined
+      const listener: SendListener = (one) => {
+        result = one
+        for (const tell of waiting) tell(one)
+        waiting.clear()
+      }
+      const acknowledged = Effect.callback<RecordMetadata, ClientError>((resume) => {
+        const tell = (one: RecordMetadata | ClientError): void => resume(isError(one) ? Effect.fail(one) : Effect.succeed(one))
+        if (result !== undefined) return tell(result)
+        waiting.add(tell)
+        return Effect.sync(() => waiting.delete(tell))
+      })
+      return Effect.map(engine.accept(record, listener), ({ partition }) => ({ topic: record.topic, partition, acknowledged }))
+    })
+
+  const sendAll = (records: Iterable<ProducerRecord>): Effect.Effect<ReadonlyArray<RecordMetadata>, ClientError> =>
+    Effect.suspend(() => {
+      const results: Array<RecordMetadata> = []
+      const outcome = new Outcome()
+      return Effect.gen(function*() {
+        let index = 0
+        for (const record of records) {
+          if (outcome.failure !== undefined) break
+          const at = index++
+          const listener: SendListener = (result) => {
+            if (!isError(result)) results[at] = result
+            outcome.ended(result)
+          }
+          outcome.begun()
+          const queue = engine.offer(record, listener)
+          if (typeof queue === "string") yield* engine.accept(record, listener)
+          else if (queue instanceof Error) return yield* Effect.fail(queue)
+        }
+        yield* outcome.all
+        return results
+      })
+    })
+
+  const sink: Sink.Sink<number, ProducerRecord, never, ClientError> = Sink.suspend(() => {
+    const outcome = new Outcome()
+    return Sink.forEachArray((records: ReadonlyArray<ProducerRecord>) =>
+      Effect.gen(function*() {
+        for (const record of records) {
+          if (outcome.failure !== undefined) return yield* Effect.fail(outcome.failure)
+          outcome.begun()
+          const queue = engine.offer(record, outcome.ended)
+          if (typeof queue === "string") yield* engine.accept(record, outcome.ended)
+          else if (queue instanceof Error) return yield* Effect.fail(queue)
+        }
+      })
+    ).pipe(Sink.mapEffect(() => Effect.andThen(engine.flush, Effect.as(outcome.all, outcome)).pipe(Effect.map(({ acknowledged }) => acknowledged))))
+  })
+
+  return {
+    send,
+    enqueue,
+    forget: (record) => Effect.asVoid(engine.accept(record, engine.forgotten)),
+    sendAll,
+    sink,
+    offer: (record, listener) => {
+      const queue = engine.offer(record, listener)
+      return queue instanceof Error ? queue : typeof queue === "string" ? "Full" : "Accepted"
+    },
+    ready: (topic) => engine.ready(topic),
+    flush: engine.flush,
+    close: engine.close
+  }
+}
+
+/** What became of several records. */
+class Outcome {
+  acknowledged = 0
+  failure: ClientError | undefined
+  #open = 0
+  #tell: (() => void) | undefined
+
+  begun(): void {
+    this.#open++
+  }
+
+  readonly ended = (result: RecordMetadata | ClientError): void => {
+    this.#open--
+    if (isError(result)) this.failure ??= result
+    else this.acknowledged++
+    if (this.#open === 0 || this.failure !== undefined) this.#tell?.()
+  }
+
+  /** Done when all that have begun have ended; fails with the first failure as soon as there is one. */
+  readonly all: Effect.Effect<void, ClientError> = Effect.callback<void, ClientError>((resume) => {
+    this.#tell = () => resume(this.failure === undefined ? Effect.void : Effect.fail(this.failure))
+    if (this.#open === 0 || this.failure !== undefined) this.#tell()
+  })
+}
+
+/** A producer on connections that it shares with others. Fails on a configuration that makes no sense. */
+export const makeWith = (
+  cluster: Clusters.Cluster,
+  config: ProducerConfig
+): Effect.Effect<Producer, ClientError, Compression | Crypto | Scope> =>
+  Effect.suspend(() => {
+    const settings = producerSettings(config)
+    return settings instanceof Error ? Effect.fail(settings) : Effect.map(makeEngine(cluster, settings), producerOf)
+  })
+
+/** A producer with connections of its own. Connects when it first sends; ends with its scope, flushed. */
+export const make = (config: ProducerConfig): Effect.Effect<Producer, ClientError, Network | Compression | Crypto | Scope> =>
+  Effect.flatMap(Clusters.make(config), (cluster) => makeWith(cluster, config))
+
+/** As `make`. The partitioner is the one that `Partitioner.layer` provides to this layer; Kafka's own without it. */
+export const layer = (config: ProducerConfig): Layer.Layer<Producer, ClientError, Network | Compression | Crypto> =>
+  Layer.effect(Producer, make(config))

@@ -1,0 +1,112 @@
+/**
+ * What makes a retry harmless (KIP-98, KIP-360): a producer id and epoch, and for each partition sequences that count
+ * its records, by which the broker knows what it has already and what is missing.
+ *
+ * Where a sequence is lost for good (a batch failed, or its log lost records) the batches behind it can only be refused;
+ * the producer then takes the next epoch and counts that partition from 0 again. Kafka's client rewrites what is in
+ * flight at once. Here it is rewritten when nothing of the partition is in transit and every batch that may have been
+ * appended has been asked for again under its old sequence: else one whose answer was lost would be in the log twice.
+ */
+import { ErrorCode, isRetriable } from "../protocol/ErrorCode.ts"
+import { incrementSequence, NO_PRODUCER_EPOCH, NO_PRODUCER_ID } from "../records/RecordBatch.ts"
+import type { ProducerBatch } from "./ProducerBatch.ts"
+
+export interface ProducerIdentity {
+  readonly producerId: number
+  readonly producerEpoch: number
+}
+
+/** After it comes a new producer id. */
+export const MAX_PRODUCER_EPOCH = 32_767
+
+/** The next epoch; undefined: this id has none left. */
+export const bumpEpoch = ({ producerEpoch, producerId }: ProducerIdentity): ProducerIdentity | undefined =>
+  producerEpoch >= MAX_PRODUCER_EPOCH ? undefined : { producerId, producerEpoch: producerEpoch + 1 }
+
+/** What one partition knows of its sequences. */
+export class PartitionSequences {
+  producerId: number = NO_PRODUCER_ID
+  producerEpoch: number = NO_PRODUCER_EPOCH
+  /** Of the next record that is sent the first time. */
+  next = 0
+  /** Behind the last one acknowledged. */
+  ackedNext = 0
+  /** A sequence was lost, or may have been: nothing new is sent under this epoch. */
+  needsBump = false
+
+  isOf(identity: ProducerIdentity): boolean {
+    return this.producerEpoch === identity.producerEpoch && this.producerId === identity.producerId
+  }
+
+  /** Gives a batch that is sent the first time its place. */
+  assign(batch: ProducerBatch): void {
+    batch.identify(this.producerId, this.producerEpoch, this.next)
+    this.next = batch.nextSequence
+  }
+
+  acknowledged(batch: ProducerBatch): void {
+    // Sequences wrap: the later one is less than half the circle ahead.
+    if (((batch.nextSequence - this.ackedNext) & 0x7fff_ffff) < 0x4000_0000) this.ackedNext = batch.nextSequence
+  }
+
+  /** Whether all that was ever sent was acknowledged, whatever became of batches that were given up. */
+  get hasNoGap(): boolean {
+    return this.ackedNext === this.next
+  }
+
+  /** Starts at 0 under another identity; `inFlight` are known not to be in the log. */
+  restart(identity: ProducerIdentity, inFlight: ReadonlyArray<ProducerBatch>): void {
+    this.producerId = identity.producerId
+    this.producerEpoch = identity.producerEpoch
+    this.ackedNext = 0
+    this.needsBump = false
+    let sequence = 0
+    for (const batch of inFlight) {
+      batch.identify(identity.producerId, identity.producerEpoch, sequence)
+      sequence = incrementSequence(sequence, batch.count)
+    }
+    this.next = sequence
+  }
+}
+
+/**
+ * What an error says of a batch that a broker was asked to append.
+ * - `Duplicate`: it is in the log already, which is what was wanted.
+ * - `Gap`: it is not in the log, since something before it is missing, and nothing will bring that.
+ * - `Later`: it is not in the log, since something before it is on its way.
+ * - `Retry`, `Fail`: as for every producer.
+ */
+export type Judgement = "Duplicate" | "Gap" | "Later" | "Retry" | "Fail"
+
+/** @param isFirst of its partition's batches in flight: all before it were acknowledged or given up */
+export const judge = (errorCode: number, isIdempotent: boolean, isFirst: boolean): Judgement => {
+  if (errorCode === ErrorCode.DUPLICATE_SEQUENCE_NUMBER) return "Duplicate"
+  if (isIdempotent && (errorCode === ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER || errorCode === ErrorCode.UNKNOWN_PRODUCER_ID)) {
+    return isFirst ? "Gap" : "Later"
+  }
+  return isRetriable(errorCode) ? "Retry" : "Fail"
+}
+
+/** Answers that a broker gives before it appends: they leave open what an earlier attempt did, and did nothing themselves. */
+const refusals: ReadonlySet<number> = new Set<number>([
+  ErrorCode.CORRUPT_MESSAGE,
+  ErrorCode.INVALID_PRODUCER_EPOCH,
+  ErrorCode.INVALID_RECORD,
+  ErrorCode.INVALID_REQUIRED_ACKS,
+  ErrorCode.INVALID_TIMESTAMP,
+  ErrorCode.INVALID_TOPIC_EXCEPTION,
+  ErrorCode.MESSAGE_TOO_LARGE,
+  ErrorCode.NOT_ENOUGH_REPLICAS,
+  ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
+  ErrorCode.RECORD_LIST_TOO_LARGE,
+  ErrorCode.TOPIC_AUTHORIZATION_FAILED,
+  ErrorCode.UNKNOWN_PRODUCER_ID,
+  ErrorCode.UNSUPPORTED_COMPRESSION_TYPE,
+  ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT
+])
+
+/**
+ * Whether the attempt that got this answer may have appended the batch all the same: a leader that was deposed while it
+ * waited for its followers answers NOT_LEADER_OR_FOLLOWER for what they may have.
+ */
+export const mayHaveAppended = (errorCode: number): boolean => !refusals.has(errorCode)

@@ -1,0 +1,518 @@
+/**
+ * Drives a SenderState: gives it time, metadata and answers, does what it says, and tells listeners. Callback-driven:
+ * no Effect and no promise for a record that `offer` takes; one Effect for a request.
+ *
+ * Bounds: `buffer.memory` for what was accepted; those who wait for memory hold one record each and wait no longer than
+ * `max.block.ms`.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Random from "effect/Random"
+import { Scheduler, type SchedulerDispatcher } from "effect/Scheduler"
+import type { Scope } from "effect/Scope"
+import { Compression } from "../ports/Compression.ts"
+import { Crypto } from "../ports/Crypto.ts"
+import { ApiKey } from "../protocol/ApiKey.ts"
+import { ErrorCode } from "../protocol/ErrorCode.ts"
+import {
+  decodeInitProducerIdResponse,
+  encodeInitProducerIdRequest,
+  type InitProducerIdRequestInput,
+  type InitProducerIdResponse
+} from "../protocol/generated/InitProducerId.ts"
+import {
+  decodeProduceResponse,
+  encodeProduceRequest,
+  type ProduceRequestInput,
+  type ProduceResponse
+} from "../protocol/generated/Produce.ts"
+import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
+import { Accumulator, type PartitionQueue, type TopicState } from "./Accumulator.ts"
+import { type ClientError, errorOfCode, FatalError, RetriableError } from "./ClientError.ts"
+import type { Cluster } from "./Cluster.ts"
+import { Partitioner } from "./Partitioner.ts"
+import type { ProducerRecord, SendListener } from "./Producer.ts"
+import { maxSizeOfOne, NO_HEADERS } from "./ProducerBatch.ts"
+import type { ProducerSettings } from "./ProducerSettings.ts"
+import { closedError, type ProduceCall, SenderState, type Todo } from "./SenderState.ts"
+
+const produceApi: RpcApi<ProduceRequestInput, ProduceResponse> = rpcApi(ApiKey.Produce, encodeProduceRequest, decodeProduceResponse)
+const initProducerIdApi: RpcApi<InitProducerIdRequestInput, InitProducerIdResponse> = rpcApi(
+  ApiKey.InitProducerId,
+  encodeInitProducerIdRequest,
+  decodeInitProducerIdResponse
+)
+
+/** Without a transactional id the broker looks at no transaction timeout; Kafka's client sends this one. */
+const NO_TRANSACTION_TIMEOUT_MS = 0x7fff_ffff
+
+/** Someone who waits for memory. */
+interface Waiter {
+  readonly topic: string
+  /** Undefined: only wants to know that there is room. */
+  readonly record: ProducerRecord | undefined
+  readonly listener: SendListener | undefined
+  readonly resume: (result: PartitionQueue | undefined | ClientError) => void
+}
+
+/** Why a record was not accepted, when trying again may help. */
+export type Refusal = "NoMetadata" | "NoPartition" | "NoMemory"
+
+interface Timer {
+  readonly atMs: number
+  readonly fiber: Fiber.Fiber<void>
+}
+
+export class ProducerEngine {
+  readonly settings: ProducerSettings
+  readonly #cluster: Cluster
+  readonly #context: Context.Context<never>
+  readonly #clock: Clock.Clock
+  readonly #crypto: Crypto
+  readonly #partitioner: Partitioner
+  readonly #random: () => number
+  readonly #dispatcher: SchedulerDispatcher
+  readonly #accumulator: Accumulator
+  readonly #sender: SenderState
+  readonly #waiters: Set<Waiter> = new Set()
+  #timer: Timer | undefined
+  #isPollScheduled = false
+  #flushes = 0
+  #isClosed = false
+  #lastTopic: TopicState | undefined
+  /** What was refused last and where it was to go: it is not placed again when it comes again. */
+  #refused: ProducerRecord | undefined
+  #refusedQueue: PartitionQueue | undefined
+  #forgottenFailures = 0
+  #forgottenError: ClientError | undefined
+
+  constructor(
+    settings: ProducerSettings,
+    cluster: Cluster,
+    context: Context.Context<never>,
+    services: {
+      readonly clock: Clock.Clock
+      readonly crypto: Crypto
+      readonly compression: Compression
+      readonly partitioner: Partitioner
+      readonly random: () => number
+      readonly dispatcher: SchedulerDispatcher
+    }
+  ) {
+    this.settings = settings
+    this.#cluster = cluster
+    this.#context = context
+    this.#clock = services.clock
+    this.#crypto = services.crypto
+    this.#partitioner = services.partitioner
+    this.#random = services.random
+    this.#dispatcher = services.dispatcher
+    this.#accumulator = new Accumulator(settings, services.compression)
+    this.#sender = new SenderState(settings, this.#accumulator, services.random)
+  }
+
+  nowMs(): number {
+    return this.#clock.currentTimeMillisUnsafe()
+  }
+  /** Records that were accepted and have not ended are in so many batches. */
+  get incompleteBatches(): number {
+    return this.#accumulator.incomplete.size
+  }
+  get claimedBytes(): number {
+    return this.#accumulator.memory.claimedBytes
+  }
+
+  // -- accepting
+
+  /** @returns where the record went, why it cannot go there now, or why it never will */
+  offer(record: ProducerRecord, listener: SendListener | undefined): PartitionQueue | Refusal | ClientError {
+    if (this.#isClosed) return closedError()
+    return this.#append(record, listener, this.#waiters.size === 0)
+  }
+
+  #append(record: ProducerRecord, listener: SendListener | undefined, mayClaim: boolean): PartitionQueue | Refusal | ClientError {
+    const fatal = this.#sender.fatal
+    if (fatal !== undefined) return fatal
+    const topic = this.#topicOf(record.topic)
+    if (topic === undefined) return "NoMetadata"
+    const key = record.key ?? null
+    const value = record.value ?? null
+    const headers = record.headers ?? NO_HEADERS
+    const size = maxSizeOfOne(key, value, headers)
+    if (size > this.settings.maxRequestBytes) return tooLarge(size, "max.request.size", this.settings.maxRequestBytes)
+    if (size > this.settings.bufferBytes) return tooLarge(size, "buffer.memory", this.settings.bufferBytes)
+    const nowMs = this.#clock.currentTimeMillisUnsafe()
+    const timestamp = record.timestamp ?? nowMs
+    if (timestamp < 0 || !Number.isSafeInteger(timestamp)) {
+      return new FatalError("INVALID_ARGUMENT", `a record for ${record.topic}: the timestamp is ${timestamp}, it takes milliseconds from 0 on`)
+    }
+    const isPlaced = record.partition === undefined
+    const view = isPlaced ? { topic: record.topic, key, value } : undefined
+    let queue: PartitionQueue | undefined
+    if (record === this.#refused) queue = this.#refusedQueue
+    if (queue === undefined) {
+      const partition = view === undefined ? record.partition! : topic.partitioner.partition(view, topic.described)
+      if (!Number.isInteger(partition) || partition < 0) {
+        return new FatalError("INVALID_ARGUMENT", `a record for ${record.topic}: there is no partition ${partition}`)
+      }
+      if (partition >= topic.view.partitions.length) {
+        if (!isPlaced) return "NoPartition"
+        return new FatalError(
+          "INVALID_ARGUMENT",
+          `the partitioner ${this.#partitioner.name} chose partition ${partition} of ${record.topic}, which has ${topic.view.partitions.length}`
+        )
+      }
+      queue = topic.partitions[partition]!
+    }
+    const wasIdle = queue.queue.length === 0
+    const bytes = this.#accumulator.append(queue, timestamp, key, value, headers, listener, size, nowMs, mayClaim)
+    if (bytes === 0) {
+      // The open batch was closed for it.
+      this.#schedulePoll()
+      this.#refused = record
+      this.#refusedQueue = queue
+      return "NoMemory"
+    }
+    if (this.#refused === record) this.#refused = undefined
+    if (view !== undefined) topic.partitioner.onAppended?.(queue.partition, bytes, topic.described, view, queue.open !== undefined)
+    // A batch that just began or just was closed has something to say to the sender.
+    if (wasIdle || queue.open === undefined || queue.queue.length > 1) this.#schedulePoll()
+    return queue
+  }
+
+  #topicOf(name: string): TopicState | undefined {
+    if (this.#lastTopic?.name === name) return this.#lastTopic
+    const known = this.#accumulator.topics.get(name)
+    if (known !== undefined) return this.#lastTopic = known
+    const view = this.#cluster.topic(name)
+    if (view === undefined || view.partitions.length === 0) return undefined
+    return this.#lastTopic = this.#accumulator.addTopic(view, this.#partitioner, this.#random)
+  }
+
+  /** Accepts a record, waiting for metadata and memory up to `max.block.ms`. */
+  accept(record: ProducerRecord, listener: SendListener | undefined): Effect.Effect<PartitionQueue, ClientError> {
+    return Effect.suspend(() => {
+      const queue = this.offer(record, listener)
+      if (typeof queue === "string") return this.#acceptLater(record, listener)
+      return queue instanceof Error ? Effect.fail(queue) : Effect.succeed(queue)
+    })
+  }
+
+  #acceptLater(record: ProducerRecord, listener: SendListener | undefined): Effect.Effect<PartitionQueue, ClientError> {
+    const deadlineMs = this.nowMs() + this.settings.maxBlockMs
+    return Effect.gen({ self: this }, function*() {
+      yield* this.#awaitTopic(record.topic, record.partition ?? 0, deadlineMs)
+      const queue = yield* this.#awaitMemory(record.topic, record, listener, deadlineMs)
+      return queue!
+    })
+  }
+
+  /** Done when there may be room for another record of the topic. */
+  ready(topic: string): Effect.Effect<void, ClientError> {
+    return Effect.suspend(() => {
+      const deadlineMs = this.nowMs() + this.settings.maxBlockMs
+      return Effect.andThen(
+        this.#awaitTopic(topic, 0, deadlineMs),
+        Effect.asVoid(this.#awaitMemory(topic, undefined, undefined, deadlineMs))
+      )
+    })
+  }
+
+  /** Waits until a topic with such a partition is known. */
+  #awaitTopic(name: string, partition: number, deadlineMs: number): Effect.Effect<void, ClientError> {
+    return Effect.gen({ self: this }, function*() {
+      if (this.#topicOf(name) === undefined) {
+        const timeoutMs = Math.max(0, deadlineMs - this.nowMs())
+        yield* this.#cluster.topics([name], { timeoutMs, allowAutoCreate: true })
+      }
+      for (;;) {
+        const topic = this.#topicOf(name)
+        if (topic !== undefined && partition < topic.view.partitions.length) return
+        const leftMs = deadlineMs - this.nowMs()
+        const { version } = this.#cluster.view()
+        this.#cluster.invalidate()
+        const view = leftMs <= 0 ? undefined : yield* this.#cluster.viewAfter(version).pipe(
+          Effect.timeoutOrElse({ duration: leftMs, orElse: () => Effect.succeed(undefined) })
+        )
+        if (view !== undefined) continue
+        const what = topic === undefined
+          ? `topic ${name}`
+          : `partition ${partition} of topic ${name}, which has ${topic.view.partitions.length},`
+        return yield* Effect.fail(
+          new RetriableError("TIMED_OUT", `${what} was not in the cluster's metadata within max.block.ms, ${this.settings.maxBlockMs} ms`)
+        )
+      }
+    })
+  }
+
+  /** In the order of asking. With a record it is accepted when its turn comes. */
+  #awaitMemory(
+    topic: string,
+    record: ProducerRecord | undefined,
+    listener: SendListener | undefined,
+    deadlineMs: number
+  ): Effect.Effect<PartitionQueue | undefined, ClientError> {
+    return Effect.callback<PartitionQueue | undefined, ClientError>((resume) => {
+      const waiter: Waiter = {
+        topic,
+        record,
+        listener,
+        resume: (result) => resume(result instanceof Error ? Effect.fail(result) : Effect.succeed(result))
+      }
+      this.#waiters.add(waiter)
+      this.#serveWaiters()
+      if (this.#waiters.has(waiter)) this.#schedulePoll()
+      return Effect.sync(() => {
+        if (this.#waiters.delete(waiter)) this.#serveWaiters()
+      })
+    }).pipe(
+      Effect.timeoutOrElse({
+        duration: Math.max(0, deadlineMs - this.nowMs()),
+        orElse: () =>
+          Effect.fail(
+            new RetriableError(
+              "BUFFER_EXHAUSTED",
+              `no room for a record of topic ${topic} within max.block.ms, ${this.settings.maxBlockMs} ms: batches hold ` +
+                `${this.claimedBytes} bytes of buffer.memory, ${this.settings.bufferBytes}`
+            )
+          )
+      })
+    )
+  }
+
+  #serveWaiters(): void {
+    for (const waiter of this.#waiters) {
+      if (this.#isClosed) {
+        this.#waiters.delete(waiter)
+        waiter.resume(closedError())
+        continue
+      }
+      if (waiter.record === undefined) {
+        if (!this.#accumulator.memory.hasRoom(this.settings.batchBytes)) return
+        this.#waiters.delete(waiter)
+        waiter.resume(undefined)
+        continue
+      }
+      const result = this.#append(waiter.record, waiter.listener, true)
+      if (result === "NoMemory") return
+      this.#waiters.delete(waiter)
+      if (typeof result === "string") {
+        waiter.resume(new RetriableError("TIMED_OUT", `topic ${waiter.topic} went away while a record waited for memory`))
+      } else waiter.resume(result)
+    }
+  }
+
+  /** For records whose fate nobody asked for. */
+  readonly forgotten: SendListener = (result) => {
+    if (!(result instanceof Error)) return
+    this.#forgottenFailures++
+    this.#forgottenError = result
+  }
+
+  // -- sending
+
+  #schedulePoll(): void {
+    if (this.#isPollScheduled) return
+    this.#isPollScheduled = true
+    this.#dispatcher.scheduleTask(this.#poll, 0)
+  }
+
+  readonly #poll = (): void => {
+    this.#isPollScheduled = false
+    const nowMs = this.nowMs()
+    const todo = this.#sender.poll(nowMs, { isExhausted: this.#waiters.size > 0, isFlushing: this.#flushes > 0 })
+    this.#do(todo, nowMs)
+    this.#tellEnded()
+  }
+
+  #do(todo: Todo, nowMs: number): void {
+    for (const hint of todo.hints) this.#cluster.invalidate(hint)
+    if (todo.refresh) this.#cluster.invalidate()
+    if (todo.askProducerId) this.#askProducerId()
+    for (const nodeId of todo.connect) this.#connect(nodeId)
+    for (const call of todo.calls) this.#send(call)
+    if (todo.wakeAtMs !== Infinity) this.#wakeAt(todo.wakeAtMs, nowMs)
+  }
+
+  #run<A>(effect: Effect.Effect<A, ClientError>, onExit: (result: A | ClientError) => void): void {
+    Effect.runCallbackWith(this.#context)(effect, {
+      onExit: (exit) => {
+        if (Exit.isSuccess(exit)) onExit(exit.value)
+        else {
+          const error = Cause.squash(exit.cause)
+          onExit(isClientError(error) ? error : new RetriableError("DISCONNECTED", `a request ended unexpectedly: ${String(error)}`))
+        }
+        this.#tellEnded()
+        this.#schedulePoll()
+      }
+    })
+  }
+
+  #connect(nodeId: number): void {
+    this.#run(this.#cluster.versionOf(nodeId, "data", produceApi), (result) => {
+      if (!isClientError(result)) return this.#sender.onConnected(nodeId)
+      if (result._tag === "FatalError") this.#sender.failAll(result)
+      else this.#sender.onDisconnected(nodeId, this.nowMs())
+    })
+  }
+
+  #askProducerId(): void {
+    const ask = Effect.gen({ self: this }, function*() {
+      const node = yield* this.#cluster.anyNode
+      return yield* this.#cluster.call(node, "data", initProducerIdApi, {
+        transactionalId: null,
+        transactionTimeoutMs: NO_TRANSACTION_TIMEOUT_MS,
+        producerId: -1,
+        producerEpoch: -1
+      })
+    })
+    this.#run(ask, (result) => {
+      if (isClientError(result)) return this.#sender.onProducerIdFailed(result, this.nowMs())
+      if (result.errorCode !== ErrorCode.NONE) {
+        return this.#sender.onProducerIdFailed(errorOfCode(result.errorCode, "asking for a producer id"), this.nowMs())
+      }
+      this.#sender.onProducerId({ producerId: Number(result.producerId), producerEpoch: result.producerEpoch })
+    })
+  }
+
+  #send(call: ProduceCall): void {
+    const request = this.#requestOf(call)
+    const { acks, requestTimeoutMs } = this.settings
+    if (acks === 0) {
+      this.#run(this.#cluster.tell(call.nodeId, "data", produceApi, request), (result) => {
+        if (isClientError(result)) this.#sender.onLost(call, result, this.nowMs())
+        else this.#sender.onTold(call)
+      })
+      return
+    }
+    this.#run(this.#cluster.call(call.nodeId, "data", produceApi, request, { timeoutMs: requestTimeoutMs }), (result) => {
+      if (isClientError(result)) this.#sender.onLost(call, result, this.nowMs())
+      else this.#sender.onAnswer(call, result, this.nowMs())
+    })
+  }
+
+  #requestOf({ batches, queues }: ProduceCall): ProduceRequestInput {
+    const topics = new Map<TopicState, Array<{ readonly index: number; readonly records: Uint8Array }>>()
+    for (let i = 0; i < batches.length; i++) {
+      const { partition, topic } = queues[i]!
+      const one = { index: partition, records: batches[i]!.toBytes(this.#crypto) }
+      const partitions = topics.get(topic)
+      if (partitions === undefined) topics.set(topic, [one])
+      else partitions.push(one)
+    }
+    const topicData = [...topics].map(([{ name, view }, partitionData]) => ({ name, topicId: view.id, partitionData }))
+    return { transactionalId: null, acks: this.settings.acks, timeoutMs: this.settings.requestTimeoutMs, topicData }
+  }
+
+  #tellEnded(): void {
+    for (let ended = this.#sender.takeEnded(); ended.length > 0; ended = this.#sender.takeEnded()) {
+      for (const { batch, result } of ended) batch.tell(result, this.#onThrow)
+    }
+    if (this.#waiters.size > 0) this.#serveWaiters()
+    if (this.#forgottenFailures === 0) return
+    const message = `${this.#forgottenFailures} record(s) that nobody waits for failed: ${this.#forgottenError?.message}`
+    this.#forgottenFailures = 0
+    Effect.runForkWith(this.#context)(Effect.logWarning(message))
+  }
+
+  readonly #onThrow = (error: unknown): void => {
+    Effect.runForkWith(this.#context)(Effect.logError("a listener of a record threw, which it must not", error))
+  }
+
+  #wakeAt(atMs: number, nowMs: number): void {
+    if (this.#timer !== undefined) {
+      if (this.#timer.atMs <= atMs) return
+      this.#timer.fiber.interruptUnsafe()
+    }
+    const wake = Effect.andThen(
+      Effect.sleep(Math.max(0, atMs - nowMs)),
+      Effect.sync(() => {
+        this.#timer = undefined
+        this.#schedulePoll()
+      })
+    )
+    this.#timer = { atMs, fiber: Effect.runForkWith(this.#context)(wake) }
+  }
+
+  // -- ending
+
+  /** Done when every record accepted before has ended; until then nothing lingers. */
+  readonly flush: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    const batches = [...this.#accumulator.incomplete]
+    if (batches.length === 0) return resume(Effect.void)
+    let left = batches.length
+    let isDone = false
+    const done = (): void => {
+      if (isDone) return
+      isDone = true
+      this.#flushes--
+    }
+    this.#flushes++
+    for (const batch of batches) {
+      batch.endListeners.push(() => {
+        if (--left > 0) return
+        done()
+        resume(Effect.void)
+      })
+    }
+    this.#schedulePoll()
+    return Effect.sync(done)
+  })
+
+  /** Accepts nothing more, and is done when what was accepted has ended. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    this.#isClosed = true
+    this.#serveWaiters()
+    return this.flush
+  })
+
+  /** After `close`: no timer is left. */
+  stop(): void {
+    this.#timer?.fiber.interruptUnsafe()
+    this.#timer = undefined
+  }
+
+  /** Follows the cluster's metadata until what is returned is called. */
+  follow(): () => void {
+    return this.#cluster.onView((view) => {
+      this.#sender.onView(view)
+      if (this.#accumulator.active.size > 0) this.#schedulePoll()
+    })
+  }
+}
+
+const isClientError = (value: unknown): value is ClientError =>
+  value instanceof RetriableError || value instanceof FatalError
+
+const tooLarge = (size: number, key: string, limit: number): FatalError =>
+  new FatalError("MESSAGE_TOO_LARGE", `a record of ${size} bytes is larger than ${key}, ${limit} bytes: send a smaller one or raise ${key}`)
+
+/** Ends with its scope: nothing accepted is lost. */
+export const makeEngine = (
+  cluster: Cluster,
+  settings: ProducerSettings
+): Effect.Effect<ProducerEngine, never, Compression | Crypto | Scope> =>
+  Effect.gen(function*() {
+    const random = yield* Random.Random
+    const context = yield* Effect.context<never>()
+    const engine = new ProducerEngine(settings, cluster, context, {
+      clock: yield* Clock.Clock,
+      crypto: yield* Crypto,
+      compression: yield* Compression,
+      partitioner: yield* Partitioner,
+      random: () => random.nextDoubleUnsafe(),
+      dispatcher: (yield* Scheduler).makeDispatcher()
+    })
+    yield* Effect.acquireRelease(
+      Effect.sync(() => engine.follow()),
+      (leave) => Effect.andThen(engine.close, Effect.sync(() => {
+        leave()
+        engine.stop()
+      }))
+    )
+    return engine
+  })

@@ -1,0 +1,525 @@
+/**
+ * What a producer does next. Pure: what happened comes in by `on…`, time as a number; `poll` says what is to be sent,
+ * connected to and asked for, and when to look again; `takeEnded` gives the batches whose listeners are to be told.
+ *
+ * - A batch is ready when it is full, `linger.ms` old, flushed, or when others wait for its memory.
+ * - A request has the ready batches of one broker's partitions, one of each, up to `max.request.size`.
+ * - A partition whose batch is to be sent again sends nothing else until that is done: its order stays.
+ * - What is older than `delivery.timeout.ms` fails, wherever it is.
+ */
+import { ErrorCode, isStaleMetadata } from "../protocol/ErrorCode.ts"
+import type { ProduceResponse, ProduceResponsePartitionProduceResponse } from "../protocol/generated/Produce.ts"
+import { NO_SEQUENCE } from "../records/RecordBatch.ts"
+import { Accumulator, type PartitionQueue } from "./Accumulator.ts"
+import { type ClientError, errorOfCode, FatalError, RetriableError } from "./ClientError.ts"
+import type { ClusterView } from "./ClusterView.ts"
+import { bumpEpoch, judge, mayHaveAppended, type ProducerIdentity } from "./Idempotence.ts"
+import type { BatchResult, ProducerBatch } from "./ProducerBatch.ts"
+import type { ProducerSettings } from "./ProducerSettings.ts"
+
+/** A Produce request to one broker. */
+export interface ProduceCall {
+  readonly nodeId: number
+  readonly batches: ReadonlyArray<ProducerBatch>
+  readonly queues: ReadonlyArray<PartitionQueue>
+}
+
+/** A better leader than the one that was asked (KIP-951). */
+export interface LeaderHint {
+  readonly topic: string
+  readonly partition: number
+  readonly leader: number
+  readonly leaderEpoch: number
+}
+
+export interface Todo {
+  readonly calls: Array<ProduceCall>
+  /** Brokers to connect to before anything is sent to them. */
+  readonly connect: Array<number>
+  readonly askProducerId: boolean
+  /** Metadata is stale. */
+  readonly refresh: boolean
+  readonly hints: ReadonlyArray<LeaderHint>
+  /** When to poll again if nothing happens before; Infinity: never. */
+  readonly wakeAtMs: number
+}
+
+export interface Ended {
+  readonly batch: ProducerBatch
+  readonly result: BatchResult
+}
+
+interface Node {
+  readonly id: number
+  status: "Away" | "Connecting" | "Ready"
+  /** Requests without an answer. */
+  inFlight: number
+  /** Backoff, or the broker's throttling. */
+  notBeforeMs: number
+  failures: number
+  /** When it last had something to take, and when it last took something: for `partitioner.availability.timeout.ms`. */
+  lastReadyMs: number
+  lastDrainMs: number
+  /** Of this poll. */
+  candidates: Array<PartitionQueue>
+}
+
+/** What waits for memory makes every batch ready; the service tells. */
+export interface Pressure {
+  readonly isExhausted: boolean
+  readonly isFlushing: boolean
+}
+
+export class SenderState {
+  readonly accumulator: Accumulator
+  readonly #settings: ProducerSettings
+  readonly #random: () => number
+  readonly #nodes: Map<number, Node> = new Map()
+  #identity: ProducerIdentity | undefined
+  #identityState: "Unknown" | "Asked" | "Known" = "Unknown"
+  #identityNotBeforeMs = 0
+  #identityFailures = 0
+  /** Since when every send fails; undefined: it does not. */
+  #fatal: ClientError | undefined
+  #refresh = false
+  #hints: Array<LeaderHint> = []
+  #ended: Array<Ended> = []
+  #wakeAtMs = Infinity
+
+  constructor(settings: ProducerSettings, accumulator: Accumulator, random: () => number) {
+    this.#settings = settings
+    this.accumulator = accumulator
+    this.#random = random
+  }
+
+  get fatal(): ClientError | undefined {
+    return this.#fatal
+  }
+  /** Of batches that are sent the first time from now on. */
+  get identity(): ProducerIdentity | undefined {
+    return this.#identity
+  }
+
+  /** What ended since it was last asked. Listeners are told after the state has changed: they may send more. */
+  takeEnded(): ReadonlyArray<Ended> {
+    const ended = this.#ended
+    if (ended.length > 0) this.#ended = []
+    return ended
+  }
+
+  // -- what happened
+
+  onView(view: ClusterView): void {
+    for (const topic of this.accumulator.topics.values()) {
+      const next = view.topics.get(topic.name)
+      if (next === undefined) topic.lose()
+      else if (next !== topic.view) topic.update(next)
+    }
+    for (const id of this.#nodes.keys()) {
+      if (!view.nodes.has(id) && this.#nodes.get(id)!.inFlight === 0) this.#nodes.delete(id)
+    }
+  }
+
+  onConnected(nodeId: number): void {
+    const node = this.#node(nodeId)
+    node.status = "Ready"
+    node.failures = 0
+  }
+
+  /** The connection failed or ended. */
+  onDisconnected(nodeId: number, nowMs: number): void {
+    const node = this.#node(nodeId)
+    if (node.status === "Away") return
+    node.status = "Away"
+    node.notBeforeMs = Math.max(node.notBeforeMs, nowMs + this.#backoffMs(node.failures++))
+    this.#refresh = true
+  }
+
+  onProducerId(identity: ProducerIdentity): void {
+    this.#identity = identity
+    this.#identityState = "Known"
+    this.#identityFailures = 0
+  }
+
+  onProducerIdFailed(error: ClientError, nowMs: number): void {
+    this.#identityState = "Unknown"
+    this.#identityNotBeforeMs = nowMs + this.#backoffMs(this.#identityFailures++)
+    if (error._tag === "FatalError") this.failAll(error)
+  }
+
+  /** Every batch fails, and every send from now on. */
+  failAll(error: ClientError): void {
+    this.#fatal ??= error
+    for (const queue of [...this.accumulator.active]) {
+      for (const batch of [...queue.inFlight, ...queue.queue]) this.#fail(queue, batch, error, batch.state !== "InTransit")
+    }
+  }
+
+  /** acks=0: what was sent counts as acknowledged. */
+  onTold(call: ProduceCall): void {
+    this.#node(call.nodeId).inFlight--
+    for (const [index, batch] of call.batches.entries()) {
+      if (batch.state !== "InTransit") continue
+      // The socket may still hold a view of its bytes.
+      this.#acknowledge(call.queues[index]!, batch, -1, -1, false)
+    }
+  }
+
+  /** No answer: whether the broker has appended the batches is not known. */
+  onLost(call: ProduceCall, error: ClientError, nowMs: number): void {
+    const node = this.#node(call.nodeId)
+    node.inFlight--
+    for (const [index, batch] of call.batches.entries()) {
+      if (batch.state !== "InTransit") continue
+      const queue = call.queues[index]!
+      if (error.reason === "UNSUPPORTED") this.#fail(queue, batch, error, true)
+      // Who closed the cluster under us sends nothing again.
+      else if (error.reason === "CLOSED") this.#fail(queue, batch, error, false)
+      else {
+        batch.maybeAppended = true
+        this.#retryOrFail(queue, batch, nowMs, () => error)
+      }
+    }
+    this.onDisconnected(call.nodeId, nowMs)
+  }
+
+  onAnswer(call: ProduceCall, response: ProduceResponse, nowMs: number): void {
+    const node = this.#node(call.nodeId)
+    node.inFlight--
+    if (response.throttleTimeMs > 0) node.notBeforeMs = Math.max(node.notBeforeMs, nowMs + response.throttleTimeMs)
+    for (const [index, batch] of call.batches.entries()) {
+      if (batch.state !== "InTransit") continue
+      const queue = call.queues[index]!
+      const answer = answerOf(response, queue)
+      if (answer === undefined) {
+        batch.maybeAppended = true
+        this.#retryOrFail(queue, batch, nowMs, () =>
+          new RetriableError("CORRUPT", `produce to ${queue.name}: the broker's answer leaves the partition out`))
+      } else this.#onPartitionAnswer(queue, batch, answer, nowMs)
+    }
+  }
+
+  #onPartitionAnswer(
+    queue: PartitionQueue,
+    batch: ProducerBatch,
+    answer: ProduceResponsePartitionProduceResponse,
+    nowMs: number
+  ): void {
+    const { errorCode } = answer
+    if (errorCode === ErrorCode.NONE) {
+      return this.#acknowledge(queue, batch, Number(answer.baseOffset), Number(answer.logAppendTimeMs), true)
+    }
+    const { isIdempotent } = this.#settings
+    if (isStaleMetadata(errorCode)) {
+      const { leaderEpoch, leaderId } = answer.currentLeader
+      if (leaderId >= 0 && leaderEpoch > queue.leaderEpoch) {
+        this.#hints.push({ topic: queue.topic.name, partition: queue.partition, leader: leaderId, leaderEpoch })
+        // At once, so that the retry goes there.
+        queue.leader = leaderId
+        queue.leaderEpoch = leaderEpoch
+      } else this.#refresh = true
+    }
+    const isTooLarge = errorCode === ErrorCode.MESSAGE_TOO_LARGE || errorCode === ErrorCode.RECORD_LIST_TOO_LARGE
+    if (isTooLarge && batch.count > 1 && !batch.maybeAppended) {
+      this.accumulator.split(queue, batch)
+      return
+    }
+    const error = (): ClientError => errorOfCode(errorCode, `produce to ${queue.name}`, answer.errorMessage)
+    switch (judge(errorCode, isIdempotent, queue.inFlight[0] === batch)) {
+      case "Duplicate":
+        return this.#acknowledge(queue, batch, Number(answer.baseOffset), Number(answer.logAppendTimeMs), true)
+      case "Gap":
+        batch.maybeAppended = false
+        queue.sequences.needsBump = true
+        return this.#retryOrFail(queue, batch, nowMs, error)
+      case "Later":
+        batch.maybeAppended = false
+        return this.#retryOrFail(queue, batch, nowMs, error)
+      case "Retry":
+        batch.maybeAppended ||= mayHaveAppended(errorCode)
+        return this.#retryOrFail(queue, batch, nowMs, error)
+      case "Fail": {
+        const reasons = new Map(answer.recordErrors.map((one) => [one.batchIndex, one.batchIndexErrorMessage]))
+        if (reasons.size === 0) return this.#fail(queue, batch, error(), true)
+        // KIP-467: the others were good, but a batch is appended whole or not at all.
+        const others = new RetriableError(
+          "INVALID_RECORD",
+          `produce to ${queue.name}: not appended, since its batch had a record that the broker refused; send it again`,
+          errorCode
+        )
+        return this.#fail(queue, batch, (index) =>
+          reasons.has(index)
+            ? errorOfCode(errorCode, `produce to ${queue.name}`, reasons.get(index) ?? answer.errorMessage)
+            : others, true)
+      }
+    }
+  }
+
+  // -- ends of batches
+
+  #acknowledge(queue: PartitionQueue, batch: ProducerBatch, baseOffset: number, logAppendTimeMs: number, reusable: boolean): void {
+    if (this.#settings.isIdempotent) queue.sequences.acknowledged(batch)
+    this.accumulator.remove(queue, batch, reusable)
+    this.#ended.push({ batch, result: { _tag: "Acknowledged", baseOffset, logAppendTimeMs } })
+  }
+
+  #retryOrFail(queue: PartitionQueue, batch: ProducerBatch, nowMs: number, error: () => ClientError): void {
+    if (batch.attempts > this.#settings.retries) return this.#fail(queue, batch, error(), true)
+    if (batch.createdMs + this.#settings.deliveryTimeoutMs <= nowMs) return this.#expire(queue, batch, true)
+    batch.state = "Retry"
+    batch.retryAtMs = nowMs + this.#backoffMs(batch.attempts - 1)
+  }
+
+  /** @param reusable whether the network holds no view of its bytes any more */
+  #fail(
+    queue: PartitionQueue,
+    batch: ProducerBatch,
+    error: ClientError | ((index: number) => ClientError),
+    reusable: boolean
+  ): void {
+    // What has a sequence leaves a gap, unless it is in the log all the same.
+    if (batch.baseSequence !== NO_SEQUENCE) queue.sequences.needsBump = true
+    this.accumulator.remove(queue, batch, reusable)
+    const errorOf = typeof error === "function" ? error : () => error
+    this.#ended.push({ batch, result: { _tag: "Failed", errorOf } })
+  }
+
+  #expire(queue: PartitionQueue, batch: ProducerBatch, reusable: boolean): void {
+    const sent = batch.attempts > 0 ? `; sent ${batch.attempts} time(s), so they may be in the log` : ""
+    const error = new RetriableError(
+      "TIMED_OUT",
+      `${batch.count} record(s) for ${queue.name} were not acknowledged within delivery.timeout.ms, ` +
+        `${this.#settings.deliveryTimeoutMs} ms${sent}`
+    )
+    this.#fail(queue, batch, error, reusable)
+  }
+
+  #expireOld(nowMs: number): void {
+    for (const queue of [...this.accumulator.active]) {
+      for (const batches of [queue.inFlight, queue.queue]) {
+        for (let first = batches[0]; first !== undefined; first = batches[0]) {
+          const atMs = first.createdMs + this.#settings.deliveryTimeoutMs
+          if (atMs > nowMs) {
+            this.#wakeAtMs = Math.min(this.#wakeAtMs, atMs)
+            break
+          }
+          this.#expire(queue, first, first.state !== "InTransit")
+        }
+      }
+    }
+  }
+
+  // -- what to do
+
+  poll(nowMs: number, pressure: Pressure): Todo {
+    this.#wakeAtMs = Infinity
+    this.#expireOld(nowMs)
+    const calls: Array<ProduceCall> = []
+    const connect: Array<number> = []
+    const askProducerId = this.#shouldAskProducerId(nowMs)
+    const nodes = new Set<Node>()
+    for (const queue of this.accumulator.active) {
+      if (this.#settings.isIdempotent && !this.#settle(queue, nowMs)) continue
+      const ready = this.#isReady(queue, nowMs, pressure)
+      if (!ready) continue
+      if (queue.leader < 0) {
+        this.#refresh = true
+        continue
+      }
+      const node = this.#node(queue.leader)
+      if (!nodes.has(node)) {
+        nodes.add(node)
+        node.candidates = []
+      }
+      node.candidates.push(queue)
+    }
+    for (const node of nodes) {
+      node.lastReadyMs = nowMs
+      if (node.notBeforeMs > nowMs) this.#wakeAtMs = Math.min(this.#wakeAtMs, node.notBeforeMs)
+      else if (node.status === "Away") {
+        node.status = "Connecting"
+        connect.push(node.id)
+      } else if (node.status === "Ready") this.#drain(node, nowMs, pressure, calls)
+    }
+    this.#tellLoad()
+    const refresh = this.#refresh
+    const hints = this.#hints
+    this.#refresh = false
+    if (hints.length > 0) this.#hints = []
+    return { calls, connect, askProducerId, refresh, hints, wakeAtMs: this.#wakeAtMs }
+  }
+
+  #shouldAskProducerId(nowMs: number): boolean {
+    if (!this.#settings.isIdempotent || this.#identityState !== "Unknown" || this.accumulator.active.size === 0) return false
+    if (this.#identityNotBeforeMs > nowMs) {
+      this.#wakeAtMs = Math.min(this.#wakeAtMs, this.#identityNotBeforeMs)
+      return false
+    }
+    this.#identityState = "Asked"
+    return true
+  }
+
+  /** Brings a partition's sequences in order. @returns whether it may send at all */
+  #settle(queue: PartitionQueue, nowMs: number): boolean {
+    const { inFlight, sequences } = queue
+    // Nothing was lost after all: what was given up without an answer had been appended.
+    if (sequences.needsBump && inFlight.length === 0 && sequences.hasNoGap) sequences.needsBump = false
+    if (sequences.needsBump) {
+      if (inFlight.some(({ state }) => state === "InTransit")) return false
+      if (inFlight.some(({ maybeAppended }) => maybeAppended)) return true
+      // A partition that is behind the producer's epoch only has to catch up.
+      if (this.#identity !== undefined && sequences.isOf(this.#identity)) {
+        this.#identity = bumpEpoch(this.#identity)
+        if (this.#identity === undefined) this.#identityState = "Unknown"
+      }
+      if (this.#identity === undefined) {
+        if (this.#identityState === "Unknown") this.#wakeAtMs = Math.min(this.#wakeAtMs, Math.max(nowMs, this.#identityNotBeforeMs))
+        return false
+      }
+      sequences.restart(this.#identity, inFlight)
+      for (const batch of inFlight) batch.retryAtMs = 0
+      return true
+    }
+    if (this.#identity === undefined) return inFlight.length > 0
+    if (!sequences.isOf(this.#identity) && inFlight.length === 0) sequences.restart(this.#identity, inFlight)
+    return true
+  }
+
+  /** The batch that a partition sends next, now; it stays where it is. */
+  #isReady(queue: PartitionQueue, nowMs: number, pressure: Pressure): boolean {
+    const { inFlight } = queue
+    if (inFlight.length > 0) {
+      const retry = this.#retryOf(queue)
+      if (retry === "Blocked") return false
+      if (retry !== undefined) {
+        const newLeader = queue.leaderEpoch > retry.sentLeaderEpoch
+        if (retry.retryAtMs <= nowMs || newLeader) return true
+        this.#wakeAtMs = Math.min(this.#wakeAtMs, retry.retryAtMs)
+        return false
+      }
+      if (inFlight.length >= (this.#settings.isIdempotent || this.#settings.maxInFlight === 1 ? this.#settings.maxInFlight : Infinity)) {
+        return false
+      }
+      // A partition goes over to the producer's new epoch when nothing of the old one is left.
+      if (this.#settings.isIdempotent && (this.#identity === undefined || !queue.sequences.isOf(this.#identity))) return false
+    }
+    const head = queue.queue[0]
+    if (head === undefined) return false
+    if (head !== queue.open || pressure.isExhausted || pressure.isFlushing) return true
+    const atMs = head.createdMs + this.#settings.lingerMs
+    if (atMs <= nowMs) return true
+    this.#wakeAtMs = Math.min(this.#wakeAtMs, atMs)
+    return false
+  }
+
+  #retryOf(queue: PartitionQueue): ProducerBatch | "Blocked" | undefined {
+    const { inFlight, sequences } = queue
+    if (sequences.needsBump) {
+      if (inFlight.some(({ state }) => state === "InTransit")) return "Blocked"
+      return inFlight.find(({ maybeAppended }) => maybeAppended) ?? "Blocked"
+    }
+    const retry = inFlight.find(({ state }) => state === "Retry")
+    return retry !== undefined && this.#settings.isIdempotent && retry !== inFlight[0] ? "Blocked" : retry
+  }
+
+  /** As many requests as the connection takes. */
+  #drain(node: Node, nowMs: number, pressure: Pressure, calls: Array<ProduceCall>): void {
+    let candidates = node.candidates
+    while (candidates.length > 0 && node.inFlight < this.#settings.maxInFlight) {
+      const batches: Array<ProducerBatch> = []
+      const queues: Array<PartitionQueue> = []
+      const later: Array<PartitionQueue> = []
+      let bytes = 0
+      for (const queue of candidates) {
+        const retry = this.#retryOf(queue)
+        const next = retry === "Blocked" ? undefined : retry ?? queue.queue[0]
+        if (next === undefined) continue
+        if (batches.length > 0 && bytes + next.sizeInBytes > this.#settings.maxRequestBytes) {
+          later.unshift(queue)
+          continue
+        }
+        const batch = this.#take(queue, next)
+        bytes += batch.sizeInBytes
+        batches.push(batch)
+        queues.push(queue)
+        // Whoever was served goes behind the others, in the next poll too.
+        this.accumulator.active.delete(queue)
+        this.accumulator.active.add(queue)
+        if (this.#isReady(queue, nowMs, pressure)) later.push(queue)
+      }
+      if (batches.length === 0) return
+      node.inFlight++
+      node.lastDrainMs = nowMs
+      calls.push({ nodeId: node.id, batches, queues })
+      candidates = later
+    }
+  }
+
+  #take(queue: PartitionQueue, next: ProducerBatch): ProducerBatch {
+    if (next.state !== "Retry") {
+      this.accumulator.shift(queue)
+      if (this.#settings.isIdempotent) queue.sequences.assign(next)
+    }
+    next.state = "InTransit"
+    next.attempts++
+    next.sentLeaderEpoch = queue.leaderEpoch
+    return next
+  }
+
+  /** KIP-794: how much waits where, for partitioners that go by it. */
+  #tellLoad(): void {
+    if (!this.#settings.adaptive) return
+    for (const topic of this.accumulator.topics.values()) {
+      const onLoad = topic.partitioner.onLoad
+      if (onLoad === undefined || topic.usedCount < topic.described.available.length) continue
+      const sizes: Array<number> = []
+      const partitions: Array<number> = []
+      for (const partition of topic.described.available) {
+        const queue = topic.partitions[partition]!
+        const node = this.#nodes.get(queue.leader)
+        const { availabilityTimeoutMs } = this.#settings
+        if (availabilityTimeoutMs > 0 && node !== undefined && node.lastReadyMs - node.lastDrainMs > availabilityTimeoutMs) continue
+        sizes.push(queue.queue.length)
+        partitions.push(partition)
+      }
+      onLoad(sizes, partitions, topic.described)
+    }
+  }
+
+  #node(id: number): Node {
+    let node = this.#nodes.get(id)
+    if (node === undefined) {
+      node = {
+        id,
+        status: "Away",
+        inFlight: 0,
+        notBeforeMs: 0,
+        failures: 0,
+        lastReadyMs: 0,
+        lastDrainMs: 0,
+        candidates: []
+      }
+      this.#nodes.set(id, node)
+    }
+    return node
+  }
+
+  /** Doubles with each failure, with 20 % jitter. */
+  #backoffMs(failures: number): number {
+    const { retryBackoffMaxMs, retryBackoffMs } = this.#settings
+    const whole = Math.min(retryBackoffMaxMs, retryBackoffMs * 2 ** Math.min(failures, 30))
+    return Math.round(whole * (0.8 + 0.4 * this.#random()))
+  }
+}
+
+const answerOf = (response: ProduceResponse, queue: PartitionQueue): ProduceResponsePartitionProduceResponse | undefined => {
+  for (const topic of response.responses) {
+    // From version 13 on topics are named by their ids.
+    if (topic.name === "" ? topic.topicId !== queue.topic.view.id : topic.name !== queue.topic.name) continue
+    for (const answer of topic.partitionResponses) if (answer.index === queue.partition) return answer
+  }
+  return undefined
+}
+
+/** What a producer that was closed says. */
+export const closedError = (): FatalError => new FatalError("CLOSED", "the producer is closed")
