@@ -157,6 +157,19 @@ const replaceFile = (disk: Disk, directory: string, path: string, content: strin
   })
 }
 
+const parentOf = (path: string): string => path.slice(0, Math.max(1, path.lastIndexOf("/")))
+
+/** A directory with all its parents, whose names survive a crash of the machine too. */
+const makeDirectory = (disk: Disk, path: string): Effect.Effect<void, DiskError> =>
+  Effect.suspend(() => {
+    const made: Array<string> = []
+    for (let at = path; at !== parentOf(at) && disk.stat(at) === undefined; at = parentOf(at)) made.push(parentOf(at))
+    return Effect.andThen(
+      attempt(() => disk.makeDirectory(path)),
+      Effect.forEach(made, (parent) => disk.syncDirectory(parent), { discard: true })
+    )
+  })
+
 /**
  * Positions in a file, durable over a crash of the machine. Each save is one write, two syncs and a rename: take an
  * interval where that is too slow. `path.lock` keeps other processes away until the scope ends. Metadata and leader
@@ -171,8 +184,8 @@ export const checkpoint = (path: string): Effect.Effect<OffsetStore, OffsetStore
     const failed = (operation: "load" | "save") => (error: DiskError): OffsetStoreError =>
       new OffsetStoreError("Failed", operation, name, error.message, error)
     const file = disk.absolute(path)
-    const directory = file.slice(0, Math.max(1, file.lastIndexOf("/")))
-    const text = yield* attempt(() => disk.makeDirectory(directory)).pipe(
+    const directory = parentOf(file)
+    const text = yield* makeDirectory(disk, directory).pipe(
       Effect.andThen(disk.lock(`${file}.lock`)),
       Effect.andThen(attempt(() => readFile(disk, file))),
       Effect.mapError(failed("load"))
