@@ -10,6 +10,9 @@ import { parseArgs } from "node:util"
 import { join } from "node:path"
 import { type Check, type InteropContext } from "../test/interop/Check.ts"
 import { fileChecks } from "../test/interop/FileChecks.ts"
+import { groupLibraryChecks } from "../test/interop/GroupLibraryChecks.ts"
+import { groupPythonChecks } from "../test/interop/GroupPythonChecks.ts"
+import { groupToolChecks } from "../test/interop/GroupToolChecks.ts"
 import { kcatChecks } from "../test/interop/KcatChecks.ts"
 import { libraryChecks } from "../test/interop/LibraryChecks.ts"
 import { digestOf, writeLines } from "../test/interop/Text.ts"
@@ -27,7 +30,11 @@ const { values } = parseArgs({
   }
 })
 
-const checks: ReadonlyArray<Check> = [...kcatChecks, ...toolChecks, ...libraryChecks, ...fileChecks]
+const checks: ReadonlyArray<Check> = [
+  ...kcatChecks, ...toolChecks, ...libraryChecks,
+  ...groupToolChecks, ...groupLibraryChecks, ...groupPythonChecks,
+  ...fileChecks
+]
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
 
 let passed = 0

@@ -1,9 +1,9 @@
-/** Python with confluent-kafka (librdkafka) in a virtual environment of its own, made on first use. */
+/** Python with confluent-kafka (librdkafka) and kafka-python in a virtual environment of its own, made on first use. */
 import { existsSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { cacheDirectory, isInstalled, PeerError, run, type RunOptions, runOrThrow, type RunResult } from "./Processes.ts"
 
-const packages: ReadonlyArray<string> = ["confluent-kafka==2.16.0"]
+const packages: ReadonlyArray<string> = ["confluent-kafka==2.16.0", "kafka-python==3.0.12"]
 
 let installed: Promise<string> | undefined
 
@@ -25,3 +25,6 @@ export const python = async (program: string, args: ReadonlyArray<string>, optio
   const path = await (installed ??= install())
   return run(path, ["-c", program, ...args], options)
 }
+
+/** The interpreter of that environment, for programs that keep running. */
+export const pythonPath = (): Promise<string> => installed ??= install()
