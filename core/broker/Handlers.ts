@@ -5,10 +5,12 @@ import { makeAlterConfigs } from "./handlers/AlterConfigs.ts"
 import { makeApiVersions } from "./handlers/ApiVersions.ts"
 import { makeCreatePartitions } from "./handlers/CreatePartitions.ts"
 import { makeCreateTopics } from "./handlers/CreateTopics.ts"
+import { makeDeleteGroups } from "./handlers/DeleteGroups.ts"
 import { makeDeleteRecords } from "./handlers/DeleteRecords.ts"
 import { makeDeleteTopics } from "./handlers/DeleteTopics.ts"
 import { makeDescribeCluster } from "./handlers/DescribeCluster.ts"
 import { makeDescribeConfigs } from "./handlers/DescribeConfigs.ts"
+import { makeDescribeGroups } from "./handlers/DescribeGroups.ts"
 import { makeDescribeLogDirs } from "./handlers/DescribeLogDirs.ts"
 import { makeDescribeProducers } from "./handlers/DescribeProducers.ts"
 import { makeDescribeTopicPartitions } from "./handlers/DescribeTopicPartitions.ts"
@@ -20,9 +22,11 @@ import { makeInitProducerId } from "./handlers/InitProducerId.ts"
 import { makeJoinGroup } from "./handlers/JoinGroup.ts"
 import { makeLeaveGroup } from "./handlers/LeaveGroup.ts"
 import { makeListConfigResources } from "./handlers/ListConfigResources.ts"
+import { makeListGroups } from "./handlers/ListGroups.ts"
 import { makeListOffsets } from "./handlers/ListOffsets.ts"
 import { makeMetadata } from "./handlers/Metadata.ts"
 import { makeOffsetCommit } from "./handlers/OffsetCommit.ts"
+import { makeOffsetDelete } from "./handlers/OffsetDelete.ts"
 import { makeOffsetFetch } from "./handlers/OffsetFetch.ts"
 import { makeOffsetForLeaderEpoch } from "./handlers/OffsetForLeaderEpoch.ts"
 import { makeProduce } from "./handlers/Produce.ts"
@@ -33,10 +37,12 @@ export const makeHandlers = (broker: BrokerServices): ReadonlyArray<Handler> => 
   makeApiVersions(broker),
   makeCreatePartitions(broker),
   makeCreateTopics(broker),
+  makeDeleteGroups(broker),
   makeDeleteRecords(broker),
   makeDeleteTopics(broker),
   makeDescribeCluster(broker),
   makeDescribeConfigs(broker),
+  makeDescribeGroups(broker),
   makeDescribeLogDirs(broker),
   makeDescribeProducers(broker),
   makeDescribeTopicPartitions(broker),
@@ -48,9 +54,11 @@ export const makeHandlers = (broker: BrokerServices): ReadonlyArray<Handler> => 
   makeJoinGroup(broker),
   makeLeaveGroup(broker),
   makeListConfigResources(broker),
+  makeListGroups(broker),
   makeListOffsets(broker),
   makeMetadata(broker),
   makeOffsetCommit(broker),
+  makeOffsetDelete(broker),
   makeOffsetFetch(broker),
   makeOffsetForLeaderEpoch(broker),
   makeProduce(broker),

@@ -23,8 +23,6 @@ export interface Step<Record> {
   readonly appends: ReadonlyArray<Append<Record>>
 }
 
-export const NOTHING: Step<never> = { replies: [], appends: [] }
-
 /** Collects one step. */
 export class StepBuilder<Record> implements Step<Record> {
   readonly replies: Array<() => void> = []

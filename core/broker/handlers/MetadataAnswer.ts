@@ -9,6 +9,8 @@ export const OPERATIONS_NOT_ASKED = -2147483648
 const operations = (...codes: ReadonlyArray<number>): number => codes.reduce((bits, code) => bits | (1 << code), 0)
 /** Read, write, create, delete, alter, describe, describe configs, alter configs. */
 export const TOPIC_OPERATIONS: number = operations(3, 4, 5, 6, 7, 8, 10, 11)
+/** Read, delete, describe, describe configs, alter configs. */
+export const GROUP_OPERATIONS: number = operations(3, 6, 8, 10, 11)
 /** Create, alter, describe, cluster action, describe configs, alter configs, idempotent write. */
 export const CLUSTER_OPERATIONS: number = operations(5, 7, 8, 9, 10, 11, 12)
 

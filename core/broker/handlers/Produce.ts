@@ -6,6 +6,7 @@
  * one write per partition (AppendTurn.ts). A deadline that passes is REQUEST_TIMED_OUT: the batch stays appended.
  *  - KIP-98: idempotent producers; the log remembers 5 batches per producer
  *  - KIP-467 (8): the records that were refused, by index
+ *  - An internal topic is INVALID_TOPIC_EXCEPTION for all clients but one called `__admin_client`.
  *  - KIP-951 (10): the leader, when it is another
  *  - KIP-516 (13): topics by id
  * Left out: transactions. A batch with the transactional bit is refused as by a Kafka whose coordinator is not available
@@ -27,6 +28,7 @@ import type { HostedTopic } from "../../replication/Partitions.ts"
 import type { BrokerServices } from "../BrokerServices.ts"
 import { CloseConnection, type Handler, Later, NoResponse, type RequestContext, type Response } from "../Handler.ts"
 import { endpointsOf, leaderOf } from "./Leaders.ts"
+import { isInternalTopic } from "./MetadataAnswer.ts"
 import { scanError, scanRecords, ZSTD, ZSTD_FROM } from "./ProduceScan.ts"
 
 /** From this version topics are named by id. */
@@ -63,8 +65,12 @@ const WITHOUT_LOG_START: ReadonlySet<number> = new Set([
   ErrorCode.MESSAGE_TOO_LARGE,
   ErrorCode.RECORD_LIST_TOO_LARGE,
   ErrorCode.KAFKA_STORAGE_ERROR,
-  ErrorCode.UNKNOWN_TOPIC_ID
+  ErrorCode.UNKNOWN_TOPIC_ID,
+  ErrorCode.INVALID_TOPIC_EXCEPTION
 ])
+
+/** Internal topics are their coordinators' to write, and those of a client of this name, as in Kafka. */
+const ADMIN_CLIENT_ID = "__admin_client"
 
 const NO_COORDINATOR =
   "Unable to verify the partition has been added to the transaction. Underlying error: COORDINATOR_NOT_AVAILABLE"
@@ -259,6 +265,9 @@ export const makeProduce = (broker: BrokerServices): Handler => {
     const error = scanError(scanned, context.apiVersion)
     if (error !== ErrorCode.NONE) return refused(error)
     if (request.acks < -1 || request.acks > 1) return refused(ErrorCode.INVALID_REQUIRED_ACKS)
+    if (isInternalTopic(partition.topic) && context.clientId !== ADMIN_CLIENT_ID) {
+      return refused(ErrorCode.INVALID_TOPIC_EXCEPTION)
+    }
     if (scanned.isTransactional) return refused(ErrorCode.NOT_ENOUGH_REPLICAS, NO_COORDINATOR)
     const staged = partition.appendAsLeader(records!, request.acks, {
       nowMs: context.nowMs,

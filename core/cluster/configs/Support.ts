@@ -43,6 +43,16 @@ const honouredTopic: Readonly<Record<string, ReadonlyArray<string>>> = {
 }
 
 const honouredBroker: Readonly<Record<string, ReadonlyArray<string>>> = {
+  "test/broker/handlers/GroupConfigs.test.ts": [
+    "group.initial.rebalance.delay.ms",
+    "group.max.session.timeout.ms",
+    "group.max.size",
+    "group.min.session.timeout.ms",
+    "offset.metadata.max.bytes",
+    "offsets.commit.timeout.ms",
+    "offsets.retention.check.interval.ms",
+    "offsets.retention.minutes"
+  ],
   "test/broker/config/BrokerConfig.test.ts": [
     "advertised.listeners",
     "broker.id",
@@ -182,10 +192,13 @@ const warnedBroker: Reasons = [
     "one event loop does the work: there are no threads to size",
     ["background.threads", "num.io.threads", "num.network.threads", "num.recovery.threads.per.data.dir", "log.cleaner.threads"]
   ],
+  ["there are no groups of the new consumer protocol yet (KIP-848); the classic one is served", ["group.consumer.*", "group.coordinator.rebalance.protocols"]],
   [
-    "there are no consumer groups yet",
-    ["group.consumer.*", "group.coordinator.*", "group.initial.rebalance.delay.ms", "group.max.*", "group.min.*", "offset.metadata.max.bytes", "offsets.*"]
+    "one event loop does the work: a coordinator's records share a batch when they are decided in one turn of it",
+    ["group.coordinator.*"]
   ],
+  ["logs of coordinators are read in pieces of 1 MiB", ["offsets.load.buffer.size"]],
+  ["records of coordinators are kept as they are", ["offsets.topic.compression.codec"]],
   ["there are no share groups yet", ["group.share.*", "share.*"]],
   ["there are no streams groups yet", ["group.streams.*"]],
   [

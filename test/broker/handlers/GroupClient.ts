@@ -1,7 +1,6 @@
 /** The group APIs as a test calls them, and members that play the consumer protocol by hand. */
 import * as Effect from "effect/Effect"
 import { ApiKey } from "../../../core/protocol/ApiKey.ts"
-import { ByteReader } from "../../../core/protocol/ByteReader.ts"
 import { ByteWriter } from "../../../core/protocol/ByteWriter.ts"
 import * as DeleteGroups from "../../../core/protocol/generated/DeleteGroups.ts"
 import * as DescribeGroups from "../../../core/protocol/generated/DescribeGroups.ts"
@@ -18,23 +17,61 @@ import * as SyncGroup from "../../../core/protocol/generated/SyncGroup.ts"
 import { type RpcApi, rpcApi } from "../../../core/rpc/RpcApi.ts"
 import type { RpcConnection, RpcError } from "../../../core/rpc/RpcConnection.ts"
 
-const api = <Request, Response>(
-  key: number,
-  encode: (writer: ByteWriter, version: number, request: Request) => void,
-  decode: (reader: ByteReader, version: number) => Response
-): RpcApi<Request, Response> => rpcApi(key, encode, decode)
-
-export const findCoordinatorApi = api(ApiKey.FindCoordinator, FindCoordinator.encodeFindCoordinatorRequest, FindCoordinator.decodeFindCoordinatorResponse)
-export const joinGroupApi = api(ApiKey.JoinGroup, JoinGroup.encodeJoinGroupRequest, JoinGroup.decodeJoinGroupResponse)
-export const syncGroupApi = api(ApiKey.SyncGroup, SyncGroup.encodeSyncGroupRequest, SyncGroup.decodeSyncGroupResponse)
-export const heartbeatApi = api(ApiKey.Heartbeat, Heartbeat.encodeHeartbeatRequest, Heartbeat.decodeHeartbeatResponse)
-export const leaveGroupApi = api(ApiKey.LeaveGroup, LeaveGroup.encodeLeaveGroupRequest, LeaveGroup.decodeLeaveGroupResponse)
-export const offsetCommitApi = api(ApiKey.OffsetCommit, OffsetCommit.encodeOffsetCommitRequest, OffsetCommit.decodeOffsetCommitResponse)
-export const offsetFetchApi = api(ApiKey.OffsetFetch, OffsetFetch.encodeOffsetFetchRequest, OffsetFetch.decodeOffsetFetchResponse)
-export const offsetDeleteApi = api(ApiKey.OffsetDelete, OffsetDelete.encodeOffsetDeleteRequest, OffsetDelete.decodeOffsetDeleteResponse)
-export const describeGroupsApi = api(ApiKey.DescribeGroups, DescribeGroups.encodeDescribeGroupsRequest, DescribeGroups.decodeDescribeGroupsResponse)
-export const listGroupsApi = api(ApiKey.ListGroups, ListGroups.encodeListGroupsRequest, ListGroups.decodeListGroupsResponse)
-export const deleteGroupsApi = api(ApiKey.DeleteGroups, DeleteGroups.encodeDeleteGroupsRequest, DeleteGroups.decodeDeleteGroupsResponse)
+export const findCoordinatorApi: RpcApi<FindCoordinator.FindCoordinatorRequestInput, FindCoordinator.FindCoordinatorResponse> = rpcApi(
+  ApiKey.FindCoordinator,
+  FindCoordinator.encodeFindCoordinatorRequest,
+  FindCoordinator.decodeFindCoordinatorResponse
+)
+export const joinGroupApi: RpcApi<JoinGroup.JoinGroupRequestInput, JoinGroup.JoinGroupResponse> = rpcApi(
+  ApiKey.JoinGroup,
+  JoinGroup.encodeJoinGroupRequest,
+  JoinGroup.decodeJoinGroupResponse
+)
+export const syncGroupApi: RpcApi<SyncGroup.SyncGroupRequestInput, SyncGroup.SyncGroupResponse> = rpcApi(
+  ApiKey.SyncGroup,
+  SyncGroup.encodeSyncGroupRequest,
+  SyncGroup.decodeSyncGroupResponse
+)
+export const heartbeatApi: RpcApi<Heartbeat.HeartbeatRequestInput, Heartbeat.HeartbeatResponse> = rpcApi(
+  ApiKey.Heartbeat,
+  Heartbeat.encodeHeartbeatRequest,
+  Heartbeat.decodeHeartbeatResponse
+)
+export const leaveGroupApi: RpcApi<LeaveGroup.LeaveGroupRequestInput, LeaveGroup.LeaveGroupResponse> = rpcApi(
+  ApiKey.LeaveGroup,
+  LeaveGroup.encodeLeaveGroupRequest,
+  LeaveGroup.decodeLeaveGroupResponse
+)
+export const offsetCommitApi: RpcApi<OffsetCommit.OffsetCommitRequestInput, OffsetCommit.OffsetCommitResponse> = rpcApi(
+  ApiKey.OffsetCommit,
+  OffsetCommit.encodeOffsetCommitRequest,
+  OffsetCommit.decodeOffsetCommitResponse
+)
+export const offsetFetchApi: RpcApi<OffsetFetch.OffsetFetchRequestInput, OffsetFetch.OffsetFetchResponse> = rpcApi(
+  ApiKey.OffsetFetch,
+  OffsetFetch.encodeOffsetFetchRequest,
+  OffsetFetch.decodeOffsetFetchResponse
+)
+export const offsetDeleteApi: RpcApi<OffsetDelete.OffsetDeleteRequestInput, OffsetDelete.OffsetDeleteResponse> = rpcApi(
+  ApiKey.OffsetDelete,
+  OffsetDelete.encodeOffsetDeleteRequest,
+  OffsetDelete.decodeOffsetDeleteResponse
+)
+export const describeGroupsApi: RpcApi<DescribeGroups.DescribeGroupsRequestInput, DescribeGroups.DescribeGroupsResponse> = rpcApi(
+  ApiKey.DescribeGroups,
+  DescribeGroups.encodeDescribeGroupsRequest,
+  DescribeGroups.decodeDescribeGroupsResponse
+)
+export const listGroupsApi: RpcApi<ListGroups.ListGroupsRequestInput, ListGroups.ListGroupsResponse> = rpcApi(
+  ApiKey.ListGroups,
+  ListGroups.encodeListGroupsRequest,
+  ListGroups.decodeListGroupsResponse
+)
+export const deleteGroupsApi: RpcApi<DeleteGroups.DeleteGroupsRequestInput, DeleteGroups.DeleteGroupsResponse> = rpcApi(
+  ApiKey.DeleteGroups,
+  DeleteGroups.encodeDeleteGroupsRequest,
+  DeleteGroups.decodeDeleteGroupsResponse
+)
 
 /** What a consumer says of the topics it reads. */
 export const subscription = (...topics: ReadonlyArray<string>): Uint8Array => {

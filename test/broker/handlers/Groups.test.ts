@@ -1,41 +1,14 @@
 /** The group APIs on the whole broker, on memory layers and the test's clock. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
-import * as TestClock from "effect/testing/TestClock"
 import { ErrorCode } from "../../../core/protocol/ErrorCode.ts"
-import { makeWorld, type Overrides, startBroker, type World } from "../TestBroker.ts"
-import { GroupClient, textOf } from "./GroupClient.ts"
-
-const startOn = (world: World, overrides: Overrides = {}) =>
-  Effect.gen(function*() {
-    const running = yield* startBroker(world, overrides)
-    const client = yield* running.connect
-    const groups = Effect.map(running.connect, ({ rpc }) => new GroupClient(rpc))
-    return { world, client, groups, group: yield* groups, ...running }
-  })
-
-/** A broker with topic `t` of 2 partitions and a coordinator for every group. */
-const start = (overrides: Overrides = {}) =>
-  Effect.gen(function*() {
-    const running = yield* startOn(yield* makeWorld(), overrides)
-    yield* running.client.createTopic("t", 2)
-    yield* running.group.find("g")
-    return running
-  })
-
-/** A group of one member with an assignment. */
-const stable = (group: GroupClient, groupId = "g") =>
-  Effect.gen(function*() {
-    const joined = yield* group.joinNew(groupId)
-    const synced = yield* group.sync(groupId, joined, { [joined.memberId]: "all of it" })
-    return { ...joined, synced }
-  })
+import { stableGroup, startGroups, startOn } from "./GroupBroker.ts"
+import { textOf } from "./GroupClient.ts"
 
 describe("a group", () => {
   it.effect("is joined, synced, kept alive and left, and keeps offsets", () =>
     Effect.gen(function*() {
-      const { group } = yield* start()
+      const { group } = yield* startGroups()
       const first = yield* group.join("g")
       expect(first.errorCode).toBe(ErrorCode.MEMBER_ID_REQUIRED)
       const joined = yield* group.join("g", { memberId: first.memberId })
@@ -64,8 +37,8 @@ describe("a group", () => {
 
   it.effect("is the same after a restart: its members go on where they were", () =>
     Effect.gen(function*() {
-      const { broker: _, group, stop, world } = yield* start()
-      const member = yield* stable(group)
+      const { broker: _, group, stop, world } = yield* startGroups()
+      const member = yield* stableGroup(group)
       yield* group.commit("g", "t", 0, 42, member)
       yield* stop
       const again = yield* startOn(world)
