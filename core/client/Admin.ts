@@ -1,7 +1,18 @@
 /** Administration: topics, configurations, groups, offsets, the cluster. Each operation is retried within `default.api.timeout.ms`. */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { Scope } from "effect/Scope"
+import type { Network } from "../ports/Network.ts"
+import { clusterAdmin } from "./AdminCluster.ts"
+import { configsAdmin } from "./AdminConfigs.ts"
+import { groupOffsetsAdmin } from "./AdminGroupOffsets.ts"
+import { groupsAdmin } from "./AdminGroups.ts"
+import { offsetsAdmin } from "./AdminOffsets.ts"
+import { topicsAdmin } from "./AdminTopics.ts"
+import type { ClientConfig } from "./ClientConfig.ts"
 import type { ClientError } from "./ClientError.ts"
+import * as Cluster from "./Cluster.ts"
 import type { ClusterView, TopicPartition, TopicView } from "./ClusterView.ts"
 import type { PartitionOffset } from "./Consumer.ts"
 
@@ -143,3 +154,20 @@ export interface Admin {
   readonly describeLogDirs: (nodeIds?: ReadonlyArray<number>) => Effect.Effect<ReadonlyArray<LogDir>, ClientError>
 }
 export const Admin: Context.Service<Admin, Admin> = Context.Service("ottla/client/Admin")
+
+/** On connections that others use too. */
+export const makeWith = (cluster: Cluster.Cluster): Effect.Effect<Admin> =>
+  Effect.succeed({
+    ...topicsAdmin(cluster),
+    ...configsAdmin(cluster),
+    ...offsetsAdmin(cluster),
+    ...groupsAdmin(cluster),
+    ...groupOffsetsAdmin(cluster),
+    ...clusterAdmin(cluster)
+  })
+
+/** With connections of its own, which end with the scope. Fails only on a wrong configuration. */
+export const make = (config: ClientConfig): Effect.Effect<Admin, ClientError, Network | Scope> =>
+  Effect.flatMap(Cluster.make(config), makeWith)
+
+export const layer = (config: ClientConfig): Layer.Layer<Admin, ClientError, Network> => Layer.effect(Admin, make(config))

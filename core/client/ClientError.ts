@@ -33,10 +33,13 @@ export class RetriableError extends Error {
   readonly reason: ErrorReason
   /** A broker's error code; undefined when the client itself says it. */
   readonly code: number | undefined
-  constructor(reason: ErrorReason, message: string, code?: number) {
+  /** The broker's own words, where it sent some. */
+  readonly detail: string | undefined
+  constructor(reason: ErrorReason, message: string, code?: number, detail?: string) {
     super(message)
     this.reason = reason
     this.code = code
+    this.detail = detail
   }
 }
 
@@ -46,10 +49,13 @@ export class FatalError extends Error {
   readonly reason: ErrorReason
   /** A broker's error code; undefined when the client itself says it. */
   readonly code: number | undefined
-  constructor(reason: ErrorReason, message: string, code?: number) {
+  /** The broker's own words, where it sent some. */
+  readonly detail: string | undefined
+  constructor(reason: ErrorReason, message: string, code?: number, detail?: string) {
     super(message)
     this.reason = reason
     this.code = code
+    this.detail = detail
   }
 }
 
@@ -58,6 +64,7 @@ export type ClientError = RetriableError | FatalError
 /** A broker's answer as an error of its family. `context` says what was tried: "produce to orders-3". */
 export const errorOfCode = (code: number, context: string, detail?: string | null): ClientError => {
   const name = errorName(code)
-  const message = `${context}: ${name}${detail === undefined || detail === null || detail === "" ? "" : ` (${detail})`}`
-  return isRetriable(code) ? new RetriableError(name, message, code) : new FatalError(name, message, code)
+  const words = detail === null || detail === "" ? undefined : detail
+  const message = `${context}: ${name}${words === undefined ? "" : ` (${words})`}`
+  return isRetriable(code) ? new RetriableError(name, message, code, words) : new FatalError(name, message, code, words)
 }

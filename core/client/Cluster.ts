@@ -9,16 +9,10 @@ import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import type { Scope } from "effect/Scope"
 import type { Network } from "../ports/Network.ts"
-import { ApiKey } from "../protocol/ApiKey.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
-import {
-  decodeMetadataResponse,
-  encodeMetadataRequest,
-  type MetadataRequestInput,
-  type MetadataResponse
-} from "../protocol/generated/Metadata.ts"
+import type { MetadataResponse } from "../protocol/generated/Metadata.ts"
 import type { CallOptions, RpcConnection, RpcError } from "../rpc/RpcConnection.ts"
-import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
+import type { RpcApi } from "../rpc/RpcApi.ts"
 import { backoffMs } from "./Backoff.ts"
 import { type ClientConfig, type ResolvedClientConfig, resolveClientConfig } from "./ClientConfig.ts"
 import { type ClientError, errorOfCode, FatalError, RetriableError } from "./ClientError.ts"
@@ -27,6 +21,7 @@ import { checkConfig, parseServers } from "./ConfigKeys.ts"
 import { type CoordinatorKey, makeCoordinators } from "./Coordinators.ts"
 import { clientErrorOf, closedError, type Lane, makeLinks } from "./internal/Links.ts"
 import { makeMetadata } from "./internal/Metadata.ts"
+import { metadataApi, metadataRequest } from "./internal/MetadataApi.ts"
 import type { LeaderHint, MetadataQuestion } from "./internal/MetadataState.ts"
 
 export type { CoordinatorKey } from "./Coordinators.ts"
@@ -104,18 +99,6 @@ export interface Cluster {
   readonly close: Effect.Effect<void>
 }
 export const Cluster: Context.Service<Cluster, Cluster> = Context.Service("ottla/client/Cluster")
-
-const metadataApi: RpcApi<MetadataRequestInput, MetadataResponse> = rpcApi(
-  ApiKey.Metadata,
-  encodeMetadataRequest,
-  decodeMetadataResponse
-)
-
-/** Names null: all topics, which version 0 spells as none. From version 4 on a broker is told whether it may create. */
-const metadataRequest = ({ autoCreate, names }: MetadataQuestion) => (version: number): MetadataRequestInput => ({
-  topics: names === null ? (version === 0 ? [] : null) : names.map((name) => ({ name })),
-  ...version >= 4 ? { allowAutoTopicCreation: autoCreate } : {}
-})
 
 /** Fails only on a wrong configuration: connecting waits for the first question. */
 export const make = (config: ClientConfig): Effect.Effect<Cluster, ClientError, Network | Scope> =>

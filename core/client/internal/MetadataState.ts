@@ -44,8 +44,11 @@ export const emptyView: ClusterView = {
   topics: new Map()
 }
 
-/** Undefined: no answer of a sane broker. */
-const topicView = (
+/**
+ * A topic of an answer; partitions of `known` that are newer stay.
+ * @returns undefined when no sane broker answers so
+ */
+export const topicView = (
   answer: MetadataResponseMetadataResponseTopic,
   name: string,
   known: TopicView | undefined
