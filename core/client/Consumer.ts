@@ -3,12 +3,19 @@
  * Prefetches within a budget of bytes while what came before is processed.
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { Scope } from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type { Compression } from "../ports/Compression.ts"
+import type { Crypto } from "../ports/Crypto.ts"
+import type { Network } from "../ports/Network.ts"
 import type { RecordHeader } from "../records/Record.ts"
 import type { ClientConfig } from "./ClientConfig.ts"
 import type { ClientError } from "./ClientError.ts"
+import * as Cluster from "./Cluster.ts"
 import type { TopicPartition } from "./ClusterView.ts"
+import { makeConsumer } from "./ConsumerEngine.ts"
 
 /** Under Kafka's names with Kafka 4.3's defaults. */
 export interface ConsumerConfig extends ClientConfig {
@@ -174,3 +181,19 @@ export interface Consumer {
   readonly close: Effect.Effect<void>
 }
 export const Consumer: Context.Service<Consumer, Consumer> = Context.Service("ottla/client/Consumer")
+
+/** A consumer on connections that others use too. Closed by its scope. Fails only on a wrong configuration. */
+export const makeWith = (
+  cluster: Cluster.Cluster,
+  config: ConsumerConfig
+): Effect.Effect<Consumer, ClientError, Compression | Crypto | Scope> => makeConsumer(cluster, config)
+
+/** A consumer with connections of its own. */
+export const make = (
+  config: ConsumerConfig
+): Effect.Effect<Consumer, ClientError, Network | Compression | Crypto | Scope> =>
+  Effect.flatMap(Cluster.make(config), (cluster) => makeConsumer(cluster, config))
+
+/** One for everybody in the program; ends with the layer. */
+export const layer = (config: ConsumerConfig): Layer.Layer<Consumer, ClientError, Network | Compression | Crypto> =>
+  Layer.effect(Consumer, make(config))

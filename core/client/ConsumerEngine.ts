@@ -1,0 +1,624 @@
+/**
+ * The consumer: what its parts find out and fetch in the background is taken by `poll`, in the application's fiber.
+ * `poll` waits for one thing, that something changed; everything that may change something calls `wake`.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
+import * as Result from "effect/Result"
+import type { Scope } from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import { assignors } from "../assignors/index.ts"
+import { Compression } from "../ports/Compression.ts"
+import { Crypto } from "../ports/Crypto.ts"
+import { ErrorCode } from "../protocol/ErrorCode.ts"
+import { type ClientError, FatalError, RetriableError } from "./ClientError.ts"
+import type { Cluster } from "./Cluster.ts"
+import type { TopicPartition } from "./ClusterView.ts"
+import type { Consumer, ConsumerConfig, PartitionOffset, PartitionRecords, RebalanceHooks } from "./Consumer.ts"
+import { commitOffsets, fetchCommitted, isClientError, type ListedOffset, listOffsets } from "./ConsumerOffsets.ts"
+import { ConsumerPositions } from "./ConsumerPositions.ts"
+import { consumerSettings } from "./ConsumerSettings.ts"
+import { partitionStreams, recordStream } from "./ConsumerStreams.ts"
+import { Fetcher } from "./Fetcher.ts"
+import { Membership, ungrouped } from "./Membership.ts"
+import {
+  type AssignedPartition,
+  EARLIEST_TIMESTAMP,
+  LATEST_TIMESTAMP,
+  partitionKey,
+  SubscriptionState,
+  UNKNOWN_EPOCH
+} from "./SubscriptionState.ts"
+
+const DEFAULT_POLL_TIMEOUT_MS = 500
+/** Java's `close()`: how long a last commit and leaving the group may take, in ms. */
+const CLOSE_TIMEOUT_MS = 30_000
+/** Errors that wait for a poll; when there are more, the oldest are dropped. */
+const MAX_PENDING_ERRORS = 16
+
+const NO_RECORDS: ReadonlyArray<PartitionRecords> = []
+const NO_HOOKS: RebalanceHooks = {}
+
+/** What partition streams need beside the public interface. */
+export interface ConsumerInternals {
+  readonly poll: (timeoutMs: number) => Effect.Effect<ReadonlyArray<PartitionRecords>, ClientError>
+  readonly get: (partition: TopicPartition) => AssignedPartition | undefined
+  /** Stops or goes on giving out a partition's records. */
+  readonly hold: (partition: AssignedPartition, held: boolean) => void
+  /** Called around the application's own hooks. */
+  readonly observe: (observer: AssignmentObserver) => () => void
+  /** Lets a waiting poll look again. */
+  readonly wake: () => void
+}
+
+export interface AssignmentObserver {
+  /** Before partitions are given up or were lost, and before the application's hook. */
+  readonly onRemoving: (partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<void>
+}
+
+export const makeConsumer = (
+  cluster: Cluster,
+  config: ConsumerConfig
+): Effect.Effect<Consumer, ClientError, Compression | Crypto | Scope> =>
+  Effect.gen(function*() {
+    const settings = consumerSettings(config, assignors)
+    if (settings instanceof FatalError) return yield* Effect.fail(settings)
+    const compression = yield* Compression
+    const crypto = yield* Crypto
+    const clock = yield* Clock.Clock
+    const runFork = yield* FiberSet.makeRuntime<never>()
+    const pollLock = yield* Semaphore.make(1)
+    const commitLock = yield* Semaphore.make(1)
+    const subscription = new SubscriptionState()
+    const waiting = new Set<() => void>()
+    const pending: Array<ClientError> = []
+    const observers = new Set<AssignmentObserver>()
+    let hooks: RebalanceHooks = NO_HOOKS
+    let isClosed = false
+    /** Counts `wake`, so that a change between looking and waiting is not slept through. */
+    let changes = 0
+    let timerAtMs = Infinity
+    let isAutoCommitting = false
+    let autoCommitAtMs = Infinity
+    let refresher: Fiber.Fiber<void> | undefined
+
+    const now = (): number => clock.currentTimeMillisUnsafe()
+    const fork = (effect: Effect.Effect<void>): void => void runFork(effect)
+
+    const wake = (): void => {
+      changes++
+      for (const resume of [...waiting]) resume()
+    }
+
+    const fail = (error: ClientError): void => {
+      if (pending.some(({ message }) => message === error.message)) return
+      if (pending.length >= MAX_PENDING_ERRORS) pending.shift()
+      pending.push(error)
+      wake()
+    }
+
+    const changed = (): void => {
+      positions.check()
+      fetcher.fetch()
+      wake()
+    }
+
+    /** One timer for all: the earliest. */
+    const wakeAt = (atMs: number): void => {
+      if (atMs >= timerAtMs || isClosed) return
+      timerAtMs = atMs
+      fork(Effect.andThen(
+        Effect.sleep(Math.max(0, atMs - now())),
+        Effect.sync(() => {
+          if (timerAtMs !== atMs || isClosed) return
+          timerAtMs = Infinity
+          membership?.tick()
+          changed()
+        })
+      ))
+    }
+
+    const discard = (partition: AssignedPartition): void => fetcher.discard(partition)
+
+    const fetcher: Fetcher = new Fetcher(cluster, subscription, {
+      minBytes: settings.fetchMinBytes,
+      maxBytes: settings.fetchMaxBytes,
+      maxWaitMs: settings.fetchMaxWaitMs,
+      maxPartitionBytes: settings.maxPartitionFetchBytes,
+      bufferBytes: settings.fetchBufferBytes,
+      readCommitted: settings.isolation === "read_committed",
+      rack: settings.rack,
+      retryBackoffMs: settings.retryBackoffMs,
+      metadataMaxAgeMs: settings.metadataMaxAgeMs,
+      crypto: settings.checkCrcs ? crypto : undefined,
+      compression
+    }, { now, fork, wake, wakeAt, fail, outOfRange: (partition) => positions.outOfRange(partition) })
+
+    const positions: ConsumerPositions = new ConsumerPositions(cluster, subscription, {
+      groupId: settings.groupId,
+      reset: settings.reset,
+      isolation: settings.isolation,
+      retryBackoffMs: settings.retryBackoffMs
+    }, { now, fork, wakeAt, fail, discard, changed })
+
+    const setAssigned = (partitions: ReadonlyArray<TopicPartition>) => {
+      // Dropped while they still are what they were: their bytes leave the buffer.
+      const keys = new Set(partitions.map(({ partition, topic }) => partitionKey(topic, partition)))
+      for (const [key, state] of subscription.partitions) if (!keys.has(key)) discard(state)
+      const result = subscription.setAssigned(partitions)
+      changed()
+      return result
+    }
+
+    const removing = (partitions: ReadonlyArray<TopicPartition>): Effect.Effect<void> =>
+      Effect.forEach([...observers], ({ onRemoving }) => onRemoving(partitions), { discard: true })
+
+    /** The application's hooks, each after who observes. */
+    const observedHooks = (): RebalanceHooks => {
+      const { onAssigned, onLost, onRevoked } = hooks
+      return {
+        ...(onAssigned === undefined ? {} : { onAssigned }),
+        onRevoked: (partitions) => Effect.andThen(removing(partitions), onRevoked?.(partitions) ?? Effect.void),
+        onLost: (partitions) =>
+          Effect.andThen(removing(partitions), (onLost ?? onRevoked)?.(partitions) ?? Effect.void)
+      }
+    }
+
+    const consumedOffsets = (): ReadonlyArray<PartitionOffset> => {
+      const offsets: Array<PartitionOffset> = []
+      for (const state of subscription.partitions.values()) {
+        const consumed = state.consumed
+        if (consumed !== undefined) offsets.push({ topic: state.topic, partition: state.partition, ...consumed })
+      }
+      return offsets
+    }
+
+    const noGroup = (what: string): FatalError =>
+      new FatalError("INVALID_GROUP_ID", `${what} needs a group: set group.id`, ErrorCode.INVALID_GROUP_ID)
+
+    const closedError = (): FatalError => new FatalError("CLOSED", "this consumer is closed")
+
+    /** In the order in which they are asked for: the last one is what counts. */
+    const commit = (
+      of: () => ReadonlyArray<PartitionOffset>,
+      timeoutMs: number = settings.apiTimeoutMs
+    ): Effect.Effect<void, ClientError> =>
+      Effect.suspend(() => {
+        const groupId = settings.groupId
+        if (groupId === undefined) return Effect.fail(noGroup("a commit"))
+        const offsets = of()
+        if (offsets.length === 0) return Effect.void
+        const attempt = Effect.suspend((): Effect.Effect<void, ClientError> => {
+          const isMember = subscription.kind === "Topics" || subscription.kind === "Pattern"
+          const group = isMember && membership !== undefined ? membership.commitMetadata : ungrouped(groupId)
+          if (group instanceof FatalError) return Effect.fail(group)
+          return Effect.tapError(commitOffsets(cluster, group, offsets), (error) =>
+            Effect.sync(() => {
+              if (error.code !== undefined && isMember) membership?.commitRefused(group, error.code)
+            }))
+        })
+        return cluster.retry(attempt, { timeoutMs })
+      }).pipe(commitLock.withPermits(1))
+
+    const autoCommitNow = (timeoutMs: number): Effect.Effect<void> =>
+      settings.autoCommitIntervalMs === undefined ? Effect.void : commit(consumedOffsets, timeoutMs).pipe(
+        Effect.catch((error) => Effect.logWarning(`auto-commit of group ${settings.groupId}: ${error.message}`))
+      )
+
+    /** What earlier polls returned, when its time has come. In the background: poll does not wait for it. */
+    const autoCommit = (nowMs: number): void => {
+      const intervalMs = settings.autoCommitIntervalMs
+      if (intervalMs === undefined || isAutoCommitting || nowMs < autoCommitAtMs) return
+      const offsets = consumedOffsets()
+      autoCommitAtMs = nowMs + intervalMs
+      if (offsets.length === 0) return
+      isAutoCommitting = true
+      fork(
+        commit(() => offsets).pipe(
+          Effect.catch((error) => {
+            if (error._tag === "RetriableError") autoCommitAtMs = Math.min(autoCommitAtMs, now() + settings.retryBackoffMs)
+            return Effect.logWarning(`auto-commit of group ${settings.groupId}: ${error.message}`)
+          }),
+          Effect.ensuring(Effect.sync(() => {
+            isAutoCommitting = false
+          }))
+        )
+      )
+    }
+
+    const membership: Membership | undefined = settings.groupId === undefined ? undefined : new Membership(
+      cluster,
+      subscription,
+      settings,
+      settings.groupId,
+      {
+        now,
+        fork,
+        wake,
+        wakeAt,
+        fail,
+        assign: setAssigned,
+        autoCommit: autoCommitNow(settings.maxPollIntervalMs),
+        hooks: observedHooks,
+        refresh: (partition) => {
+          fetcher.refresh(partition)
+          changed()
+        }
+      }
+    )
+
+    // ---- metadata: topics that are read are asked for until they are known; patterns are matched again and again
+    const refresh = (): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        if (subscription.kind === "Pattern") {
+          return cluster.allTopics.pipe(
+            Effect.result,
+            Effect.flatMap((result) => {
+              if (Result.isFailure(result)) {
+                if (result.failure._tag === "FatalError") fail(result.failure)
+                return Effect.sleep(settings.retryBackoffMaxMs)
+              }
+              if (membership?.match(result.success) === true) membership.subscribed("the topics that match the pattern have changed")
+              return Effect.andThen(ask(subscription.topics), Effect.sleep(settings.metadataMaxAgeMs))
+            }),
+            Effect.andThen(refresh())
+          )
+        }
+        const names = new Set(subscription.topics)
+        for (const { topic } of subscription.partitions.values()) names.add(topic)
+        return ask([...names])
+      })
+
+    /** Each for itself: one that does not exist keeps no other waiting. */
+    const ask = (names: ReadonlyArray<string>): Effect.Effect<void> =>
+      Effect.forEach(names, (name) => {
+        const one: Effect.Effect<void> = cluster.topics([name], { allowAutoCreate: settings.allowAutoCreate }).pipe(
+          Effect.result,
+          Effect.flatMap((result) => {
+            if (Result.isSuccess(result)) return Effect.sync(changed)
+            if (result.failure.reason === "CLOSED") return Effect.void
+            if (result.failure._tag === "FatalError") {
+              fail(result.failure)
+              return Effect.void
+            }
+            return Effect.andThen(Effect.sleep(settings.retryBackoffMs), one)
+          })
+        )
+        return one
+      }, { concurrency: "unbounded", discard: true })
+
+    const refreshTopics = (): void => {
+      refresher?.interruptUnsafe()
+      refresher = runFork(refresh())
+    }
+
+    yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        cluster.onView(() => {
+          if (isClosed) return
+          membership?.onView()
+          changed()
+        })
+      ),
+      (stop) => Effect.sync(stop)
+    )
+
+    // ---- poll
+    const waitForChange = (since: number, timeoutMs: number): Effect.Effect<unknown> =>
+      Effect.callback<void>((resume) => {
+        if (changes !== since) return resume(Effect.void)
+        const look = (): void => resume(Effect.void)
+        waiting.add(look)
+        return Effect.sync(() => void waiting.delete(look))
+      }).pipe(timeoutMs === Infinity ? (self) => self : Effect.timeoutOption(timeoutMs))
+
+    const pollSlowly = (timeoutMs: number): Effect.Effect<ReadonlyArray<PartitionRecords>, ClientError> =>
+      Effect.gen(function*() {
+        const deadlineMs = now() + timeoutMs
+        for (;;) {
+          const since = changes
+          if (isClosed) return yield* Effect.fail(closedError())
+          if (subscription.kind === "None") {
+            return yield* Effect.fail(
+              new FatalError("INVALID_ARGUMENT", "Consumer is not subscribed to any topics or assigned any partitions")
+            )
+          }
+          membership?.polled()
+          // Half a rebalance is worse than a poll that ends late.
+          if (membership?.hasWork === true) {
+            yield* Effect.uninterruptible(membership.work)
+            continue
+          }
+          const error = pending.shift()
+          if (error !== undefined) return yield* Effect.fail(error)
+          const nowMs = now()
+          autoCommit(nowMs)
+          const records = fetcher.take(settings.maxPollRecords)
+          if (records.length > 0) return records
+          if (nowMs >= deadlineMs) return NO_RECORDS
+          yield* waitForChange(since, deadlineMs - nowMs)
+        }
+      }).pipe(pollLock.withPermits(1))
+
+    let isPolling = false
+    /** Where records wait and nothing else is to do, poll is a function call. */
+    const poll = (timeoutMs: number): Effect.Effect<ReadonlyArray<PartitionRecords>, ClientError> =>
+      Effect.suspend(() => {
+        if (!isPolling && !isClosed && fetcher.hasRecords && pending.length === 0 && membership?.hasWork !== true) {
+          if (membership !== undefined && subscription.kind !== "Manual") membership.polled()
+          autoCommit(now())
+          const records = fetcher.take(settings.maxPollRecords)
+          if (records.length > 0) return Effect.succeed(records)
+        }
+        isPolling = true
+        return Effect.ensuring(pollSlowly(timeoutMs), Effect.sync(() => {
+          isPolling = false
+        }))
+      })
+
+    // ---- the application's questions
+    const unassigned = (partition: TopicPartition): FatalError =>
+      new FatalError("INVALID_ARGUMENT", `${partitionKey(partition.topic, partition.partition)} is not assigned to this consumer`)
+
+    /** The states of assigned partitions; empty: all. */
+    const assignedOf = (
+      partitions: ReadonlyArray<TopicPartition>
+    ): Effect.Effect<ReadonlyArray<AssignedPartition>, FatalError> =>
+      Effect.suspend(() => {
+        if (isClosed) return Effect.fail(closedError())
+        const states: Array<AssignedPartition> = []
+        for (const partition of partitions) {
+          const state = subscription.get(partition)
+          if (state === undefined) return Effect.fail(unassigned(partition))
+          states.push(state)
+        }
+        return Effect.succeed(states)
+      })
+
+    const assignedOrAll = (partitions: ReadonlyArray<TopicPartition>) =>
+      partitions.length === 0
+        ? Effect.suspend(() => Effect.succeed<ReadonlyArray<AssignedPartition>>([...subscription.partitions.values()]))
+        : assignedOf(partitions)
+
+    const move = (states: ReadonlyArray<AssignedPartition>, to: (state: AssignedPartition) => void): void => {
+      for (const state of states) {
+        discard(state)
+        to(state)
+      }
+      changed()
+    }
+
+    const openGroup = (what: string): Effect.Effect<string, FatalError> =>
+      Effect.suspend(() => {
+        if (isClosed) return Effect.fail(closedError())
+        return settings.groupId === undefined ? Effect.fail(noGroup(what)) : Effect.succeed(settings.groupId)
+      })
+
+    /** Offsets of any partitions by time; all or the first error, retried as a whole. */
+    const lookUp = (
+      questions: ReadonlyArray<TopicPartition & { readonly timestamp: number }>
+    ): Effect.Effect<ReadonlyMap<string, ListedOffset>, ClientError> =>
+      Effect.suspend(() => {
+        if (isClosed) return Effect.fail(closedError())
+        const names = [...new Set(questions.map(({ topic }) => topic))]
+        const found = new Map<string, ListedOffset>()
+        const attempt = Effect.suspend(() =>
+          listOffsets(
+            cluster,
+            questions.filter(({ partition, topic }) => !found.has(partitionKey(topic, partition))),
+            settings.isolation
+          )
+        ).pipe(
+          Effect.flatMap((answers): Effect.Effect<ReadonlyMap<string, ListedOffset>, ClientError> => {
+            let error: ClientError | undefined
+            for (const [key, answer] of answers) {
+              if (isClientError(answer)) error ??= answer
+              else found.set(key, answer)
+            }
+            return error === undefined ? Effect.succeed(found) : Effect.fail(error)
+          })
+        )
+        return names.length === 0
+          ? Effect.succeed(found)
+          : Effect.andThen(cluster.topics(names, { allowAutoCreate: false }), cluster.retry(attempt))
+      })
+
+    const edgeOffsets = (timestamp: number) => (partitions: ReadonlyArray<TopicPartition>) =>
+      Effect.map(lookUp(partitions.map(({ partition, topic }) => ({ topic, partition, timestamp }))), (found) =>
+        partitions.map(({ partition, topic }): PartitionOffset => ({
+          topic,
+          partition,
+          offset: found.get(partitionKey(topic, partition))?.offset ?? -1
+        })))
+
+    const bare = ({ partition, topic }: TopicPartition): TopicPartition => ({ topic, partition })
+
+    /** Gives up what a subscription or an assignment before had. */
+    const abandon = (reason: string): Effect.Effect<void, ClientError> =>
+      Effect.gen(function*() {
+        if (subscription.kind === "None") return
+        yield* autoCommitNow(settings.requestTimeoutMs)
+        const owned = [...subscription.partitions.values()].map(bare)
+        const revoked = subscription.kind === "Manual" || owned.length === 0
+          ? removing(owned)
+          : observedHooks().onRevoked!(owned)
+        yield* Effect.ensuring(revoked, Effect.sync(() => {
+          if (subscription.kind !== "Manual") membership?.leave(reason)
+          setAssigned([])
+          subscription.unsubscribe()
+          refresher?.interruptUnsafe()
+          pending.length = 0
+        }))
+      })
+
+    const close: Effect.Effect<void> = Effect.uninterruptible(Effect.gen(function*() {
+      if (isClosed) return
+      const wasMember = subscription.kind === "Topics" || subscription.kind === "Pattern"
+      yield* autoCommitNow(CLOSE_TIMEOUT_MS)
+      const owned = [...subscription.partitions.values()].map(bare)
+      if (owned.length > 0) {
+        const revoked = wasMember ? observedHooks().onRevoked!(owned) : removing(owned)
+        yield* Effect.catch(revoked, (error) => Effect.logWarning(`onRevoked at close: ${error.message}`))
+      }
+      isClosed = true
+      wake()
+      refresher?.interruptUnsafe()
+      if (wasMember && membership !== undefined) yield* membership.leaveAndWait("the consumer is being closed", CLOSE_TIMEOUT_MS)
+      yield* fetcher.close(settings.requestTimeoutMs)
+    }))
+    yield* Effect.addFinalizer(() => close)
+
+    const internals: ConsumerInternals = {
+      poll,
+      get: (partition) => subscription.get(partition),
+      hold: (partition, held) => {
+        partition.held = held
+        fetcher.refresh(partition)
+        if (!held) fetcher.fetch()
+      },
+      observe: (observer) => {
+        observers.add(observer)
+        return () => void observers.delete(observer)
+      },
+      wake
+    }
+
+    const consumer: Consumer = {
+      subscribe: (what, newHooks = NO_HOOKS) =>
+        Effect.gen(function*() {
+          if (isClosed) return yield* Effect.fail(closedError())
+          if (membership === undefined) return yield* Effect.fail(noGroup("subscribing"))
+          if (subscription.kind === "Manual") {
+            return yield* Effect.fail(
+              new FatalError("INVALID_ARGUMENT", "Subscription to topics and partitions are mutually exclusive: unsubscribe first")
+            )
+          }
+          if ("topics" in what) {
+            if (what.topics.some((topic) => topic.trim() === "")) {
+              return yield* Effect.fail(new FatalError("INVALID_ARGUMENT", "Topic collection to subscribe to cannot contain null or empty topic"))
+            }
+            if (what.topics.length === 0) return yield* abandon("the consumer unsubscribed from all topics")
+            subscription.subscribeTopics(what.topics)
+          } else subscription.subscribePattern(what.pattern)
+          hooks = newHooks
+          autoCommitAtMs = now() + (settings.autoCommitIntervalMs ?? Infinity)
+          membership.subscribed("the subscription has changed")
+          refreshTopics()
+        }),
+      assign: (partitions) =>
+        Effect.gen(function*() {
+          if (isClosed) return yield* Effect.fail(closedError())
+          if (subscription.kind === "Topics" || subscription.kind === "Pattern") {
+            return yield* Effect.fail(
+              new FatalError("INVALID_ARGUMENT", "Subscription to topics and partitions are mutually exclusive: unsubscribe first")
+            )
+          }
+          for (const { offset, partition, topic } of partitions) {
+            const isRight = topic.trim() !== "" && Number.isSafeInteger(partition) && partition >= 0 &&
+              (offset === undefined || (Number.isSafeInteger(offset) && offset >= 0))
+            if (!isRight) {
+              return yield* Effect.fail(new FatalError("INVALID_ARGUMENT", `cannot assign ${topic}-${partition} at offset ${offset}`))
+            }
+          }
+          if (partitions.length === 0) return yield* abandon("")
+          if (subscription.kind === "Manual") autoCommit(Infinity)
+          subscription.manual()
+          autoCommitAtMs = now() + (settings.autoCommitIntervalMs ?? Infinity)
+          const offsets = partitions.filter(({ offset }) => offset !== undefined)
+          const keys = new Set(partitions.map(({ partition, topic }) => partitionKey(topic, partition)))
+          yield* removing([...subscription.partitions.values()].filter(({ key }) => !keys.has(key)).map(bare))
+          setAssigned(partitions)
+          for (const one of offsets) move([subscription.get(one)!], (state) => state.seek(one.offset!))
+          refreshTopics()
+        }),
+      unsubscribe: Effect.suspend(() => isClosed ? Effect.fail(closedError()) : abandon("the consumer unsubscribed from all topics")),
+      subscription: () => subscription.topics,
+      assignment: () => [...subscription.partitions.values()].map(bare),
+      groupMetadata: () => membership?.metadata,
+
+      poll: (options) => poll(options?.timeoutMs ?? DEFAULT_POLL_TIMEOUT_MS),
+      records: recordStream(poll),
+      partitionStreams: partitionStreams(internals),
+
+      commit: (offsets) =>
+        Effect.andThen(openGroup("a commit"), commit(() => offsets ?? consumedOffsets())),
+      committed: (partitions) =>
+        Effect.flatMap(openGroup("asking for committed offsets"), (groupId) =>
+          partitions.length === 0 ? Effect.succeed([]) : cluster.retry(fetchCommitted(cluster, groupId, partitions))),
+      position: (partition) =>
+        Effect.gen(function*() {
+          const deadlineMs = now() + settings.apiTimeoutMs
+          for (;;) {
+            const since = changes
+            const [state] = yield* assignedOf([partition])
+            if (state!.position >= 0 && state!.phase !== "Validating") return state!.position
+            const error = pending.shift()
+            if (error !== undefined) return yield* Effect.fail(error)
+            if (now() >= deadlineMs) {
+              return yield* Effect.fail(
+                new RetriableError("TIMED_OUT", `the position of ${state!.key} is not known after ${settings.apiTimeoutMs} ms (default.api.timeout.ms)`)
+              )
+            }
+            yield* waitForChange(since, deadlineMs - now())
+          }
+        }),
+      seek: (partition, offset) =>
+        Effect.flatMap(assignedOf([partition]), (states) => {
+          if (!Number.isSafeInteger(offset) || offset < 0) {
+            return Effect.fail(new FatalError("INVALID_ARGUMENT", `seek to ${offset}: an offset is an integer from 0 on`))
+          }
+          return Effect.sync(() => move(states, (state) => state.seek(offset, UNKNOWN_EPOCH)))
+        }),
+      seekToBeginning: (partitions) =>
+        Effect.map(assignedOrAll(partitions), (states) => move(states, (state) => state.reset(EARLIEST_TIMESTAMP))),
+      seekToEnd: (partitions) =>
+        Effect.map(assignedOrAll(partitions), (states) => move(states, (state) => state.reset(LATEST_TIMESTAMP))),
+      seekToTimestamp: (partitions, timestamp) =>
+        Effect.flatMap(assignedOrAll(partitions), (states) => {
+          if (!Number.isSafeInteger(timestamp) || timestamp < 0) {
+            return Effect.fail(new FatalError("INVALID_ARGUMENT", `seek to the time ${timestamp}: ms since 1970, from 0 on`))
+          }
+          return Effect.sync(() => move(states, (state) => state.reset(timestamp)))
+        }),
+      pause: (partitions) =>
+        Effect.map(assignedOf(partitions), (states) => {
+          for (const state of states) {
+            state.paused = true
+            fetcher.refresh(state)
+          }
+        }),
+      resume: (partitions) =>
+        Effect.map(assignedOf(partitions), (states) => {
+          for (const state of states) {
+            state.paused = false
+            fetcher.refresh(state)
+          }
+          changed()
+        }),
+      paused: () => [...subscription.partitions.values()].filter(({ paused }) => paused).map(bare),
+      beginningOffsets: edgeOffsets(EARLIEST_TIMESTAMP),
+      endOffsets: edgeOffsets(LATEST_TIMESTAMP),
+      offsetsForTimes: (questions) =>
+        Effect.suspend(() => {
+          const wrong = questions.find(({ timestamp }) => !Number.isSafeInteger(timestamp) || timestamp < 0)
+          if (wrong !== undefined) {
+            return Effect.fail(new FatalError("INVALID_ARGUMENT", `the time ${wrong.timestamp}: ms since 1970, from 0 on`))
+          }
+          return Effect.map(lookUp(questions), (found) =>
+            questions.flatMap(({ partition, topic }) => {
+              const one = found.get(partitionKey(topic, partition))
+              return one === undefined || one.offset < 0 ? [] : [{ topic, partition, ...one }]
+            }))
+        }),
+      lag: (partition) => {
+        const state = subscription.get(partition)
+        return state === undefined || state.endOffset < 0 || state.position < 0
+          ? undefined
+          : Math.max(0, state.endOffset - state.position)
+      },
+      close
+    }
+    return consumer
+  })

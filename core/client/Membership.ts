@@ -1,0 +1,523 @@
+/**
+ * A consumer's membership in its group: sends what ClassicMembership.ts decides, assigns when it is the leader, and
+ * has the consumer's own fiber run what must lie between two polls.
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import type { Assignor, AssignorTopic, LastAssignment, MemberSubscription, RebalanceProtocol } from "../assignors/Assignor.ts"
+import { ApiKey } from "../protocol/ApiKey.ts"
+import { ErrorCode } from "../protocol/ErrorCode.ts"
+import {
+  decodeHeartbeatResponse,
+  encodeHeartbeatRequest,
+  type HeartbeatRequestInput,
+  type HeartbeatResponse
+} from "../protocol/generated/Heartbeat.ts"
+import {
+  decodeJoinGroupResponse,
+  encodeJoinGroupRequest,
+  type JoinGroupRequestInput,
+  type JoinGroupResponse
+} from "../protocol/generated/JoinGroup.ts"
+import {
+  decodeLeaveGroupResponse,
+  encodeLeaveGroupRequest,
+  type LeaveGroupRequestInput,
+  type LeaveGroupResponse
+} from "../protocol/generated/LeaveGroup.ts"
+import {
+  decodeSyncGroupResponse,
+  encodeSyncGroupRequest,
+  type SyncGroupRequestInput,
+  type SyncGroupResponse
+} from "../protocol/generated/SyncGroup.ts"
+import { ProtocolError } from "../protocol/ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
+import {
+  hasGeneration,
+  isMember,
+  type JoinedMember,
+  makeMembership,
+  type MembershipAction,
+  type MembershipEvent,
+  type MembershipState,
+  nextTickMs,
+  NO_GENERATION,
+  NO_MEMBER_ID,
+  step
+} from "./ClassicMembership.ts"
+import { type ClientError, errorOfCode, FatalError } from "./ClientError.ts"
+import type { Cluster } from "./Cluster.ts"
+import type { TopicPartition } from "./ClusterView.ts"
+import type { GroupMetadata, RebalanceHooks } from "./Consumer.ts"
+import { callCoordinator } from "./ConsumerOffsets.ts"
+import {
+  CONSUMER_PROTOCOL_TYPE,
+  decodeAssignment,
+  decodeSubscription,
+  encodeAssignment,
+  encodeSubscription,
+  groupByTopic
+} from "./ConsumerProtocol.ts"
+import type { ConsumerSettings } from "./ConsumerSettings.ts"
+import type { FetcherHost } from "./Fetcher.ts"
+import { type AssignedPartition, partitionKey, type SubscriptionState } from "./SubscriptionState.ts"
+
+const joinGroupApi: RpcApi<JoinGroupRequestInput, JoinGroupResponse> = rpcApi(
+  ApiKey.JoinGroup,
+  encodeJoinGroupRequest,
+  decodeJoinGroupResponse
+)
+const syncGroupApi: RpcApi<SyncGroupRequestInput, SyncGroupResponse> = rpcApi(
+  ApiKey.SyncGroup,
+  encodeSyncGroupRequest,
+  decodeSyncGroupResponse
+)
+const heartbeatApi: RpcApi<HeartbeatRequestInput, HeartbeatResponse> = rpcApi(
+  ApiKey.Heartbeat,
+  encodeHeartbeatRequest,
+  decodeHeartbeatResponse
+)
+const leaveGroupApi: RpcApi<LeaveGroupRequestInput, LeaveGroupResponse> = rpcApi(
+  ApiKey.LeaveGroup,
+  encodeLeaveGroupRequest,
+  decodeLeaveGroupResponse
+)
+
+/** JoinGroup answers when the slowest member has joined: as much later than that as Kafka's own client waits. */
+const JOIN_TIMEOUT_LAPSE_MS = 5000
+/** KIP-800: a longer reason is cut off. */
+const MAX_REASON_LENGTH = 255
+
+export interface MembershipHost extends Pick<FetcherHost, "now" | "fork" | "wake" | "wakeAt" | "fail"> {
+  /** Makes these the assigned ones; records of others are given out no more. */
+  readonly assign: (partitions: ReadonlyArray<TopicPartition>) => { readonly added: ReadonlyArray<AssignedPartition> }
+  /** Before partitions are given up. Never fails. */
+  readonly autoCommit: Effect.Effect<void>
+  readonly hooks: () => RebalanceHooks
+  /** A partition may be read that might not before. */
+  readonly refresh: (partition: AssignedPartition) => void
+}
+
+export class Membership {
+  readonly #cluster: Cluster
+  readonly #subscription: SubscriptionState
+  readonly #settings: ConsumerSettings
+  readonly #groupId: string
+  readonly #host: MembershipHost
+  readonly #state: MembershipState
+  readonly #protocol: RebalanceProtocol
+  /** What each assignor gave this member the last time, by name. */
+  readonly #last: Map<string, LastAssignment> = new Map()
+  /** Partition counts that the leader assigned by; undefined: not the leader. */
+  #assignedCounts: ReadonlyMap<string, number> | undefined
+
+  constructor(
+    cluster: Cluster,
+    subscription: SubscriptionState,
+    settings: ConsumerSettings,
+    groupId: string,
+    host: MembershipHost
+  ) {
+    this.#cluster = cluster
+    this.#subscription = subscription
+    this.#settings = settings
+    this.#groupId = groupId
+    this.#host = host
+    const shared = (protocol: RebalanceProtocol): boolean =>
+      settings.assignors.every(({ supportedProtocols }) => supportedProtocols.includes(protocol))
+    this.#protocol = shared("COOPERATIVE") ? "COOPERATIVE" : "EAGER"
+    this.#state = makeMembership({
+      groupInstanceId: settings.groupInstanceId,
+      sessionTimeoutMs: settings.sessionTimeoutMs,
+      heartbeatIntervalMs: settings.heartbeatIntervalMs,
+      maxPollIntervalMs: settings.maxPollIntervalMs,
+      retryBackoffMs: settings.retryBackoffMs
+    })
+  }
+
+  /** As the coordinator knows it. */
+  get metadata(): GroupMetadata {
+    return {
+      groupId: this.#groupId,
+      generationId: this.#state.generationId,
+      memberId: this.#state.memberId,
+      groupInstanceId: this.#settings.groupInstanceId
+    }
+  }
+
+  /** For a commit; a rebalance that is under way refuses it before it is sent, as the coordinator would. */
+  get commitMetadata(): GroupMetadata | FatalError {
+    if (isMember(this.#state)) return this.metadata
+    const { isFenced, isWanted, phase, work } = this.#state
+    if (isFenced) {
+      return errorOfCode(ErrorCode.FENCED_INSTANCE_ID, `commit of group ${this.#groupId}`) as FatalError
+    }
+    return isWanted && (phase === "Joining" || phase === "Syncing") && hasGeneration(this.#state)
+      ? new FatalError(
+        "REBALANCE_IN_PROGRESS",
+        "Offset commit cannot be completed since the consumer is undergoing a rebalance for auto partition assignment. You can try completing the rebalance by calling poll() and then retry the operation.",
+        ErrorCode.REBALANCE_IN_PROGRESS
+      )
+      : new FatalError(
+        "UNKNOWN_MEMBER_ID",
+        `Offset commit cannot be completed since the consumer is not part of an active group (${phase}, ${work}): its partitions may be assigned to others. Poll at least every max.poll.interval.ms.`,
+        ErrorCode.UNKNOWN_MEMBER_ID
+      )
+  }
+
+  /** Whether the consumer's fiber has something to run before it gives out records. */
+  get hasWork(): boolean {
+    return this.#state.work !== "None"
+  }
+
+  subscribed(reason: string): void {
+    this.#run({ _tag: "Subscribed", reason })
+  }
+
+  polled(): void {
+    this.#run({ _tag: "Polled" })
+  }
+
+  tick(): void {
+    const now = this.#host.now()
+    if (nextTickMs(this.#state) <= now) this.#run({ _tag: "Tick" })
+    this.#schedule()
+  }
+
+  commitRefused(group: GroupMetadata, errorCode: number): void {
+    this.#run({ _tag: "CommitRefused", generationId: group.generationId, memberId: group.memberId, errorCode })
+  }
+
+  /** Topics that the leader assigned may have more partitions now. */
+  onView(): void {
+    const counts = this.#assignedCounts
+    if (counts === undefined || !isMember(this.#state)) return
+    for (const [topic, count] of counts) {
+      const now = this.#cluster.topic(topic)?.partitions.length
+      if (now === undefined ? count === 0 : now === count) continue
+      // A topic that is not there any more is noticed by its group as Kafka's clients do: by the count.
+      this.#assignedCounts = undefined
+      this.#run({
+        _tag: "Rejoin",
+        reason: `cached metadata has changed: ${topic} had ${count} partitions at the beginning of the rebalance and has ${now ?? 0}`
+      })
+      return
+    }
+  }
+
+  /** Leaves without waiting for the coordinator. Hooks are the caller's. */
+  leave(reason: string): void {
+    this.#run({ _tag: "Leave", reason })
+  }
+
+  /** Leaves, and waits for the answer up to a time. */
+  leaveAndWait(reason: string, timeoutMs: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const actions = step(this.#state, { _tag: "Leave", reason }, this.#host.now())
+      const sends = actions.flatMap((action) => action._tag === "SendLeave" ? [this.#sendLeave(action.memberId, action.reason)] : [])
+      return Effect.all(sends, { discard: true }).pipe(Effect.timeoutOption(timeoutMs), Effect.asVoid)
+    })
+  }
+
+  /** What lies between two polls. Fails with what a hook fails with, after the rebalance went on. */
+  readonly work: Effect.Effect<void, ClientError> = Effect.suspend(() => {
+    switch (this.#state.work) {
+      case "Prepare":
+        return this.#prepare
+      case "Complete":
+        return this.#complete
+      default:
+        return Effect.void
+    }
+  })
+
+  readonly #prepare: Effect.Effect<void, ClientError> = Effect.gen({ self: this }, function*() {
+    const owned = [...this.#subscription.partitions.values()]
+    const { onLost, onRevoked } = this.#host.hooks()
+    let failure: ClientError | undefined
+    const run = (hook: RebalanceHooks["onLost"], partitions: ReadonlyArray<TopicPartition>) =>
+      hook === undefined || partitions.length === 0
+        ? Effect.void
+        : Effect.catch(hook(partitions.map(bare)), (error: ClientError) => Effect.sync(() => {
+          failure ??= error
+        }))
+    if (!hasGeneration(this.#state)) {
+      yield* run(onLost ?? onRevoked, owned)
+      this.#host.assign([])
+    } else {
+      yield* this.#host.autoCommit
+      const kept = this.#protocol === "EAGER" ? [] : owned.filter(({ topic }) => this.#subscription.topics.includes(topic))
+      yield* run(onRevoked, owned.filter((one) => !kept.includes(one)))
+      this.#host.assign(kept)
+    }
+    this.#run({ _tag: "Prepared" })
+    if (failure !== undefined) return yield* Effect.fail(failure)
+  })
+
+  readonly #complete: Effect.Effect<void, ClientError> = Effect.gen({ self: this }, function*() {
+    const { assignment, generationId, protocolName } = this.#state
+    let assigned: ReadonlyArray<TopicPartition>
+    try {
+      assigned = decodeAssignment(assignment ?? new Uint8Array(0))
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.#run({ _tag: "Completed", rejoin: "the assignment cannot be decoded" })
+      return yield* Effect.fail(new FatalError("CORRUPT", `the assignment by ${protocolName}: ${error.message}`))
+    }
+    const foreign = assigned.find(({ topic }) => !this.#subscription.topics.includes(topic))
+    if (foreign !== undefined) {
+      // The subscription changed after the group's leader saw it.
+      this.#run({ _tag: "Completed", rejoin: `received assignment of ${partitionKey(foreign.topic, foreign.partition)}, whose topic is not subscribed` })
+      return
+    }
+    const { onAssigned, onRevoked } = this.#host.hooks()
+    let failure: ClientError | undefined
+    const run = (hook: RebalanceHooks["onAssigned"], partitions: ReadonlyArray<TopicPartition>) =>
+      hook === undefined
+        ? Effect.void
+        : Effect.catch(hook(partitions.map(bare)), (error: ClientError) => Effect.sync(() => {
+          failure ??= error
+        }))
+    const keys = new Set(assigned.map(({ partition, topic }) => partitionKey(topic, partition)))
+    const revoked = [...this.#subscription.partitions.values()].filter(({ key }) => !keys.has(key))
+    if (revoked.length > 0) {
+      yield* this.#host.autoCommit
+      yield* run(onRevoked, revoked)
+    }
+    const { added } = this.#host.assign(assigned)
+    for (const partition of added) partition.pendingAssignment = true
+    this.#last.set(protocolName, { generationId, partitions: groupByTopic(assigned) })
+    yield* run(onAssigned, added)
+    for (const partition of added) {
+      partition.pendingAssignment = false
+      this.#host.refresh(partition)
+    }
+    // What was given up is free only now: the next round gives it to others (KIP-429).
+    this.#run({
+      _tag: "Completed",
+      rejoin: revoked.length > 0 && this.#protocol === "COOPERATIVE" ? "need to revoke partitions and re-join" : undefined
+    })
+    if (failure !== undefined) return yield* Effect.fail(failure)
+  })
+
+  #run(event: MembershipEvent): void {
+    for (const action of step(this.#state, event, this.#host.now())) this.#do(action)
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    const at = nextTickMs(this.#state)
+    if (at !== Infinity) this.#host.wakeAt(at)
+  }
+
+  #do(action: MembershipAction): void {
+    switch (action._tag) {
+      case "SendJoin":
+        return this.#host.fork(this.#join(action.attempt, action.memberId, action.reason))
+      case "SendSync":
+        return this.#host.fork(this.#sync(action))
+      case "SendHeartbeat":
+        return this.#host.fork(this.#heartbeat(action.memberId, action.generationId))
+      case "SendLeave":
+        return this.#host.fork(this.#sendLeave(action.memberId, action.reason))
+      case "ForgetCoordinator":
+        return this.#cluster.forgetCoordinator({ kind: "group", key: this.#groupId })
+      case "Wake":
+        return this.#host.wake()
+      case "Fail":
+        return this.#host.fail(errorOfCode(action.errorCode, `${action.request} of group ${this.#groupId}`, hintOf(action.errorCode)))
+    }
+  }
+
+  #failed(event: MembershipEvent, error: ClientError): void {
+    if (error._tag === "FatalError" && error.reason !== "CLOSED") this.#host.fail(error)
+    this.#run(event)
+  }
+
+  #subscriptionOf(assignor: Assignor): Uint8Array {
+    const { topics } = this.#subscription
+    return encodeSubscription({
+      topics,
+      userData: assignor.subscriptionUserData(topics, this.#last.get(assignor.name) ?? null),
+      ownedPartitions: groupByTopic(this.#subscription.partitions.values()),
+      generationId: this.#state.generationId,
+      rackId: this.#settings.rack === "" ? null : this.#settings.rack
+    })
+  }
+
+  #join(attempt: number, memberId: string, reason: string): Effect.Effect<void> {
+    const { assignors, groupInstanceId, maxPollIntervalMs, requestTimeoutMs, sessionTimeoutMs } = this.#settings
+    // A pattern is a list of topics to the group: those that match now.
+    const matched = this.#subscription.kind !== "Pattern"
+      ? Effect.void
+      : Effect.map(this.#cluster.allTopics, (topics) => {
+        this.match(topics)
+      })
+    const request = (version: number): JoinGroupRequestInput => ({
+      groupId: this.#groupId,
+      sessionTimeoutMs,
+      rebalanceTimeoutMs: maxPollIntervalMs,
+      memberId,
+      ...(version >= 5 ? { groupInstanceId: groupInstanceId ?? null } : {}),
+      protocolType: CONSUMER_PROTOCOL_TYPE,
+      protocols: assignors.map((assignor) => ({ name: assignor.name, metadata: this.#subscriptionOf(assignor) })),
+      ...(version >= 8 ? { reason: reason.slice(0, MAX_REASON_LENGTH) } : {})
+    })
+    const timeoutMs = Math.max(requestTimeoutMs, maxPollIntervalMs + JOIN_TIMEOUT_LAPSE_MS)
+    return Effect.andThen(matched, callCoordinator(this.#cluster, this.#groupId, joinGroupApi, request, { timeoutMs })).pipe(
+      Effect.result,
+      Effect.map((result) => {
+        if (Result.isFailure(result)) return this.#failed({ _tag: "JoinFailed", attempt }, result.failure)
+        const { errorCode, generationId, leader, memberId, members, protocolName, skipAssignment } = result.success
+        this.#run({
+          _tag: "JoinAnswered",
+          attempt,
+          errorCode,
+          memberId,
+          generationId,
+          protocolName: protocolName ?? "",
+          leader,
+          skipAssignment,
+          members
+        })
+      })
+    )
+  }
+
+  #sync(action: Extract<MembershipAction, { _tag: "SendSync" }>): Effect.Effect<void> {
+    const { attempt, generationId, memberId, members, protocolName } = action
+    return (members === undefined ? Effect.succeed([]) : this.#assign(protocolName, members)).pipe(
+      Effect.flatMap((assignments) =>
+        callCoordinator(this.#cluster, this.#groupId, syncGroupApi, (version): SyncGroupRequestInput => ({
+          groupId: this.#groupId,
+          generationId,
+          memberId,
+          ...(version >= 3 ? { groupInstanceId: this.#settings.groupInstanceId ?? null } : {}),
+          ...(version >= 5 ? { protocolType: CONSUMER_PROTOCOL_TYPE, protocolName } : {}),
+          assignments
+        }), { timeoutMs: Math.max(this.#settings.requestTimeoutMs, this.#settings.maxPollIntervalMs + JOIN_TIMEOUT_LAPSE_MS) })
+      ),
+      Effect.result,
+      Effect.map((result) => {
+        if (Result.isFailure(result)) return this.#failed({ _tag: "JoinFailed", attempt }, result.failure)
+        const { assignment, errorCode } = result.success
+        this.#run({ _tag: "SyncAnswered", attempt, errorCode, assignment })
+      })
+    )
+  }
+
+  /** As the group's leader. */
+  #assign(
+    protocolName: string,
+    members: ReadonlyArray<JoinedMember>
+  ): Effect.Effect<ReadonlyArray<{ readonly memberId: string; readonly assignment: Uint8Array }>, ClientError> {
+    return Effect.gen({ self: this }, function*() {
+      const assignor = this.#settings.assignors.find(({ name }) => name === protocolName)
+      if (assignor === undefined) {
+        return yield* Effect.fail(
+          new FatalError("INCONSISTENT_GROUP_PROTOCOL", `group ${this.#groupId} chose the assignor ${protocolName}, which this consumer does not have`)
+        )
+      }
+      const subscriptions: Array<MemberSubscription> = []
+      for (const { groupInstanceId, memberId, metadata } of members) {
+        try {
+          subscriptions.push({ memberId, groupInstanceId, ...decodeSubscription(metadata) })
+        } catch (error) {
+          if (!(error instanceof ProtocolError)) throw error
+          return yield* Effect.fail(new FatalError("CORRUPT", `the subscription of member ${memberId}: ${error.message}`))
+        }
+      }
+      const names = [...new Set(subscriptions.flatMap(({ topics }) => topics))]
+      // Other members may have subscribed to what this one has not. What does not exist is left out.
+      if (names.some((name) => this.#cluster.topic(name) === undefined)) {
+        yield* Effect.ignore(this.#cluster.allTopics)
+        const known = this.#cluster.view().topics
+        const here = names.filter((name) => known.has(name))
+        if (here.length > 0) yield* Effect.ignore(this.#cluster.topics(here, { allowAutoCreate: false }))
+      }
+      const topics = new Map<string, AssignorTopic>()
+      const counts = new Map<string, number>()
+      const { nodes } = this.#cluster.view()
+      for (const name of names) {
+        const view = this.#cluster.topic(name)
+        counts.set(name, view?.partitions.length ?? 0)
+        if (view === undefined) continue
+        const racks = view.partitions.map(({ replicas }) =>
+          replicas.flatMap((id) => {
+            const rack = nodes.get(id)?.rack
+            return rack === undefined || rack === null ? [] : [rack]
+          })
+        )
+        topics.set(name, { partitions: view.partitions.length, racks })
+      }
+      const assignment = assignor.assign(topics, subscriptions)
+      this.#assignedCounts = counts
+      return members.map(({ memberId }) => ({
+        memberId,
+        assignment: encodeAssignment(
+          [...assignment.get(memberId) ?? []].map(([topic, partitions]) => ({ topic, partitions }))
+        )
+      }))
+    })
+  }
+
+  #heartbeat(memberId: string, generationId: number): Effect.Effect<void> {
+    return callCoordinator(this.#cluster, this.#groupId, heartbeatApi, (version): HeartbeatRequestInput => ({
+      groupId: this.#groupId,
+      generationId,
+      memberId,
+      ...(version >= 3 ? { groupInstanceId: this.#settings.groupInstanceId ?? null } : {})
+    }), { timeoutMs: Math.min(this.#settings.requestTimeoutMs, this.#settings.sessionTimeoutMs) }).pipe(
+      Effect.result,
+      Effect.map((result) => {
+        if (Result.isFailure(result)) this.#failed({ _tag: "HeartbeatFailed" }, result.failure)
+        else this.#run({ _tag: "HeartbeatAnswered", generationId, memberId, errorCode: result.success.errorCode })
+      })
+    )
+  }
+
+  /** On the data lane: a JoinGroup that waits for others would keep it waiting on the coordinator's. */
+  #sendLeave(memberId: string, reason: string): Effect.Effect<void> {
+    const groupId = this.#groupId
+    const request = (version: number): LeaveGroupRequestInput =>
+      version < 3
+        ? { groupId, memberId }
+        : { groupId, members: [{ memberId, ...(version >= 5 ? { reason: reason.slice(0, MAX_REASON_LENGTH) } : {}) }] }
+    return this.#cluster.coordinator({ kind: "group", key: groupId }).pipe(
+      Effect.flatMap((node) => this.#cluster.call(node, "data", leaveGroupApi, request)),
+      Effect.ignore
+    )
+  }
+
+  /** The topics of the cluster are known anew. @returns whether those that the pattern matches have changed */
+  match(topics: ReadonlyMap<string, { readonly name: string; readonly isInternal: boolean }>): boolean {
+    const names: Array<string> = []
+    for (const { isInternal, name } of topics.values()) if (!isInternal || !this.#settings.excludeInternal) names.push(name)
+    return this.#subscription.matched(names)
+  }
+}
+
+const bare = ({ partition, topic }: TopicPartition): TopicPartition => ({ topic, partition })
+
+const hintOf = (code: number): string => {
+  switch (code) {
+    case ErrorCode.INCONSISTENT_GROUP_PROTOCOL:
+      return "no assignor of partition.assignment.strategy is one that every member of the group has"
+    case ErrorCode.FENCED_INSTANCE_ID:
+      return "another consumer has joined with this group.instance.id; give each its own"
+    case ErrorCode.INVALID_SESSION_TIMEOUT:
+      return "session.timeout.ms is not between the broker's group.min.session.timeout.ms and group.max.session.timeout.ms"
+    case ErrorCode.GROUP_MAX_SIZE_REACHED:
+      return "the group has as many members as the broker's group.max.size allows"
+    default:
+      return ""
+  }
+}
+
+export const ungrouped = (groupId: string): GroupMetadata => ({
+  groupId,
+  generationId: NO_GENERATION,
+  memberId: NO_MEMBER_ID,
+  groupInstanceId: undefined
+})
