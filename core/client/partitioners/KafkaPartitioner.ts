@@ -3,18 +3,14 @@
  * by load. With `partitioner.ignore.keys` every record is placed like one without a key.
  */
 import type { Partitioner } from "../Partitioner.ts"
-import { keyHashPartitioner } from "./KeyHash.ts"
+import { keyPartitioner } from "./KeyPartitioner.ts"
 import { murmur2, toPositive } from "./Murmur2.ts"
 import { stickyPartitioner } from "./StickyPartitioner.ts"
 
 /** Where Java's producer puts a key. @param partitions how many the topic has, at least 1 */
 export const partitionForKey = (key: Uint8Array, partitions: number): number => toPositive(murmur2(key)) % partitions
 
-const keyed = keyHashPartitioner({
-  name: "default",
-  hash: (key) => toPositive(murmur2(key)),
-  keyless: stickyPartitioner
-})
+const keyed = keyPartitioner({ name: "default", place: partitionForKey, keyless: stickyPartitioner })
 
 export const kafkaPartitioner: Partitioner = {
   name: "default",

@@ -1,10 +1,10 @@
-/** Partitioners that hash a key: they differ in the hash, and in what becomes of a record without a key. */
-import type { Partitioner, PartitionerRecord, PartitionerTopic } from "../Partitioner.ts"
+/** Partitioners that place a record by its key: they differ in how, and in what becomes of a record without a key. */
+import type { Partitioner } from "../Partitioner.ts"
 
-export interface KeyHash {
+export interface KeyPlacement {
   readonly name: string
-  /** @returns an integer from 0 to 2^32 - 1; the partition is its remainder by the partition count */
-  readonly hash: (key: Uint8Array) => number
+  /** @returns an index below `partitions`; a function of these two alone */
+  readonly place: (key: Uint8Array, partitions: number) => number
   /** Places records without a key. */
   readonly keyless: Partitioner
   /** Whether an empty key counts as none, as with librdkafka's consistent_random. */
@@ -15,15 +15,14 @@ export interface KeyHash {
  * Equal keys go to one partition for as long as the partition count stays, whether it has a leader or not: a key that
  * moved away for a while would lose its order.
  */
-export const keyHashPartitioner = ({ emptyIsNone = false, hash, keyless, name }: KeyHash): Partitioner => ({
+export const keyPartitioner = ({ emptyIsNone = false, keyless, name, place }: KeyPlacement): Partitioner => ({
   name,
   make: (topicName, random, options) => {
     const rest = keyless.make(topicName, random, options)
     const isKeyed = (key: Uint8Array | null): key is Uint8Array => key !== null && (!emptyIsNone || key.length > 0)
-    const partition = (record: PartitionerRecord, topic: PartitionerTopic): number =>
-      isKeyed(record.key) ? hash(record.key) % topic.partitions.length : rest.partition(record, topic)
     return {
-      partition,
+      partition: (record, topic) =>
+        isKeyed(record.key) ? place(record.key, topic.partitions.length) : rest.partition(record, topic),
       // the bytes of keyed records say nothing of where keyless ones should go next
       onAppended: (at, sizeBytes, topic, record, batchOpen) => {
         if (!isKeyed(record.key)) rest.onAppended?.(at, sizeBytes, topic, record, batchOpen)
