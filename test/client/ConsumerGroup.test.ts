@@ -1,0 +1,244 @@
+import { expect } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Ref from "effect/Ref"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { TopicPartition } from "../../core/client/ClusterView.ts"
+import * as Consumer from "../../core/client/Consumer.ts"
+import type { ConsumerConfig, ConsumerRecord } from "../../core/client/Consumer.ts"
+import { numbers, pollUntil, topicWriter, valueOf } from "./ConsumerTopic.ts"
+import { overBroker, type TestBroker } from "./TestBrokers.ts"
+
+const memberOf = (broker: TestBroker, group: string, config: Partial<ConsumerConfig> = {}) =>
+  Consumer.make({
+    "bootstrap.servers": broker.bootstrap,
+    "group.id": group,
+    "auto.offset.reset": "earliest",
+    "fetch.max.wait.ms": 50,
+    "retry.backoff.ms": 20,
+    "session.timeout.ms": 6000,
+    "heartbeat.interval.ms": 100,
+    ...config
+  })
+
+const names = (partitions: ReadonlyArray<TopicPartition>): ReadonlyArray<string> =>
+  partitions.map(({ partition, topic }) => `${topic}-${partition}`).sort()
+
+/** Polls all of them, in turn, until it holds. */
+const pollAll = (consumers: ReadonlyArray<Consumer.Consumer>, until: () => boolean) =>
+  Effect.gen(function*() {
+    const records: Array<ConsumerRecord> = []
+    while (!until()) {
+      for (const consumer of consumers) {
+        for (const one of yield* consumer.poll({ timeoutMs: 10 })) records.push(...one.records)
+      }
+    }
+    return records
+  })
+
+const strategies = ["range", "roundrobin", "sticky", "cooperative-sticky"]
+
+overBroker("Consumer in a group", (test) => {
+  test("alone it owns all partitions, and goes on where its group has committed", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("alone", { partitions: 3 })
+      const group = broker.name("group")
+      const writer = yield* topicWriter(broker)
+      for (const partition of [0, 1, 2]) yield* writer.write(topic, numbers(0, 10), { partition })
+      const scope = yield* Scope.make()
+      const first = yield* Scope.provide(memberOf(broker, group, { "enable.auto.commit": false }), scope)
+      yield* first.subscribe({ topics: [topic] })
+      expect((yield* pollUntil(first, 30)).length).toBe(30)
+      expect(names(first.assignment())).toEqual([0, 1, 2].map((partition) => `${topic}-${partition}`))
+      expect(first.groupMetadata()).toMatchObject({ groupId: group, generationId: 1 })
+      yield* first.commit([{ topic, partition: 0, offset: 4, metadata: "four" }])
+      expect(yield* first.committed([{ topic, partition: 0 }, { topic, partition: 1 }])).toMatchObject([
+        { topic, partition: 0, offset: 4, metadata: "four" }
+      ])
+      yield* first.commit([{ topic, partition: 1, offset: 10 }, { topic, partition: 2, offset: 10 }])
+      yield* Scope.close(scope, Exit.void)
+
+      const second = yield* memberOf(broker, group)
+      yield* second.subscribe({ topics: [topic] })
+      expect((yield* pollUntil(second, 6)).map(valueOf)).toEqual(numbers(4, 10))
+      expect(yield* second.poll({ timeoutMs: 0 })).toEqual([])
+    }))
+
+  test("auto-commit saves what earlier polls returned when it closes", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("auto")
+      const group = broker.name("group")
+      const writer = yield* topicWriter(broker)
+      yield* writer.write(topic, numbers(0, 10))
+      const first = yield* memberOf(broker, group, { "max.poll.records": 7 })
+      yield* first.subscribe({ topics: [topic] })
+      expect((yield* pollUntil(first, 7)).length).toBe(7)
+      yield* first.close
+      const second = yield* memberOf(broker, group)
+      yield* second.subscribe({ topics: [topic] })
+      expect((yield* pollUntil(second, 3)).map(valueOf)).toEqual(numbers(7, 10))
+    }))
+
+  for (const strategy of strategies) {
+    test(`${strategy}: members share the partitions, and take over from one that leaves`, (broker) =>
+      Effect.gen(function*() {
+        const topic = yield* broker.createTopic("shared", { partitions: 6 })
+        const group = broker.name("group")
+        const config = { "partition.assignment.strategy": strategy }
+        const writer = yield* topicWriter(broker)
+        for (let partition = 0; partition < 6; partition++) yield* writer.write(topic, numbers(0, 20), { partition })
+        const one = yield* memberOf(broker, group, config)
+        yield* one.subscribe({ topics: [topic] })
+        yield* pollAll([one], () => one.assignment().length === 6)
+        const two = yield* memberOf(broker, group, config)
+        const three = yield* memberOf(broker, group, config)
+        yield* two.subscribe({ topics: [topic] })
+        yield* three.subscribe({ topics: [topic] })
+        const all = [one, two, three]
+        yield* pollAll(all, () => all.every((consumer) => consumer.assignment().length === 2))
+        expect(names(all.flatMap((consumer) => consumer.assignment()))).toEqual([0, 1, 2, 3, 4, 5].map((partition) => `${topic}-${partition}`))
+        yield* two.close
+        const rest = [one, three]
+        yield* pollAll(rest, () => rest.every((consumer) => consumer.assignment().length === 3))
+        expect(names(rest.flatMap((consumer) => consumer.assignment()))).toEqual([0, 1, 2, 3, 4, 5].map((partition) => `${topic}-${partition}`))
+      }))
+  }
+
+  test("eager members give up all before they join again; hooks hear of it between polls and may commit", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("eager", { partitions: 4 })
+      const group = broker.name("group")
+      const heard = yield* Ref.make<ReadonlyArray<string>>([])
+      const hear = (what: string) => (partitions: ReadonlyArray<TopicPartition>) =>
+        Ref.update(heard, (before) => [...before, `${what} ${partitions.map(({ partition }) => partition).sort().join()}`])
+      const config = { "enable.auto.commit": false, "partition.assignment.strategy": "range" }
+      const one = yield* memberOf(broker, group, config)
+      const writer = yield* topicWriter(broker)
+      for (let partition = 0; partition < 4; partition++) yield* writer.write(topic, numbers(0, 5), { partition })
+      yield* one.subscribe({ topics: [topic] }, {
+        onAssigned: hear("assigned"),
+        onRevoked: (partitions) => Effect.andThen(one.commit(), hear("revoked")(partitions)),
+        onLost: hear("lost")
+      })
+      yield* pollUntil(one, 20)
+      const two = yield* memberOf(broker, group, config)
+      yield* two.subscribe({ topics: [topic] })
+      const after = yield* pollAll([one, two], () => one.assignment().length === 2 && two.assignment().length === 2)
+      expect(yield* Ref.get(heard)).toEqual(["assigned 0,1,2,3", "revoked 0,1,2,3", one.assignment()[0]!.partition === 0 ? "assigned 0,1" : "assigned 2,3"])
+      // What the hook committed is where both went on.
+      expect(after).toEqual([])
+    }))
+
+  test("cooperative members keep what they keep, and read on meanwhile", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("cooperative", { partitions: 4 })
+      const group = broker.name("group")
+      const heard: Array<string> = []
+      const hear = (what: string) => (partitions: ReadonlyArray<TopicPartition>) =>
+        Effect.sync(() => void heard.push(`${what} ${partitions.length}`))
+      const config = { "partition.assignment.strategy": "cooperative-sticky" }
+      const one = yield* memberOf(broker, group, config)
+      yield* one.subscribe({ topics: [topic] }, { onAssigned: hear("assigned"), onRevoked: hear("revoked"), onLost: hear("lost") })
+      yield* pollAll([one], () => one.assignment().length === 4)
+      const two = yield* memberOf(broker, group, config)
+      yield* two.subscribe({ topics: [topic] })
+      yield* pollAll([one, two], () => {
+        // At no time has it less than what it keeps.
+        expect(one.assignment().length).toBeGreaterThanOrEqual(2)
+        return one.assignment().length === 2 && two.assignment().length === 2
+      })
+      expect(heard.filter((what) => what.startsWith("revoked"))).toEqual(["revoked 2"])
+      expect(heard.filter((what) => what.startsWith("lost"))).toEqual([])
+    }))
+
+  test("a static member that comes back gets what it had without a rebalance", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("static", { partitions: 4 })
+      const group = broker.name("group")
+      const start = (instance: string) =>
+        Effect.gen(function*() {
+          const consumer = yield* memberOf(broker, group, { "group.instance.id": instance, "session.timeout.ms": 30_000 })
+          yield* consumer.subscribe({ topics: [topic] })
+          return consumer
+        })
+      const one = yield* start("one")
+      const two = yield* start("two")
+      yield* pollAll([one, two], () => one.assignment().length === 2 && two.assignment().length === 2)
+      const had = names(two.assignment())
+      const generation = one.groupMetadata()!.generationId
+      yield* two.close
+      const again = yield* start("two")
+      yield* pollAll([one, again], () => again.assignment().length > 0)
+      expect(names(again.assignment())).toEqual(had)
+      expect(one.groupMetadata()!.generationId).toBe(generation)
+      // And who has the same id meanwhile is told so.
+      const twin = yield* start("one")
+      yield* pollAll([twin], () => twin.assignment().length > 0)
+      const error = yield* Effect.flip(Effect.forever(one.poll({ timeoutMs: 10 })))
+      expect(error).toMatchObject({ _tag: "FatalError", reason: "FENCED_INSTANCE_ID" })
+    }))
+
+  test("a pattern takes in topics that are created later", (broker) =>
+    Effect.gen(function*() {
+      const prefix = broker.name("pattern")
+      const first = yield* broker.createTopic(prefix)
+      const group = broker.name("group")
+      const consumer = yield* memberOf(broker, group, { "metadata.max.age.ms": 100 })
+      yield* consumer.subscribe({ pattern: new RegExp(`${prefix}-.*`) })
+      yield* pollAll([consumer], () => consumer.assignment().length === 1)
+      const second = yield* broker.createTopic(prefix)
+      const other = yield* broker.createTopic("other")
+      yield* pollAll([consumer], () => consumer.assignment().length === 2)
+      expect(names(consumer.assignment())).toEqual([`${first}-0`, `${second}-0`].sort())
+      expect(consumer.subscription()).not.toContain(other)
+    }))
+
+  test("a changed subscription is a new assignment; unsubscribing gives up all", (broker) =>
+    Effect.gen(function*() {
+      const [first, second] = [yield* broker.createTopic("first"), yield* broker.createTopic("second")]
+      const consumer = yield* memberOf(broker, broker.name("group"))
+      yield* consumer.subscribe({ topics: [first] })
+      yield* pollAll([consumer], () => names(consumer.assignment()).join() === `${first}-0`)
+      yield* consumer.subscribe({ topics: [second] })
+      yield* pollAll([consumer], () => names(consumer.assignment()).join() === `${second}-0`)
+      yield* consumer.unsubscribe
+      expect(consumer.assignment()).toEqual([])
+      yield* consumer.assign([{ topic: first, partition: 0 }])
+      expect(names(consumer.assignment())).toEqual([`${first}-0`])
+    }))
+
+  test("streams of partitions end when they are revoked, and what they are done with is committed", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("streamed", { partitions: 4 })
+      const group = broker.name("group")
+      const writer = yield* topicWriter(broker)
+      for (let partition = 0; partition < 4; partition++) yield* writer.write(topic, numbers(0, 50), { partition })
+      const seen: Array<string> = []
+      const run = Effect.gen(function*() {
+        const consumer = yield* memberOf(broker, group, { "partition.assignment.strategy": "cooperative-sticky" })
+        yield* consumer.subscribe({ topics: [topic] })
+        const fiber = yield* consumer.partitionStreams.pipe(
+          Stream.flatMap(({ records }) => Stream.tap(records, (record) => Effect.sync(() => void seen.push(`${record.partition}:${valueOf(record)}`))), {
+            concurrency: "unbounded"
+          }),
+          Stream.runDrain,
+          Effect.forkScoped
+        )
+        return { consumer, fiber }
+      })
+      const one = yield* run
+      const two = yield* run
+      while (!(one.consumer.assignment().length === 2 && two.consumer.assignment().length === 2 && new Set(seen).size === 200)) yield* Effect.sleep(5)
+      for (let partition = 0; partition < 4; partition++) yield* writer.write(topic, numbers(50, 60), { partition })
+      while (new Set(seen).size < 240) yield* Effect.sleep(5)
+      yield* Fiber.interrupt(one.fiber)
+      yield* one.consumer.close
+      yield* Fiber.interrupt(two.fiber)
+      yield* two.consumer.close
+      const last = yield* memberOf(broker, group)
+      const offsets = yield* last.committed([0, 1, 2, 3].map((partition) => ({ topic, partition })))
+      for (const { offset } of offsets) expect(offset).toBeLessThanOrEqual(60)
+    }))
+})
