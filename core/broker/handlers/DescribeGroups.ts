@@ -36,7 +36,7 @@ const encode = (apiVersion: number, groups: ReadonlyArray<Described>, tellOperat
   const told = groups.map(({ errorMessage, members, ...group }): Described => ({
     ...group,
     ...(apiVersion >= MESSAGE_SINCE ? { errorMessage } : {}),
-    members: apiVersion >= INSTANCES_SINCE ? members : members.map(({ groupInstanceId: _, ...member }) => member),
+    members: apiVersion >= INSTANCES_SINCE ? members : members.map((member) => ({ ...member, groupInstanceId: null })),
     ...(apiVersion >= OPERATIONS_SINCE
       ? { authorizedOperations: tellOperations && group.errorCode === ErrorCode.NONE ? GROUP_OPERATIONS : OPERATIONS_NOT_ASKED }
       : {})
