@@ -1,6 +1,16 @@
-/** What a command line says, or what is wrong with it. */
+/** What a command line of `ottla` itself and of `ottla start` says, or what is wrong with it. */
 import { parseArgs } from "node:util"
+import { commandNamed, commands } from "./Names.ts"
 
+/** `ottla --help`. */
+export const overview: string = `usage: ottla COMMAND [flags]
+
+commands:
+${Object.entries(commands).map(([name, what]) => `  ${name.padEnd(18)}${what}`).join("\n")}
+
+They go by Kafka's names too (kafka-topics, bin/kafka-topics.sh) and take Kafka's flags; ottla COMMAND --help shows them.`
+
+/** `ottla start --help`. */
 export const usage: string = `usage: ottla start [server.properties] [options]
 
 Runs a broker until SIGINT or SIGTERM. Without a file it listens on localhost:9092 and keeps its data in ./data.
@@ -24,13 +34,15 @@ export type Command =
   | { readonly _tag: "Version" }
   /** `message` is complete: it names the flag and what it takes. */
   | { readonly _tag: "Wrong"; readonly message: string }
-  | {
-      readonly _tag: "Start"
-      readonly propertiesFile: string | undefined
-      readonly overrides: ReadonlyArray<readonly [key: string, value: string]>
-      readonly logFormat: "text" | "json"
-      readonly logLevel: LogLevelName
-    }
+  | StartCommand
+
+export interface StartCommand {
+  readonly _tag: "Start"
+  readonly propertiesFile: string | undefined
+  readonly overrides: ReadonlyArray<readonly [key: string, value: string]>
+  readonly logFormat: "text" | "json"
+  readonly logLevel: LogLevelName
+}
 
 const options = {
   override: { type: "string", multiple: true },
@@ -55,8 +67,9 @@ export const parseCommand = (argv: ReadonlyArray<string>): Command => {
   if (values.help === true) return { _tag: "Help" }
   if (values.version === true) return { _tag: "Version" }
   const [command, propertiesFile, ...rest] = positionals
-  if (command === undefined) return wrong("a command is missing; there is: start")
-  if (command !== "start") return wrong(`there is no command "${command}"; there is: start`)
+  const known = Object.keys(commands).join(", ")
+  if (command === undefined) return wrong(`a command is missing; there are: ${known}`)
+  if (commandNamed(command) !== "start") return wrong(`there is no command "${command}"; there are: ${known}`)
   if (rest.length > 0) return wrong(`start takes one server.properties file; "${rest[0]}" is one too many`)
 
   const overrides: Array<readonly [string, string]> = []

@@ -1,0 +1,21 @@
+/** The commands and their names: Kafka's own (`kafka-topics`, `bin/kafka-topics.sh`) and ours without `kafka-`. */
+
+/** What each does, for `ottla --help`. */
+export const commands = {
+  start: "run a broker until SIGINT or SIGTERM",
+  topics: "list, describe, create, alter and delete topics",
+  "console-producer": "send lines of standard input as records",
+  "console-consumer": "print records of topics"
+} as const
+
+export type CommandName = keyof typeof commands
+
+/** As Kafka calls what we call otherwise. */
+const otherNames: Readonly<Record<string, CommandName>> = { "server-start": "start" }
+
+/** Undefined: there is none of that name. */
+export const commandNamed = (word: string): CommandName | undefined => {
+  const name = word.replace(/^.*[/\\]/, "").replace(/\.(sh|bat)$/, "").replace(/^kafka-/, "")
+  if (Object.hasOwn(commands, name)) return name as CommandName
+  return Object.hasOwn(otherNames, name) ? otherNames[name] : undefined
+}

@@ -1,0 +1,46 @@
+/** Runs one of the commands that are clients; loads only that one. */
+import * as Effect from "effect/Effect"
+import * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import process from "node:process"
+import * as Compression from "../shared/Compression.ts"
+import * as Crypto from "../shared/Crypto.ts"
+import { type Command, FAILED, runCommand } from "./Command.ts"
+import type { Host } from "./Main.ts"
+import type { CommandName } from "./Names.ts"
+import { processTerminal } from "./Terminal.ts"
+
+export type ToolName = Exclude<CommandName, "start">
+
+const tools: Readonly<Record<ToolName, () => Promise<{ readonly command: Command }>>> = {
+  topics: () => import("./Topics.ts"),
+  "console-producer": () => import("./ConsoleProducer.ts"),
+  "console-consumer": () => import("./ConsoleConsumer.ts")
+}
+
+/** What a shell sees of a program that a signal ended: 128 and the signal's number, as it sees of Kafka's tools. */
+const INTERRUPTED: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 143 }
+
+/** Runs the command; the process ends with it. A signal interrupts it: it closes its client first. */
+export const runTool = async (name: ToolName, args: ReadonlyArray<string>, host: Host): Promise<void> => {
+  const terminal = processTerminal()
+  const { command } = await tools[name]()
+  const fiber = Effect.runFork(runCommand(command, args, Layer.mergeAll(host.network, Compression.layer, Crypto.layer), terminal))
+  let ending: number | undefined
+  for (const [signal, code] of Object.entries(INTERRUPTED)) {
+    process.on(signal, () => {
+      // the second one says that nobody wants to wait
+      if (ending !== undefined) process.exit(code)
+      ending = code
+      Effect.runFork(Fiber.interrupt(fiber))
+    })
+  }
+  fiber.addObserver((exit) => {
+    if (Exit.isSuccess(exit)) return process.exit(ending ?? exit.value)
+    if (Cause.hasInterruptsOnly(exit.cause)) return process.exit(ending ?? FAILED)
+    process.stderr.write(`ottla: this is a mistake of ottla's, please report it:\n${Cause.pretty(exit.cause)}\n`)
+    return process.exit(FAILED)
+  })
+}
