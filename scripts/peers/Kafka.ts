@@ -24,20 +24,24 @@ import { answers } from "./Wire.ts"
 
 export const KAFKA_VERSION = "4.3.1"
 
-let installed: Promise<string> | undefined
+const installed = new Map<string, Promise<string>>()
 
 /** The directory of Kafka's jars, fetched on the first call ever. */
-export const installKafka = (): Promise<string> => installed ??= fetchJars()
+export const installKafka = (version: string = KAFKA_VERSION): Promise<string> => {
+  const known = installed.get(version) ?? fetchJars(version)
+  installed.set(version, known)
+  return known
+}
 
-const fetchJars = async (): Promise<string> => {
+const fetchJars = async (version: string): Promise<string> => {
   if (!isInstalled("java")) throw new PeerError("Java is missing: install a JRE of version 17 or newer (Debian: default-jre-headless)")
-  const jars = cacheDirectory(`kafka-${KAFKA_VERSION}`)
+  const jars = cacheDirectory(`kafka-${version}`)
   const complete = join(jars, ".complete")
   if (existsSync(complete)) return jars
   if (!isInstalled("mvn")) throw new PeerError("Maven is missing: it fetches Apache Kafka's jars (Debian: maven)")
   const pom = new URL("pom.xml", import.meta.url).pathname
   await runOrThrow("mvn", [
-    "-q", "-B", "-f", pom, `-Dkafka.version=${KAFKA_VERSION}`, "dependency:copy-dependencies",
+    "-q", "-B", "-f", pom, `-Dkafka.version=${version}`, "dependency:copy-dependencies",
     `-DoutputDirectory=${jars}`, "-DincludeScope=runtime"
   ], { timeoutMs: 600_000 })
   if (!readdirSync(jars).some((name) => name.startsWith("kafka_"))) throw new PeerError(`Maven left no Kafka in ${jars}`)
@@ -81,6 +85,8 @@ export const kafkaTool = async (name: string, args: ReadonlyArray<string>, optio
 }
 
 export interface KafkaOptions {
+  /** Default KAFKA_VERSION. */
+  readonly version?: string
   /** Lines `key=value` behind the defaults. */
   readonly properties?: ReadonlyArray<string>
   readonly heap?: string
@@ -94,7 +100,7 @@ export interface KafkaOptions {
 
 /** Starts a broker that is its own controller; resolves when it answers with itself as a broker. */
 export const startKafka = async (options: KafkaOptions = {}): Promise<Peer> => {
-  const jars = await installKafka()
+  const jars = await installKafka(options.version)
   const home = temporaryDirectory("kafka")
   const dataDirectory = options.dataDirectory ?? join(home, "data")
   const [port, controller] = [options.port ?? await freePort(), await freePort()]

@@ -2,6 +2,7 @@
 import { expect } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Admin from "../../core/client/Admin.ts"
+import { errorOfCode } from "../../core/client/ClientError.ts"
 import * as Cluster from "../../core/client/Cluster.ts"
 import { ApiKey } from "../../core/protocol/ApiKey.ts"
 import { rpcApi } from "../../core/rpc/RpcApi.ts"
@@ -17,11 +18,13 @@ const start = (broker: TestBroker) =>
     const cluster = yield* Cluster.make({ "bootstrap.servers": broker.bootstrap })
     const admin = yield* Admin.makeWith(cluster)
     const produce = (topic: string, values: ReadonlyArray<string>, timestamp: number, partition = 0) =>
-      Effect.gen(function*() {
+      // A leader that has just been made may not know it yet.
+      cluster.retry(Effect.gen(function*() {
         const leader = (yield* cluster.topics([topic])).get(topic)!.partitions[partition]!.leader
         const answer = yield* cluster.call(leader, "data", produceApi, produceRequest(topic, batchOf(values, { timestamp }), { partition }))
-        expect(answer.responses[0]!.partitionResponses[0]!.errorCode).toBe(0)
-      })
+        const { errorCode } = answer.responses[0]!.partitionResponses[0]!
+        if (errorCode !== 0) return yield* Effect.fail(errorOfCode(errorCode, `produce to ${topic}`))
+      }))
     return { cluster, admin, produce }
   })
 

@@ -25,6 +25,7 @@ import * as RpcConnection from "../../core/rpc/RpcConnection.ts"
 import { adapters } from "../adapters/Runtime.ts"
 import { createTopicsApi } from "../broker/Apis.ts"
 import { makeWorld, type Overrides, type RunningBroker, startBroker, type World } from "../broker/TestBroker.ts"
+import { OVER_BROKER } from "./Marks.ts"
 
 /** What everything in core/client asks of its host. */
 export type Ports = Network | Compression | Crypto
@@ -180,9 +181,6 @@ const externalBroker = (bootstrap: string): Effect.Effect<{ readonly broker: Tes
     }
     return { broker, ports }
   })
-
-/** Names the describe blocks that `npm run test:client` runs against Apache Kafka. */
-export const OVER_BROKER = "(over a broker)"
 
 export interface BrokerTest {
   /** A test with a broker; its client's ports are in the environment, its scope ends with it. */
