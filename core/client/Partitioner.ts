@@ -36,7 +36,8 @@ export interface PartitionerTopic {
 /** One per producer and topic, so it may keep state; synchronous. */
 export interface TopicPartitioner {
   /**
-   * Called once for each record that names no partition.
+   * Called once for each record that names no partition; twice for one that its batch had no room for, if there is an
+   * `onBatchClosed`: then the second answer counts.
    * @returns an index into `topic.partitions`; the record fails with anything else
    */
   readonly partition: (record: PartitionerRecord, topic: PartitionerTopic) => number
@@ -52,7 +53,12 @@ export interface TopicPartitioner {
     record: PartitionerRecord,
     batchOpen: boolean
   ) => void
-  /** Told when the open batch of a partition was closed (full, its linger over, flushed): none of it waits for more. */
+  /**
+   * Told when the open batch of a partition was closed (full, its linger over, flushed): none of it waits for more. If
+   * it was closed because the next record does not fit, `partition` is asked again for that record, so that it does not
+   * begin a batch in a partition that the others leave. Partitioners without this are not asked again: one that goes
+   * by turns would pass over a partition.
+   */
   readonly onBatchClosed?: (partition: number, topic: PartitionerTopic) => void
   /**
    * Told how many batches wait in the partitions, for KIP-794's adaptive weights, each time the sender has looked.

@@ -72,11 +72,15 @@ export class TrialProducer {
 
   /** @returns the partition as the partitioner named it, in range or not */
   send(record: PartitionerRecord, topic: PartitionerTopic, sizeBytes: number): number {
-    const partition = this.#partitioner.partition(record, topic)
-    const before = this.#batches.get(partition) ?? 0
-    const fits = before + sizeBytes <= this.#batchSizeBytes
-    if (!fits && before > 0) this.#partitioner.onBatchClosed?.(partition, topic)
-    const bytes = fits ? before + sizeBytes : sizeBytes
+    let partition = this.#partitioner.partition(record, topic)
+    let before = this.#batches.get(partition) ?? 0
+    if (before > 0 && before + sizeBytes > this.#batchSizeBytes) {
+      this.#batches.set(partition, 0)
+      this.#partitioner.onBatchClosed?.(partition, topic)
+      if (this.#partitioner.onBatchClosed !== undefined) partition = this.#partitioner.partition(record, topic)
+      before = this.#batches.get(partition) ?? 0
+    }
+    const bytes = before + sizeBytes
     const open = bytes < this.#batchSizeBytes
     this.#batches.set(partition, open ? bytes : 0)
     this.#partitioner.onAppended?.(partition, sizeBytes, topic, record, open)

@@ -5,6 +5,7 @@ import { Partitioner, type PartitionerOptions, type PartitionerTopic, type Topic
 import { recordOf, seeded, trialKeys, TRIAL_OPTIONS, trialTopic } from "../../core/client/PartitionerTrial.ts"
 import {
   consistentHashPartitioner,
+  kafkaJs,
   kafkaPartitioner,
   randomPartitioner,
   roundRobinPartitioner,
@@ -148,6 +149,17 @@ describe("round-robin and random", () => {
     const drawn = place(make(randomPartitioner), topic, 500)
     expect([...new Set(drawn)].sort()).toEqual([1, 2, 3, 4, 5, 6, 7])
     expect(place(make(randomPartitioner), topic, 500)).toEqual(drawn)
+  })
+})
+
+describe("partitioners that go by turns", () => {
+  it("do not listen to closed batches: they would be asked twice for one record", () => {
+    for (const partitioner of [roundRobinPartitioner, randomPartitioner, kafkaJs.default, smoothWeightedPartitioner(() => 1)]) {
+      expect(make(partitioner).onBatchClosed).toBeUndefined()
+    }
+    for (const partitioner of [kafkaPartitioner, stickyPartitioner, uniformStickyPartitioner, consistentHashPartitioner]) {
+      expect(make(partitioner).onBatchClosed).toBeDefined()
+    }
   })
 })
 

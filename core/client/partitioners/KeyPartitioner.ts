@@ -1,5 +1,7 @@
 /** Partitioners that place a record by its key: they differ in how, and in what becomes of a record without a key. */
-import type { Partitioner } from "../Partitioner.ts"
+import type { Partitioner, TopicPartitioner } from "../Partitioner.ts"
+
+type Mutable<A> = { -readonly [K in keyof A]: A[K] }
 
 export interface KeyPlacement {
   readonly name: string
@@ -20,15 +22,21 @@ export const keyPartitioner = ({ emptyIsNone = false, keyless, name, place }: Ke
   make: (topicName, random, options) => {
     const rest = keyless.make(topicName, random, options)
     const isKeyed = (key: Uint8Array | null): key is Uint8Array => key !== null && (!emptyIsNone || key.length > 0)
-    return {
+    const partitioner: Mutable<TopicPartitioner> = {
       partition: (record, topic) =>
-        isKeyed(record.key) ? place(record.key, topic.partitions.length) : rest.partition(record, topic),
-      // the bytes of keyed records say nothing of where keyless ones should go next
-      onAppended: (at, sizeBytes, topic, record, batchOpen) => {
-        if (!isKeyed(record.key)) rest.onAppended?.(at, sizeBytes, topic, record, batchOpen)
-      },
-      onBatchClosed: (at, topic) => rest.onBatchClosed?.(at, topic),
-      onLoad: (queueSizes, partitions, topic) => rest.onLoad?.(queueSizes, partitions, topic)
+        isKeyed(record.key) ? place(record.key, topic.partitions.length) : rest.partition(record, topic)
     }
+    // what the other one is not told it must not seem to listen to: see TopicPartitioner.onBatchClosed
+    if (rest.onAppended !== undefined) {
+      // the bytes of keyed records say nothing of where keyless ones should go next
+      partitioner.onAppended = (at, sizeBytes, topic, record, batchOpen) => {
+        if (!isKeyed(record.key)) rest.onAppended!(at, sizeBytes, topic, record, batchOpen)
+      }
+    }
+    if (rest.onBatchClosed !== undefined) partitioner.onBatchClosed = (at, topic) => rest.onBatchClosed!(at, topic)
+    if (rest.onLoad !== undefined) {
+      partitioner.onLoad = (queueSizes, partitions, topic) => rest.onLoad!(queueSizes, partitions, topic)
+    }
+    return partitioner
   }
 })
