@@ -5,6 +5,7 @@ import {
   consistentHashPartitioner,
   kafkaJs,
   kafkaPartitioner,
+  keyPartitioner,
   librdkafka,
   partitionForKey,
   partitioners,
@@ -57,6 +58,20 @@ const broken = (partitioner: Partitioner, options: PartitionerLawsOptions = {}):
 
 const keyed = (place: (key: Uint8Array, count: number) => number) =>
   Partitioner.fromFunction("mine", (record, topic) => (record.key === null ? 0 : place(record.key, topic.partitions.length)))
+
+describe("a partitioner of one's own", () => {
+  // the sum of the key's bytes would be skewed; a hash of one's own is not
+  const mine = keyPartitioner({
+    name: "mine",
+    place: (key, partitions) => {
+      let hash = 7
+      for (const byte of key) hash = Math.imul(hash ^ byte, 0x85ebca6b) ^ (hash >>> 11)
+      return ((hash ^ (hash >>> 16)) >>> 0) % partitions
+    },
+    keyless: stickyPartitioner
+  })
+  for (const law of partitionerLaws(mine)) it(law.name, law.check)
+})
 
 describe("a partitioner that breaks a law is found", () => {
   const onlyKeys = { spreadsKeyless: false }

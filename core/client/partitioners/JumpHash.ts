@@ -23,8 +23,9 @@ export const jumpHash = (high: number, low: number, buckets: number): number => 
     // key = key * multiplier + 1 modulo 2^64; the products of 16 by 32 bits are exact
     const lower = (lo & 0xffff) * M_LOW + 1
     const upper = (lo >>> 16) * M_LOW
-    const sum = lower + (upper % 0x10000) * 0x10000
-    const carry = Math.floor(sum / 0x100000000) + Math.floor(upper / 0x10000)
+    const carried = Math.floor(upper / 0x10000)
+    const sum = lower + (upper - carried * 0x10000) * 0x10000
+    const carry = Math.floor(sum / 0x100000000) + carried
     hi = (Math.imul(hi, M_LOW) + Math.imul(lo, M_HIGH) + carry) | 0
     lo = sum >>> 0
     // the upper 31 bits say how far to jump

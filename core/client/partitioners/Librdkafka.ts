@@ -14,7 +14,11 @@ import { stickyPartitioner } from "./StickyPartitioner.ts"
 
 type Place = (key: Uint8Array, partitions: number) => number
 
-const byCrc32: Place = (key, partitions) => crc32(key) % partitions
+const byCrc32: Place = (key, partitions) => {
+  const hash = crc32(key)
+  // the remainder of 32 unsigned bits by way of 31: integers of 32 bits are several times faster than doubles
+  return (((hash >>> 1) % partitions) * 2 + (hash & 1)) % partitions
+}
 const byMurmur2: Place = (key, partitions) => toPositive(murmur2(key)) % partitions
 const byFnv1a: Place = (key, partitions) => fnv1a(key) % partitions
 
