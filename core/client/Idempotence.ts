@@ -31,20 +31,36 @@ export class PartitionSequences {
   next = 0
   /** Behind the last one acknowledged. */
   ackedNext = 0
+  /**
+   * Whether the broker has appended anything under this id and epoch. Until then only one batch is in flight: a broker
+   * without any state of a producer takes every sequence, so a second batch would be appended where the first was refused.
+   */
+  isEstablished = false
   /** A sequence was lost, or may have been: nothing new is sent under this epoch. */
   needsBump = false
+  #ordinal = 0
 
   isOf(identity: ProducerIdentity): boolean {
     return this.producerEpoch === identity.producerEpoch && this.producerId === identity.producerId
   }
 
+  /**
+   * How many batches there are from the oldest in flight to the newest ever sent, those acknowledged since among them.
+   * A broker remembers the last five: one that is older would be refused as out of order although it is in the log.
+   */
+  spanOf(inFlight: ReadonlyArray<ProducerBatch>): number {
+    return inFlight.length === 0 ? 0 : this.#ordinal - inFlight[0]!.ordinal
+  }
+
   /** Gives a batch that is sent the first time its place. */
   assign(batch: ProducerBatch): void {
+    batch.ordinal = this.#ordinal++
     batch.identify(this.producerId, this.producerEpoch, this.next)
     this.next = batch.nextSequence
   }
 
   acknowledged(batch: ProducerBatch): void {
+    this.isEstablished = true
     // Sequences wrap: the later one is less than half the circle ahead.
     if (((batch.nextSequence - this.ackedNext) & 0x7fff_ffff) < 0x4000_0000) this.ackedNext = batch.nextSequence
   }
@@ -60,6 +76,7 @@ export class PartitionSequences {
     this.producerEpoch = identity.producerEpoch
     this.ackedNext = 0
     this.needsBump = false
+    this.isEstablished = false
     let sequence = 0
     for (const batch of inFlight) {
       batch.identify(identity.producerId, identity.producerEpoch, sequence)

@@ -86,8 +86,8 @@ export class ProducerBatch {
   sentLeaderEpoch = -1
   /** Whether an attempt without a clear answer may have put it into the log. */
   maybeAppended = false
-  /** A part of one that was too large. */
-  isSplit = false
+  /** Counts the batches of its partition in the order of their sequences; parts of one share its number. */
+  ordinal = 0
   producerId: number = NO_PRODUCER_ID
   producerEpoch: number = NO_PRODUCER_EPOCH
   baseSequence: number = NO_SEQUENCE
@@ -283,7 +283,7 @@ export class ProducerBatch {
         const room = Math.max(targetBytes, RECORD_BATCH_OVERHEAD + reader.end - reader.start + MAX_RECORD_OVERHEAD)
         memory.addClaim(room)
         part = new ProducerBatch(this.topic, this.partition, this.createdMs, new Uint8Array(room), room, targetBytes)
-        part.isSplit = true
+        part.ordinal = this.ordinal
         parts.push(part)
         add(part)
       }

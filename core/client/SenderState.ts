@@ -397,9 +397,7 @@ export class SenderState {
         this.#wakeAtMs = Math.min(this.#wakeAtMs, retry.retryAtMs)
         return false
       }
-      if (inFlight.length >= (this.#settings.isIdempotent || this.#settings.maxInFlight === 1 ? this.#settings.maxInFlight : Infinity)) {
-        return false
-      }
+      if (!this.#hasPlace(queue)) return false
       // A partition goes over to the producer's new epoch when nothing of the old one is left.
       if (this.#settings.isIdempotent && (this.#identity === undefined || !queue.sequences.isOf(this.#identity))) return false
     }
@@ -410,6 +408,13 @@ export class SenderState {
     if (atMs <= nowMs) return true
     this.#wakeAtMs = Math.min(this.#wakeAtMs, atMs)
     return false
+  }
+
+  /** Whether a partition may have one more batch in flight. */
+  #hasPlace({ inFlight, sequences }: PartitionQueue): boolean {
+    const { isIdempotent, maxInFlight } = this.#settings
+    if (!isIdempotent) return maxInFlight > 1 || inFlight.length === 0
+    return sequences.isEstablished ? sequences.spanOf(inFlight) < maxInFlight : inFlight.length === 0
   }
 
   #retryOf(queue: PartitionQueue): ProducerBatch | "Blocked" | undefined {
