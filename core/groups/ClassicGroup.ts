@@ -64,6 +64,8 @@ export class ClassicGroup {
   readonly pendingJoin: Map<string, Timer<GroupTimer>> = new Map()
   /** Members of this generation that have not synced yet. */
   readonly pendingSync: Set<string> = new Set()
+  /** The generation whose assignment is being written; -1 none yet. */
+  assigningGeneration = -1
   readonly joinTimer: Timer<GroupTimer>
   readonly syncTimer: Timer<GroupTimer>
   /** By group instance id. */

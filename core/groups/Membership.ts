@@ -310,7 +310,10 @@ export const syncGroup = (
   // The same member asks again: as with JoinGroup.
   failSync(member, step, ErrorCode.REBALANCE_IN_PROGRESS)
   member.awaitingSync = answer
-  if (group.isLeader(memberId)) persistAssignment(rebalance, group, request, step)
+  // A leader that asks twice has assigned once: members would be told the first, and the log would keep the second.
+  if (group.isLeader(memberId) && group.assigningGeneration !== group.generationId) {
+    persistAssignment(rebalance, group, request, step)
+  }
 }
 
 /** The leader has assigned: when that is in the log the group is stable and everyone is told. */
@@ -320,6 +323,7 @@ const persistAssignment = (
   { assignments, generationId }: SyncGroupRequest,
   step: GroupStep
 ): void => {
+  group.assigningGeneration = generationId
   const byMember = new Map(assignments.map(({ assignment, memberId }) => [memberId, assignment.slice()]))
   step.append({
     records: [groupMetadataRecord(group, (memberId) => byMember.get(memberId) ?? EMPTY_BYTES)],

@@ -228,6 +228,21 @@ describe("syncing", () => {
     expect(groups.sync(member!, {}, "").value?.errorCode).toBe(ErrorCode.INVALID_GROUP_ID)
   })
 
+  it("takes the first assignment of a leader that asks twice while it is written", () => {
+    const groups = new TestGroups()
+    const joined = groups.joinNew()
+    groups.advance(0)
+    const member = joined.value!
+    groups.autoCommit = false
+    const given = groups.sync(member, { [member.memberId]: "first" })
+    const again = groups.sync(member, { [member.memberId]: "second" })
+    expect(given.value?.errorCode).toBe(ErrorCode.REBALANCE_IN_PROGRESS)
+    groups.commitAll()
+    expect(text(again.value!.assignment)).toBe("first")
+    const restarted = TestGroups.restarted(groups)
+    expect(text([...restarted.group().members.values()][0]!.assignment)).toBe("first")
+  })
+
   it("rebalances when the assignment could not be written, and keeps the group", () => {
     const groups = new TestGroups()
     const joined = groups.joinNew()

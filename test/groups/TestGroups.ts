@@ -322,11 +322,20 @@ export interface Member {
   readonly generationId: number
 }
 
+/** Groups in the middle of a rebalance. */
+export const unsettled = (state: GroupsState): ReadonlySet<string> =>
+  new Set([...state.groups.values()].filter(({ state }) => state !== "Stable" && state !== "Empty").map(({ groupId }) => groupId))
+
+interface Durable {
+  readonly offsets: ReadonlyArray<unknown>
+  readonly groups: ReadonlyArray<unknown>
+}
+
 /**
  * What must be the same after a restart: every offset; every group that is Stable or Empty with what its record says. A
  * group in the middle of a rebalance comes back in the generation before, so of it only the existence counts.
  */
-export const durable = (state: GroupsState): unknown => ({
+export const durable = (state: GroupsState, unsettled: ReadonlySet<string> = new Set()): Durable => ({
   offsets: [...state.groups.keys()].sort().map((groupId) => [
     groupId,
     [...state.offsets.of(groupId)]
@@ -334,7 +343,7 @@ export const durable = (state: GroupsState): unknown => ({
       .sort(([a], [b]) => (a < b ? -1 : 1))
   ]),
   groups: [...state.groups.values()].sort((a, b) => (a.groupId < b.groupId ? -1 : 1)).map((group) =>
-    group.state !== "Stable" && group.state !== "Empty" ? [group.groupId] : [
+    unsettled.has(group.groupId) ? [group.groupId] : [
       group.groupId,
       {
         state: group.state,
