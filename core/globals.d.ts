@@ -11,6 +11,10 @@ declare class TextDecoder {
   decode(input?: ArrayBufferView | ArrayBuffer): string
 }
 declare function queueMicrotask(callback: () => void): void
+interface SymbolConstructor {
+  /** Of `await using`. */
+  readonly asyncDispose: unique symbol
+}
 declare namespace WebAssembly {
   class Memory {
     constructor(descriptor: { readonly initial: number; readonly maximum?: number })

@@ -1,0 +1,93 @@
+/** {@link ProducerClient} over a Producer: a record is offered by a plain call, an effect runs only where it must wait. */
+import type * as Effect from "effect/Effect"
+import type { Scope } from "effect/Scope"
+import type { RecordHeader } from "../../records/Record.ts"
+import type { ClientError } from "../ClientError.ts"
+import type { Producer, ProducerRecord, RecordMetadata } from "../Producer.ts"
+import type { Bytes, OutgoingRecord, ProducerClient } from "./Client.ts"
+import { Part, type Ports, run, type Runtime } from "./Host.ts"
+
+const encoder = new TextEncoder()
+
+const bytesOf = (bytes: Bytes | null | undefined): Uint8Array | null =>
+  typeof bytes === "string" ? encoder.encode(bytes) : bytes ?? null
+
+const headersOf = (headers: NonNullable<OutgoingRecord["headers"]>): ReadonlyArray<RecordHeader> =>
+  Array.isArray(headers)
+    ? headers as ReadonlyArray<RecordHeader>
+    : Object.entries(headers as Readonly<Record<string, Bytes | null>>).map(([key, value]) => ({ key, value: bytesOf(value) }))
+
+const recordOf = ({ headers, key, partition, timestamp, topic, value }: OutgoingRecord): ProducerRecord => ({
+  topic,
+  key: bytesOf(key),
+  value: bytesOf(value),
+  ...(partition === undefined ? {} : { partition }),
+  ...(headers === undefined ? {} : { headers: headersOf(headers) }),
+  ...(timestamp === undefined ? {} : { timestamp: Number(timestamp) })
+})
+
+export const makeProducerClient = (
+  runtime: Runtime,
+  make: Effect.Effect<Producer, ClientError, Ports | Scope>
+): ProducerClient => {
+  const part = new Part(runtime, make)
+
+  /** Accepts a record; `settle` is called once with its fate. */
+  const accept = async (
+    outgoing: OutgoingRecord,
+    settle: (result: RecordMetadata | ClientError) => void
+  ): Promise<void> => {
+    const record = recordOf(outgoing)
+    const producer = await part.get()
+    while (true) {
+      const answer = producer.offer(record, settle)
+      if (answer === "Accepted") return
+      if (answer !== "Full") throw answer
+      await run(runtime, producer.ready(record.topic))
+    }
+  }
+
+  const sendAll: ProducerClient["sendAll"] = async (records) => {
+    const results: Array<RecordMetadata> = []
+    let count = 0
+    let settled = 0
+    let failure: ClientError | undefined
+    let tell: (() => void) | undefined
+    for await (const record of records) {
+      if (failure !== undefined) break
+      const index = count++
+      await accept(record, (result) => {
+        settled++
+        if (result instanceof Error) failure ??= result
+        else results[index] = result
+        if (settled === count || failure !== undefined) tell?.()
+      })
+    }
+    if (failure === undefined && settled < count) {
+      await new Promise<void>((resolve) => {
+        tell = resolve
+      })
+    }
+    if (failure !== undefined) throw failure
+    return results
+  }
+
+  return {
+    send: (outgoing) => {
+      const producer = part.isClosed ? undefined : part.value
+      return new Promise((resolve, reject) => {
+        const settle = (result: RecordMetadata | ClientError): void =>
+          result instanceof Error ? reject(result) : resolve(result)
+        // Nearly every record: the producer is made and has room.
+        const answer = producer?.offer(recordOf(outgoing), settle) ?? "Full"
+        if (answer === "Full") accept(outgoing, settle).catch(reject)
+        else if (answer !== "Accepted") reject(answer)
+      })
+    },
+    sendAll,
+    forget: (outgoing) => part.use((producer) => producer.forget(recordOf(outgoing))),
+    flush: () => (part.value === undefined ? Promise.resolve() : part.use((producer) => producer.flush)),
+    close: part.close,
+    [Symbol.asyncDispose]: part.close
+  }
+}

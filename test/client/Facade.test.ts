@@ -1,0 +1,220 @@
+/** The client without Effect, over a broker. */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { expect, it } from "vitest"
+import { FatalError, RetriableError } from "../../core/client/ClientError.ts"
+import { type Client, type OutgoingRecord, text } from "../../core/client/facade/Client.ts"
+import { connectWith } from "../../core/client/facade/Connect.ts"
+import { Partitioner } from "../../core/client/Partitioner.ts"
+import { MemoryDisk } from "../../core/memory/MemoryDisk.ts"
+import { Disk } from "../../core/ports/Disk.ts"
+import { overBroker, type Ports, type TestBroker } from "./TestBrokers.ts"
+
+interface Setting {
+  readonly client: Client
+  readonly topic: string
+  readonly group: string
+  readonly disk: Disk
+}
+
+overBroker("the client without Effect", (test) => {
+  const plain = (title: string, body: (setting: Setting) => Promise<void>, partitions = 1): void =>
+    test(title, (broker: TestBroker) =>
+      Effect.gen(function*() {
+        const topic = yield* broker.createTopic("facade", { partitions })
+        const { disk } = new MemoryDisk()
+        const ports = Layer.merge(Layer.succeedContext(yield* Effect.context<Ports>()), Layer.succeed(Disk, disk))
+        yield* Effect.promise(async () => {
+          const client = await connectWith(ports)({ "bootstrap.servers": broker.bootstrap })
+          try {
+            await body({ client, topic, group: broker.name("group"), disk })
+          } finally {
+            await client.close()
+          }
+        })
+      }))
+
+  const produce = (client: Client, topic: string, values: ReadonlyArray<string>): Promise<unknown> =>
+    client.producer().sendAll(values.map((value) => ({ topic, value })))
+
+  plain("sends text, bytes and headers, and reads them by iteration", async ({ client, group, topic }) => {
+    const sent = await client.producer().send({
+      topic,
+      key: "k",
+      value: new Uint8Array([1, 2]),
+      headers: { a: "1", b: null },
+      timestamp: new Date(1234)
+    })
+    expect(sent).toMatchObject({ topic, partition: 0, offset: 0, timestamp: 1234 })
+    await client.producer().send({ topic, headers: [{ key: "a", value: new Uint8Array([7]) }] })
+    const consumer = client.consumer({ "group.id": group, "auto.offset.reset": "earliest" })
+    const records = []
+    for await (const record of consumer.subscribe(topic)) {
+      records.push(record)
+      if (records.length === 2) break
+    }
+    expect(records[0]).toMatchObject({ topic, partition: 0, offset: 0, timestamp: 1234, timestampType: "CreateTime" })
+    expect([text(records[0]!.key), records[0]!.value, records[0]!.headers.map(({ key, value }) => [key, text(value)])]).toEqual([
+      "k",
+      new Uint8Array([1, 2]),
+      [["a", "1"], ["b", null]]
+    ])
+    expect([records[1]!.key, records[1]!.value]).toEqual([null, null])
+  })
+
+  plain("sends more than the buffer holds, from an async iterable, and keeps their order", async ({ client, topic }) => {
+    const producer = client.producer({ "buffer.memory": 65536, "linger.ms": 0 })
+    async function* source(): AsyncGenerator<OutgoingRecord> {
+      for (let n = 0; n < 500; n++) yield { topic, value: `${n} ${"x".repeat(1000)}` }
+    }
+    const acknowledged = await producer.sendAll(source())
+    expect(acknowledged.map(({ offset }) => offset)).toEqual(Array.from({ length: 500 }, (_, n) => n))
+    await producer.close()
+    await expect(producer.send({ topic })).rejects.toMatchObject({ _tag: "FatalError", reason: "CLOSED" })
+  })
+
+  plain("places records by a partitioner of one's own", async ({ client, topic }) => {
+    const partitioner = Partitioner.fromFunction("last", (_, { partitions }) => partitions.length - 1)
+    const sent = await client.producer({ partitioner }).send({ topic, key: "k" })
+    expect(sent.partition).toBe(2)
+  }, 3)
+
+  plain("saves what was asked past: the record at a break comes again", async ({ client, group, topic }) => {
+    await produce(client, topic, ["a", "b", "c", "d"])
+    const options = { "group.id": group, "auto.offset.reset": "earliest" } as const
+    const first = client.consumer(options)
+    const seen: Array<string | null> = []
+    for await (const { value } of first.subscribe([topic])) {
+      seen.push(text(value))
+      if (seen.length === 3) break
+    }
+    await first.close()
+    expect(await client.admin().listGroupOffsets(group)).toMatchObject([{ topic, partition: 0, offset: 2 }])
+    await using second = client.consumer(options)
+    for await (const { value } of second.subscribe([topic])) {
+      seen.push(text(value))
+      if (seen.length === 5) break
+    }
+    expect(seen).toEqual(["a", "b", "c", "c", "d"])
+  })
+
+  plain("ends an iteration when its consumer is closed", async ({ client, group, topic }) => {
+    await produce(client, topic, ["a"])
+    const consumer = client.consumer({ "group.id": group, "auto.offset.reset": "earliest" })
+    const seen: Array<string | null> = []
+    let closing: Promise<void> | undefined
+    for await (const { value } of consumer.subscribe([topic])) {
+      seen.push(text(value))
+      // the loop is waiting for more by then
+      closing = Promise.resolve().then(consumer.close)
+    }
+    await closing
+    expect(seen).toEqual(["a"])
+  })
+
+  plain("runs a delivery until it is told to stop, and saves where it was", async ({ client, group, topic }) => {
+    await produce(client, topic, ["a", "b", "c"])
+    const stop = new AbortController()
+    const seen: Array<string | null> = []
+    const consumer = client.consumer({ "group.id": group, "auto.offset.reset": "earliest" })
+    await consumer.run({
+      from: topic,
+      signal: stop.signal,
+      process: async ({ value }) => {
+        await Promise.resolve()
+        seen.push(text(value))
+        if (seen.length === 2) stop.abort()
+      }
+    })
+    expect(seen).toEqual(["a", "b"])
+    expect(await client.admin().listGroupOffsets(group)).toMatchObject([{ offset: 2 }])
+    await expect(consumer.poll()).rejects.toMatchObject({ reason: "INVALID_ARGUMENT" })
+    // what the function throws is thrown; at least once, that record's position is not saved
+    const failing = client.consumer({ "group.id": group, "auto.offset.reset": "earliest" })
+    const error = new Error("poison")
+    await consumer.close()
+    await expect(failing.run({ from: topic, process: () => { throw error } })).rejects.toBe(error)
+    expect(await client.admin().listGroupOffsets(group)).toMatchObject([{ offset: 2 }])
+  })
+
+  plain("runs at most once: the record that failed does not come again", async ({ client, group, topic }) => {
+    await produce(client, topic, ["a", "b"])
+    const options = { "group.id": group, "auto.offset.reset": "earliest" } as const
+    const first = client.consumer(options)
+    await expect(first.run({ from: topic, delivery: "at-most-once", process: () => Promise.reject(new Error("a")) })).rejects.toThrow("a")
+    await first.close()
+    const stop = new AbortController()
+    const seen: Array<string | null> = []
+    await client.consumer(options).run({
+      from: topic,
+      delivery: "at-most-once",
+      signal: stop.signal,
+      process: ({ value }) => {
+        seen.push(text(value))
+        stop.abort()
+      }
+    })
+    expect(seen).toEqual(["b"])
+    await expect(client.consumer(options).run({ from: topic, delivery: "at-most-once", every: { ms: 5 }, process: () => {} }))
+      .rejects.toMatchObject({ reason: "INVALID_ARGUMENT" })
+  })
+
+  plain("saves positions in a file, for partitions by hand", async ({ client, disk, topic }) => {
+    await produce(client, topic, ["a", "b", "c"])
+    const seen: Array<string | null> = []
+    for (let round = 0; round < 2; round++) {
+      const stop = new AbortController()
+      await using consumer = client.consumer({ "auto.offset.reset": "earliest" })
+      await consumer.run({
+        from: { partitions: [{ topic, partition: 0 }] },
+        checkpointFile: "/state/positions",
+        signal: stop.signal,
+        process: ({ value }) => {
+          seen.push(text(value))
+          if (seen.length >= 2) stop.abort()
+        }
+      })
+    }
+    expect(seen).toEqual(["a", "b", "c"])
+    const file = disk.open("/state/positions", "read")
+    const bytes = new Uint8Array(file.size())
+    file.read(bytes, 0)
+    expect(text(bytes)).toBe(`0\n1\n${topic} 0 3\n`)
+  })
+
+  plain("administers, and throws what failed", async ({ client, topic }) => {
+    const admin = client.admin()
+    const name = `${topic}-new`
+    expect(await admin.createTopics([{ name, partitions: 2 }])).toMatchObject(new Map([[name, { partitions: 2 }]]))
+    await expect(admin.createTopics([{ name, partitions: 2 }])).rejects.toMatchObject({ _tag: "FatalError", reason: "TOPIC_ALREADY_EXISTS" })
+    expect((await admin.describeTopics([name])).get(name)?.partitions.length).toBe(2)
+    const [config] = await admin.describeConfigs([{ type: "topic", name }])
+    expect(config?.entries.find(({ name }) => name === "cleanup.policy")?.value).toBe("delete")
+    expect((await admin.describeCluster()).nodes.size).toBeGreaterThan(0)
+    await admin.deleteTopics([name])
+  })
+
+  plain("seeks by time and to the ends", async ({ client, topic }) => {
+    await client.producer().sendAll([1000, 2000, 3000].map((timestamp) => ({ topic, value: String(timestamp), timestamp })))
+    const consumer = client.consumer()
+    const partition = { topic, partition: 0 }
+    const records = consumer.assign([{ ...partition, offset: 0 }])
+    const next = async (): Promise<string | null> => text((await records.next()).value!.value)
+    expect(await next()).toBe("1000")
+    expect(await consumer.offsetsForTimes([{ ...partition, timestamp: new Date(1500) }])).toMatchObject([{ offset: 1, timestamp: 2000 }])
+    expect(await consumer.endOffsets([partition])).toMatchObject([{ offset: 3 }])
+    await records.return!()
+    await consumer.seekToTimestamp([partition], 2500)
+    expect(await consumer.position(partition)).toBe(2)
+  })
+})
+
+it("a broker that does not answer is a RetriableError, a configuration without sense a FatalError", async () => {
+  const { adapters } = await import("../adapters/Runtime.ts")
+  const { layer: compression } = await import("../../adapters/shared/Compression.ts")
+  const { layer: crypto } = await import("../../adapters/shared/Crypto.ts")
+  const connect = connectWith(Layer.mergeAll(adapters.networkLayer, adapters.diskLayer, compression, crypto))
+  // port 1 of this machine: nobody listens
+  await expect(connect({ "bootstrap.servers": "127.0.0.1:1", "default.api.timeout.ms": 50 })).rejects.toBeInstanceOf(RetriableError)
+  await expect(connect({ "bootstrap.servers": "" })).rejects.toBeInstanceOf(FatalError)
+})
