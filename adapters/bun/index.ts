@@ -1,5 +1,10 @@
-/** Bun's layers of the ports, for programs that embed a broker: `Broker.layer(config).pipe(Layer.provide(layer))`. */
+/**
+ * Bun's layers of the ports, for programs that embed a broker (`brokerLayer(config).pipe(Layer.provide(layer))`) or a
+ * client (`Producer.layer(config).pipe(Layer.provide(layer))`), and {@link connect} for clients without Effect.
+ */
 import * as Layer from "effect/Layer"
+import type { Connect } from "../../core/client/facade/Client.ts"
+import { connectWith } from "../../core/client/facade/Connect.ts"
 import type { Compression as CompressionPort } from "../../core/ports/Compression.ts"
 import type { Crypto as CryptoPort } from "../../core/ports/Crypto.ts"
 import type { Disk as DiskPort } from "../../core/ports/Disk.ts"
@@ -20,3 +25,9 @@ export const disk: Layer.Layer<DiskPort> = Disk.layer
 export const network: Layer.Layer<NetworkPort> = Network.layer
 export const compression: Layer.Layer<CompressionPort> = Compression.layer
 export const crypto: Layer.Layer<CryptoPort> = Crypto.layer
+
+/** A client with promises and async iterables: `const client = await connect({ "bootstrap.servers": "localhost:9092" })`. */
+export const connect: Connect = connectWith(layer)
+export { FatalError, RetriableError } from "../../core/client/ClientError.ts"
+export type * from "../../core/client/facade/Client.ts"
+export { text } from "../../core/client/facade/Client.ts"

@@ -34,6 +34,9 @@ import type { ProducerConfig, RecordMetadata } from "../Producer.ts"
 /** Text is UTF-8. */
 export type Bytes = Uint8Array | string
 
+/** In ms since 1970, or a `Date`. */
+export type Timestamp = number | { readonly getTime: () => number }
+
 /** A record to send. */
 export interface OutgoingRecord {
   readonly topic: string
@@ -44,8 +47,8 @@ export interface OutgoingRecord {
   /** Null or absent: a tombstone. */
   readonly value?: Bytes | null
   readonly headers?: ReadonlyArray<RecordHeader> | Readonly<Record<string, Bytes | null>>
-  /** In ms. Default: when it was accepted. */
-  readonly timestamp?: number | Date
+  /** Default: when it was accepted. */
+  readonly timestamp?: Timestamp
 }
 
 /** Bytes of a record as text, null as null. */
@@ -136,9 +139,9 @@ export interface ConsumerClient extends Closable {
   readonly seekToBeginning: (partitions?: ReadonlyArray<TopicPartition>) => Promise<void>
   readonly seekToEnd: (partitions?: ReadonlyArray<TopicPartition>) => Promise<void>
   /** To the first record at or after a time. */
-  readonly seekToTimestamp: (partitions: ReadonlyArray<TopicPartition>, timestamp: number | Date) => Promise<void>
+  readonly seekToTimestamp: (partitions: ReadonlyArray<TopicPartition>, timestamp: Timestamp) => Promise<void>
   readonly offsetsForTimes: (
-    partitions: ReadonlyArray<TopicPartition & { readonly timestamp: number | Date }>
+    partitions: ReadonlyArray<TopicPartition & { readonly timestamp: Timestamp }>
   ) => Promise<ReadonlyArray<PartitionOffset & { readonly timestamp: number }>>
   readonly beginningOffsets: (partitions: ReadonlyArray<TopicPartition>) => Promise<ReadonlyArray<PartitionOffset>>
   readonly endOffsets: (partitions: ReadonlyArray<TopicPartition>) => Promise<ReadonlyArray<PartitionOffset>>

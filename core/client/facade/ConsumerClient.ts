@@ -9,7 +9,7 @@ import * as Delivery from "../Delivery.ts"
 import { consumeWith } from "../DeliveryConsume.ts"
 import * as OffsetStore from "../OffsetStore.ts"
 import type { ConsumerClient, ConsumerOptions, RebalanceListeners, RunOptions, Topics } from "./Client.ts"
-import { closedError, Part, type Ports, run, type Runtime } from "./Host.ts"
+import { closedError, msOf, Part, type Ports, run, type Runtime } from "./Host.ts"
 
 const subscriptionOf = (topics: Topics): Subscription =>
   topics instanceof RegExp ? { pattern: topics } : { topics: typeof topics === "string" ? [topics] : topics }
@@ -214,9 +214,9 @@ export const makeConsumerClient = (
     seek: (partition, offset) => use((consumer) => consumer.seek(partition, offset)),
     seekToBeginning: (partitions) => use((consumer) => consumer.seekToBeginning(partitions ?? [])),
     seekToEnd: (partitions) => use((consumer) => consumer.seekToEnd(partitions ?? [])),
-    seekToTimestamp: (partitions, timestamp) => use((consumer) => consumer.seekToTimestamp(partitions, Number(timestamp))),
+    seekToTimestamp: (partitions, timestamp) => use((consumer) => consumer.seekToTimestamp(partitions, msOf(timestamp))),
     offsetsForTimes: (partitions) =>
-      use((consumer) => consumer.offsetsForTimes(partitions.map((each) => ({ ...each, timestamp: Number(each.timestamp) })))),
+      use((consumer) => consumer.offsetsForTimes(partitions.map((each) => ({ ...each, timestamp: msOf(each.timestamp) })))),
     beginningOffsets: (partitions) => use((consumer) => consumer.beginningOffsets(partitions)),
     endOffsets: (partitions) => use((consumer) => consumer.endOffsets(partitions)),
     pause: (partitions) => use((consumer) => consumer.pause(partitions)),

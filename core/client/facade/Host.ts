@@ -9,6 +9,7 @@ import type { Crypto } from "../../ports/Crypto.ts"
 import type { Disk } from "../../ports/Disk.ts"
 import type { Network } from "../../ports/Network.ts"
 import { FatalError } from "../ClientError.ts"
+import type { Timestamp } from "./Client.ts"
 
 export type Ports = Network | Compression | Crypto | Disk
 export type Runtime = ManagedRuntime<Ports, never>
@@ -19,6 +20,8 @@ export const run = <A, E>(runtime: Runtime, effect: Effect.Effect<A, E, Ports>):
     if (Exit.isSuccess(exit)) return exit.value
     throw Cause.hasInterruptsOnly(exit.cause) ? closedError() : Cause.squash(exit.cause)
   })
+
+export const msOf = (timestamp: Timestamp): number => (typeof timestamp === "number" ? timestamp : timestamp.getTime())
 
 export const closedError = (): FatalError => new FatalError("CLOSED", "the client was closed")
 

@@ -5,7 +5,7 @@ import type { RecordHeader } from "../../records/Record.ts"
 import type { ClientError } from "../ClientError.ts"
 import type { Producer, ProducerRecord, RecordMetadata } from "../Producer.ts"
 import type { Bytes, OutgoingRecord, ProducerClient } from "./Client.ts"
-import { Part, type Ports, run, type Runtime } from "./Host.ts"
+import { msOf, Part, type Ports, run, type Runtime } from "./Host.ts"
 
 const encoder = new TextEncoder()
 
@@ -23,7 +23,7 @@ const recordOf = ({ headers, key, partition, timestamp, topic, value }: Outgoing
   value: bytesOf(value),
   ...(partition === undefined ? {} : { partition }),
   ...(headers === undefined ? {} : { headers: headersOf(headers) }),
-  ...(timestamp === undefined ? {} : { timestamp: Number(timestamp) })
+  ...(timestamp === undefined ? {} : { timestamp: msOf(timestamp) })
 })
 
 export const makeProducerClient = (
