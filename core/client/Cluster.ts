@@ -222,6 +222,11 @@ export const make = (config: ClientConfig): Effect.Effect<Cluster, ClientError, 
 
     let nodesBefore: ReadonlyMap<number, Node> = new Map()
     metadata.onView(({ nodes }) => {
+      // What was opened to a bootstrap server goes on as the way to that broker, or has done its duty.
+      for (const [bootstrapId, { host, port }] of bootstrap) {
+        for (const node of nodes.values()) if (node.host === host && node.port === port) links.adopt(bootstrapId, node.id)
+        links.retire(bootstrapId)
+      }
       for (const [nodeId, { host, port }] of nodesBefore) {
         const now = nodes.get(nodeId)
         if (now !== undefined && (now.host !== host || now.port !== port)) links.retire(nodeId)

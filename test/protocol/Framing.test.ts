@@ -55,6 +55,46 @@ describe("FrameReader", () => {
     )
   })
 
+  it("hands over frames that span pushes for good, the same ones however the stream is cut", () => {
+    const frame = fc.oneof(fc.uint8Array({ maxLength: 20 }), fc.uint8Array({ minLength: 3000, maxLength: 9000 }))
+    const cut = fc.oneof(fc.integer({ min: 0, max: 6 }), fc.integer({ min: 0, max: 5000 }))
+    fc.assert(
+      fc.property(fc.array(frame, { maxLength: 8 }), fc.array(cut, { maxLength: 40 }), (frames, cuts) => {
+        const kept: Array<Uint8Array> = []
+        const reader = new FrameReader({
+          maxBytes: 10_000,
+          handOver: true,
+          onFrame: (frame, isOwn) => void kept.push(isOwn ? frame : frame.slice())
+        })
+        const stream = framed(frames)
+        const shared = new Uint8Array(stream.length)
+        let at = 0
+        for (const cut of [...cuts, stream.length]) {
+          const length = Math.min(cut, stream.length - at)
+          shared.set(stream.subarray(at, at + length))
+          reader.push(shared.subarray(0, length))
+          shared.fill(0xee)
+          at += length
+        }
+        // Looked at last: none was given to another frame meanwhile.
+        expect(kept.map(toHex)).toEqual(frames.map(toHex))
+      }),
+      { seed, numRuns: 300 }
+    )
+  })
+
+  it("gives a frame that is handed over its room at once, and no more than came for a size beyond that", () => {
+    const claim = (size: number): number => {
+      const reader = new FrameReader({ maxBytes: 200_000_000, handOver: true, onFrame: () => {} })
+      const bytes = new Uint8Array(100)
+      new DataView(bytes.buffer).setInt32(0, size)
+      reader.push(bytes)
+      return reader.heldBytes
+    }
+    expect(claim(5_000_000)).toBe(5_000_004)
+    expect(claim(100_000_000)).toBeLessThanOrEqual(4096)
+  })
+
   it("refuses the same size at the same frame however a garbled stream is cut", () => {
     fc.assert(
       fc.property(

@@ -13,7 +13,7 @@ import type { ByteWriter } from "../../core/protocol/ByteWriter.ts"
 import { FrameReader } from "../../core/protocol/Framing.ts"
 import { encodeApiVersionsResponse } from "../../core/protocol/generated/ApiVersions.ts"
 import { decodeRequestHeader, responseFrame } from "../../core/protocol/Headers.ts"
-import { malformed } from "../../core/protocol/ProtocolError.ts"
+import { invalidValue, malformed, unsupportedField } from "../../core/protocol/ProtocolError.ts"
 import { commonVersion, type RpcApi } from "../../core/rpc/RpcApi.ts"
 import { connect, type RpcOptions } from "../../core/rpc/RpcConnection.ts"
 
@@ -136,6 +136,114 @@ describe("RpcConnection", () => {
         reply(requests[1]!)
         reply(requests[2]!)
         expect(yield* Fiber.join(calls)).toEqual([1, 2, 3])
+      }))
+
+    it.effect("keeps the place of an interrupted request until its answer comes", () =>
+      Effect.gen(function*() {
+        const { reply, requests, rpc } = yield* start({ maxInFlightRequests: 1 })
+        const first = yield* fork(rpc.call(echoApi, 1))
+        const second = yield* fork(rpc.call(echoApi, 2))
+        const third = yield* fork(rpc.call(echoApi, 3))
+        yield* settle
+        yield* Fiber.interrupt(first)
+        yield* Fiber.interrupt(second)
+        yield* settle
+        // The broker still works on the first; the second was never sent.
+        expect(requests.map(({ argument }) => argument)).toEqual([1])
+        expect(rpc.inFlight).toBe(2)
+        reply(requests[0]!)
+        yield* settle
+        expect(requests.map(({ argument }) => argument)).toEqual([1, 3])
+        reply(requests[1]!)
+        expect(yield* Fiber.join(third)).toBe(3)
+      }))
+
+    it.effect("ends when an interrupted request is not answered in time", () =>
+      Effect.gen(function*() {
+        const { requests, rpc } = yield* start({ requestTimeoutMs: 1000 })
+        const call = yield* fork(rpc.call(echoApi, 1))
+        yield* settle
+        expect(requests.length).toBe(1)
+        yield* Fiber.interrupt(call)
+        yield* TestClock.adjust(1000)
+        yield* settle
+        expect(rpc.isOpen).toBe(false)
+      }))
+
+    it.effect("watches each deadline, in whatever order they come", () =>
+      Effect.gen(function*() {
+        const { reply, requests, rpc } = yield* start()
+        const long = yield* fork(Effect.exit(rpc.call(echoApi, 1, { timeoutMs: 5000 })))
+        yield* settle
+        yield* TestClock.adjust(1000)
+        const short = yield* fork(rpc.call(echoApi, 2, { timeoutMs: 1000 }))
+        yield* settle
+        reply(requests[0]!)
+        reply(requests[1]!)
+        expect(yield* Fiber.join(short)).toBe(2)
+        expect(Exit.isSuccess(yield* Fiber.join(long))).toBe(true)
+        yield* TestClock.adjust(4500)
+        expect(rpc.isOpen).toBe(true)
+        const last = yield* fork(Effect.flip(rpc.call(echoApi, 3, { timeoutMs: 500 })))
+        yield* settle
+        yield* TestClock.adjust(499)
+        expect(last.pollUnsafe()).toBeUndefined()
+        yield* TestClock.adjust(1)
+        expect((yield* Fiber.join(last)).kind).toBe("TimedOut")
+      }))
+
+    it.effect("holds back what is not answered while the socket is full, in order, and not for ever", () =>
+      Effect.gen(function*() {
+        const { connection, rpc } = yield* start({ requestTimeoutMs: 5000 })
+        connection().pause()
+        const megabyte: RpcApi<number, never> = {
+          ...echoApi,
+          encodeRequest: (writer, _version, value) => writer.raw(new Uint8Array(1024 * 1024).fill(value)),
+          decodeResponse: () => {
+            throw malformed("never answered")
+          }
+        }
+        const told: Array<number> = []
+        const tells = yield* fork(Effect.exit(Effect.forEach(Array.from({ length: 20 }, (_, n) => n), (n) =>
+          Effect.tap(rpc.tell(megabyte, n), () => Effect.sync(() => void told.push(n))), { discard: true })))
+        yield* settle
+        expect(told.length).toBeGreaterThan(3)
+        expect(told.length).toBeLessThan(8)
+        yield* TestClock.adjust(4999)
+        expect(rpc.isOpen).toBe(true)
+        yield* TestClock.adjust(1)
+        expect(Exit.isFailure(yield* Fiber.join(tells))).toBe(true)
+        expect(rpc.isOpen).toBe(false)
+      }))
+
+    it.effect("goes on once the socket has taken what was given to it", () =>
+      Effect.gen(function*() {
+        const { connection, rpc } = yield* start()
+        connection().pause()
+        const megabyte: RpcApi<number, unknown> = {
+          ...echoApi,
+          encodeRequest: (writer) => writer.raw(new Uint8Array(900_000))
+        }
+        const tells = yield* fork(Effect.forEach(Array.from({ length: 20 }, (_, n) => n), (n) => rpc.tell(megabyte, n), { discard: true }))
+        yield* settle
+        expect(tells.pollUnsafe()).toBeUndefined()
+        connection().resume()
+        yield* Fiber.join(tells)
+      }))
+
+    it.effect("refuses a request that its version cannot carry, and sends nothing", () =>
+      Effect.gen(function*() {
+        const { requests, rpc } = yield* start()
+        const unwritable = (error: Error): RpcApi<number, number> => ({
+          ...echoApi,
+          encodeRequest: () => {
+            throw error
+          }
+        })
+        expect((yield* Effect.flip(rpc.call(unwritable(unsupportedField("x", 2)), 1))).kind).toBe("UnsupportedVersion")
+        expect((yield* Effect.flip(rpc.call(unwritable(invalidValue("x")), 1))).kind).toBe("InvalidRequest")
+        expect(rpc.isOpen).toBe(true)
+        expect(requests).toEqual([])
       }))
 
     it.effect("fails all who wait when one request is not answered in time, and is over then", () =>

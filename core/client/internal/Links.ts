@@ -55,7 +55,7 @@ type Attempt = Deferred.Deferred<RpcConnection, ClientError>
 
 /** The way to one node in one lane. */
 class Link {
-  readonly nodeId: number
+  nodeId: number
   rpc: RpcConnection | undefined
   attempt: Attempt | undefined
   /** Attempts that failed and connections that ended since one was made. */
@@ -79,6 +79,8 @@ export interface Links {
   readonly isDown: (nodeId: number, lane: Lane) => boolean
   /** Nothing uses these connections any more, their addresses have changed: they end as soon as they are idle. */
   readonly retire: (nodeId: number) => void
+  /** The connection to a bootstrap server is one to this broker, for it has the same address. */
+  readonly adopt: (bootstrapId: number, nodeId: number) => void
   /** Ends all; who waits for a connection fails. */
   readonly close: Effect.Effect<void>
 }
@@ -226,6 +228,16 @@ export const makeLinks = (options: LinksOptions): Effect.Effect<Links, never, Ne
       }
     }
 
+    const adopt = (bootstrapId: number, nodeId: number): void => {
+      for (const lane of lanes) {
+        const link = links[lane].get(bootstrapId)
+        if (link?.rpc === undefined || links[lane].has(nodeId)) continue
+        links[lane].delete(bootstrapId)
+        link.nodeId = nodeId
+        links[lane].set(nodeId, link)
+      }
+    }
+
     const close = Effect.suspend(() => {
       isClosed = true
       for (const lane of lanes) {
@@ -246,6 +258,7 @@ export const makeLinks = (options: LinksOptions): Effect.Effect<Links, never, Ne
         return link !== undefined && link.rpc === undefined && link.failures > 0
       },
       retire,
+      adopt,
       close
     }
   })
