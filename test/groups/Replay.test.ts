@@ -5,6 +5,7 @@
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
+import type { JoinGroupResponseInput } from "../../core/protocol/generated/JoinGroup.ts"
 import { durable, type Reply, TestGroups, unsettled } from "./TestGroups.ts"
 
 const GROUPS = ["g", "h"]
@@ -53,12 +54,17 @@ const protocolsOf = (choice: number) =>
 interface Known {
   readonly groupId: string
   readonly groupInstanceId: string | null
-  readonly reply: Reply<{ readonly memberId: string; readonly generationId?: number | undefined; readonly errorCode: number }>
+  readonly reply: Reply<JoinGroupResponseInput>
+}
+
+/** A request's answer, whatever it is. */
+interface Asked {
+  readonly count: number
 }
 
 /** Plays the moves and keeps all replies. */
-const play = (groups: TestGroups, plan: ReadonlyArray<Move>): { readonly replies: ReadonlyArray<Reply<unknown>> } => {
-  const replies: Array<Reply<unknown>> = []
+const play = (groups: TestGroups, plan: ReadonlyArray<Move>): { readonly replies: ReadonlyArray<Asked> } => {
+  const replies: Array<Asked> = []
   const known: Array<Known> = []
   const memberOf = (index: number): Known | undefined => known[known.length - 1 - index]
   for (const move of plan) {

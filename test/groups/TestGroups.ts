@@ -88,6 +88,7 @@ export class TestGroups {
   /** As a coordinator does that is loaded from the log of another. */
   static restarted(from: TestGroups, config: Partial<GroupConfig> = {}): TestGroups {
     const groups = new TestGroups({ ...from.state.config, ...config }, from.nowMs)
+    groups.#uuid = from.#uuid
     from.log.forEach(({ key, value }, offset) => {
       groups.log.push({ key, value })
       const record = groupRecordCodec.decode(key, value)
