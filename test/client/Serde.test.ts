@@ -58,7 +58,8 @@ describe("Kafka's encodings", () => {
     roundTrips(Serde.string, fc.constant("\ufeffa byte order mark"))
     roundTrips(Serde.uuid, fc.uuid())
     roundTrips(Serde.bytes, fc.uint8Array())
-    roundTrips(Serde.jsonUnknown, fc.jsonValue().filter((value) => !JSON.stringify(value).includes("-0") && !Object.is(value, -0)))
+    // JSON has no -0
+    roundTrips(Serde.jsonUnknown, fc.jsonValue().map((value): unknown => JSON.parse(JSON.stringify(value))))
   })
 
   it("refuse what they cannot hold, and say what can", () => {
