@@ -12,6 +12,7 @@ import { Disk } from "../../core/ports/Disk.ts"
 import { MetadataStore } from "../../core/ports/MetadataStore.ts"
 import { makeWorld, startBroker } from "../broker/TestBroker.ts"
 import type { World } from "../broker/TestBroker.ts"
+import { GroupClient } from "../broker/handlers/GroupClient.ts"
 
 const data = fileURLToPath(new URL("../fixtures/kafka-data/data", import.meta.url))
 
@@ -69,5 +70,17 @@ describe("Kafka's data directory", () => {
         if (start === 1) yield* running.crash({ _tag: "process" })
         else yield* running.stop
       }
+    }))
+
+  it.effect("keeps its groups and what they committed", () =>
+    Effect.gen(function*() {
+      const running = yield* startBroker(yield* worldOfKafka)
+      const group = new GroupClient((yield* running.connect).rpc)
+      expect(yield* group.describe("g1")).toMatchObject({ errorCode: 0, groupState: "Empty", protocolType: "consumer", members: [] })
+      const committed = { "payments-0": 0, "payments-1": 10, "payments-2": 0, "payments-3": 0 }
+      expect(yield* group.committed("g1")).toEqual(committed)
+      expect(yield* group.commit("g1", "payments", 1, 11)).toBe(0)
+      expect(yield* group.committed("g1")).toEqual({ ...committed, "payments-1": 11 })
+      expect((yield* group.joinNew("g1")).generationId).toBe(3)
     }))
 })
