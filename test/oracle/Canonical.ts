@@ -90,7 +90,7 @@ const recordsTree = (bytes: Uint8Array, context: CanonicalContext): Tree => {
 const keyOf = (item: Fields): string | undefined => {
   for (const key of keys) {
     const value = item[key]
-    if (value !== undefined && value !== null && value !== "") return `${value}`
+    if (value !== undefined && value !== null && (value !== "" || key === "groupId")) return `${value}`
   }
   return undefined
 }
