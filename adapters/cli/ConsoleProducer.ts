@@ -3,10 +3,10 @@
  * (`--max-memory-bytes`), so that it may be of any size.
  */
 import * as Effect from "effect/Effect"
-import { FatalError, type ClientError, RetriableError } from "../../core/client/ClientError.ts"
+import type { ClientError } from "../../core/client/ClientError.ts"
 import { make, type Producer, type ProducerRecord } from "../../core/client/Producer.ts"
 import { type Command, DONE, type ExitCode, FAILED, usage } from "./Command.ts"
-import { kafkaMessage } from "./KafkaErrors.ts"
+import { isError, kafkaMessage } from "./KafkaErrors.ts"
 import { LineSplitter, parseLine } from "./LineReader.ts"
 import type { UsageError } from "./Options.ts"
 import { flags, parseProducerCommand, type ProducerRequest } from "./ProducerCommand.ts"
@@ -16,8 +16,6 @@ const PROMPT = ">"
 
 /** Told one by one; beyond that many only their count. */
 const MAX_FAILURES_TOLD = 100
-
-const isError = (value: unknown): value is ClientError => value instanceof RetriableError || value instanceof FatalError
 
 const sizeOf = (bytes: Uint8Array | null | undefined): string => (bytes === null || bytes === undefined ? "null" : `${bytes.length} bytes`)
 

@@ -2,7 +2,7 @@
  * What Kafka's tools print of an error: the broker's own sentence where it sent one, else the one that Kafka has for
  * the code, and the name of Java's exception where a tool prints that too.
  */
-import type { ClientError } from "../../core/client/ClientError.ts"
+import { type ClientError, FatalError, RetriableError } from "../../core/client/ClientError.ts"
 
 /** By error name: Java's exception without its package, Kafka's sentence. The ones that topics and groups meet. */
 const known: Readonly<Record<string, readonly [exception: string, message: string]>> = {
@@ -33,6 +33,8 @@ const known: Readonly<Record<string, readonly [exception: string, message: strin
   TOPIC_DELETION_DISABLED: ["TopicDeletionDisabledException", "Topic deletion is disabled."],
   OFFSET_METADATA_TOO_LARGE: ["OffsetMetadataTooLarge", "The metadata field of the offset request was too large."]
 }
+
+export const isError = (value: unknown): value is ClientError => value instanceof RetriableError || value instanceof FatalError
 
 export const kafkaMessage = (error: ClientError): string =>
   error.detail ?? (error.code === undefined ? undefined : known[error.reason]?.[1]) ?? error.message

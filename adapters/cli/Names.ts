@@ -5,7 +5,8 @@ export const commands = {
   start: "run a broker until SIGINT or SIGTERM",
   topics: "list, describe, create, alter and delete topics",
   "console-producer": "send lines of standard input as records",
-  "console-consumer": "print records of topics"
+  "console-consumer": "print records of topics",
+  "consumer-groups": "list, describe, reset and delete consumer groups"
 } as const
 
 export type CommandName = keyof typeof commands

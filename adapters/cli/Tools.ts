@@ -17,7 +17,8 @@ export type ToolName = Exclude<CommandName, "start">
 const tools: Readonly<Record<ToolName, () => Promise<{ readonly command: Command }>>> = {
   topics: () => import("./Topics.ts"),
   "console-producer": () => import("./ConsoleProducer.ts"),
-  "console-consumer": () => import("./ConsoleConsumer.ts")
+  "console-consumer": () => import("./ConsoleConsumer.ts"),
+  "consumer-groups": () => import("./ConsumerGroups.ts")
 }
 
 /** What a shell sees of a program that a signal ended: 128 and the signal's number, as it sees of Kafka's tools. */

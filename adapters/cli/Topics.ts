@@ -2,11 +2,11 @@
 import * as Effect from "effect/Effect"
 import { type Admin, makeWith } from "../../core/client/Admin.ts"
 import type { ClientConfig } from "../../core/client/ClientConfig.ts"
-import { FatalError, RetriableError, type ClientError } from "../../core/client/ClientError.ts"
+import { type ClientError, FatalError } from "../../core/client/ClientError.ts"
 import * as Cluster from "../../core/client/Cluster.ts"
 import type { TopicView } from "../../core/client/ClusterView.ts"
 import { clientConfig, type Command, DONE, type ExitCode, FAILED, readProperties, usage } from "./Command.ts"
-import { kafkaMessage } from "./KafkaErrors.ts"
+import { isError, kafkaMessage } from "./KafkaErrors.ts"
 import { UsageError } from "./Options.ts"
 import type { Terminal } from "./Terminal.ts"
 import {
@@ -34,8 +34,6 @@ interface Context {
   readonly cluster: Cluster.Cluster
   readonly terminal: Terminal
 }
-
-const isError = (value: unknown): value is ClientError => value instanceof RetriableError || value instanceof FatalError
 
 /** The first failure of several, as Kafka's `all()`. */
 const firstError = (results: ReadonlyMap<string, unknown>): Done => {
