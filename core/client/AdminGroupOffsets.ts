@@ -7,7 +7,7 @@ import * as OffsetDelete from "../protocol/generated/OffsetDelete.ts"
 import * as OffsetFetch from "../protocol/generated/OffsetFetch.ts"
 import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
 import type { Admin } from "./Admin.ts"
-import { type ClientError, errorOfCode } from "./ClientError.ts"
+import { type ClientError, errorOfCode, FatalError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
 import type { TopicPartition } from "./ClusterView.ts"
 import type { PartitionOffset } from "./Consumer.ts"
@@ -16,6 +16,9 @@ import { withCoordinator } from "./internal/Settle.ts"
 
 /** The last version that names topics: offsets of a topic that is gone have a name and no id any more. */
 const NAMES_VERSION = 9
+
+/** From this version on OffsetFetch takes null for all partitions. */
+const ALL_PARTITIONS_VERSION = 2
 
 const offsetFetchApi: RpcApi<OffsetFetch.OffsetFetchRequestInput, OffsetFetch.OffsetFetchResponse> = {
   ...rpcApi(ApiKey.OffsetFetch, OffsetFetch.encodeOffsetFetchRequest, OffsetFetch.decodeOffsetFetchResponse),
@@ -63,8 +66,12 @@ export const groupOffsetsAdmin = (
         const topics = partitions === undefined
           ? null
           : groupByTopic(partitions).map(({ partitions, topic }) => ({ name: topic, partitionIndexes: partitions }))
-        const answer = yield* cluster.call(nodeId, "coordinator", offsetFetchApi, (version) =>
-          version >= 8 ? { groups: [{ groupId, topics }] } : { groupId, topics })
+        const version = yield* cluster.versionOf(nodeId, "coordinator", offsetFetchApi)
+        if (topics === null && version < ALL_PARTITIONS_VERSION) {
+          return yield* Effect.fail(new FatalError("UNSUPPORTED", "this broker tells offsets only of partitions that are named"))
+        }
+        const request = version >= 8 ? { groups: [{ groupId, topics }] } : { groupId, topics }
+        const answer = yield* cluster.call(nodeId, "coordinator", offsetFetchApi, request, { version })
         const group = answer.groups.find((group) => group.groupId === groupId) ?? answer
         const context = `offsets of group ${JSON.stringify(groupId)}`
         if (group.errorCode !== ErrorCode.NONE) return yield* Effect.fail(errorOfCode(group.errorCode, context))

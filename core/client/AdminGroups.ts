@@ -153,7 +153,10 @@ export const groupsAdmin = (
         if (others.length === 0) return ends
         const version = yield* Effect.option(cluster.versionOf(nodeId, "coordinator", consumerGroupDescribeApi))
         if (version._tag === "None") return ends
-        for (const [groupId, end] of yield* describeConsumer(nodeId, others)) ends.set(groupId, end)
+        for (const [groupId, end] of yield* describeConsumer(nodeId, others)) {
+          // A broker may know the API and have the protocol switched off, as Kafka 3.9 by default.
+          if (!isError(end) || end.code !== ErrorCode.UNSUPPORTED_VERSION) ends.set(groupId, end)
+        }
         return ends
       }))
 
