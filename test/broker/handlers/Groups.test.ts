@@ -410,6 +410,76 @@ describe("a broker that stops", () => {
     }))
 })
 
+describe("the offsets topic", () => {
+  it.effect("is compacted, and a coordinator that is loaded from what is left knows the same", () =>
+    Effect.gen(function*() {
+      const overrides = {
+        "offsets.topic.num.partitions": "1",
+        "offsets.topic.segment.bytes": "1048576",
+        "log.cleaner.min.cleanable.ratio": "0.01",
+        "log.cleaner.backoff.ms": "1000"
+      }
+      const { broker, client, group, stop, world } = yield* startGroups(overrides)
+      yield* client.createTopic("wide", 500)
+      const commitAll = (offset: number) =>
+        group.rpc.call(offsetCommitApi, {
+          groupId: "g",
+          memberId: "",
+          topics: [{
+            name: "wide",
+            partitions: Array.from({ length: 500 }, (_, partitionIndex) => ({
+              partitionIndex,
+              committedOffset: offset + partitionIndex,
+              committedMetadata: "x".repeat(100)
+            }))
+          }]
+        }, { version: 9 })
+      yield* group.commit("gone", "t", 0, 1)
+      yield* group.delete("gone")
+      for (let i = 0; i < 24; i++) yield* commitAll(i)
+      const partition = broker.services.partitions.get("__consumer_offsets", 0)!
+      const sizeOf = () => {
+        const read = partition.read(0, 1e9, true, "LogEnd")
+        for (const slice of read.slices) slice.release()
+        return read.sizeBytes
+      }
+      const before = sizeOf()
+      yield* TestClock.adjust(120_000)
+      yield* settle
+      // The active segment stays as it is.
+      expect(sizeOf()).toBeLessThan(0.6 * before)
+      const committed = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`wide-${i}`, 23 + i]))
+      expect(yield* group.committed("g")).toEqual(committed)
+      yield* stop
+      const again = yield* startOn(world, overrides)
+      yield* settle
+      expect(yield* again.group.committed("g")).toEqual(committed)
+      expect((yield* again.group.list()).groups.map(({ groupId }) => groupId)).toEqual(["g"])
+    }))
+
+  it.effect("keeps its number of partitions for groups when it is given more, until the broker starts anew", () =>
+    Effect.gen(function*() {
+      const { broker, group } = yield* startGroups()
+      yield* group.commit("g", "t", 0, 5)
+      const before = broker.services.groups.partitionFor("g")
+      const more = yield* broker.services.controller.createPartitions([{ name: "__consumer_offsets", count: 61, assignments: null }])
+      expect(more[0]!.error).toBe(ErrorCode.NONE)
+      expect(broker.services.groups.partitionFor("g")).toBe(before)
+      expect(yield* group.committed("g")).toEqual({ "t-0": 5 })
+    }))
+
+  it.effect("that is deleted takes the groups along, and is made again", () =>
+    Effect.gen(function*() {
+      const { client, group } = yield* startGroups()
+      yield* group.commit("g", "t", 0, 5)
+      yield* client.deleteTopic("__consumer_offsets")
+      expect(yield* group.commit("g", "t", 0, 6)).toBe(ErrorCode.NOT_COORDINATOR)
+      yield* group.find("g")
+      expect(yield* group.committed("g")).toEqual({})
+      expect(yield* group.commit("g", "t", 0, 7)).toBe(ErrorCode.NONE)
+    }))
+})
+
 describe("many", () => {
   it.effect("hundreds of members of one group make one generation", () =>
     Effect.gen(function*() {
