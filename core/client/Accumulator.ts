@@ -121,7 +121,8 @@ export class Accumulator {
   /**
    * @param recordBytes `maxSizeOfOne` of the record
    * @param mayClaim false: only into an open batch, memory is someone else's turn
-   * @returns bytes that the record took in its batch; 0: no room
+   * @param mayLeave whether the record may go to another partition if the open batch has no room
+   * @returns bytes that the record took in its batch; 0: no room; -1: the open batch was closed, and it may leave
    */
   append(
     queue: PartitionQueue,
@@ -132,7 +133,8 @@ export class Accumulator {
     listener: SendListener | undefined,
     recordBytes: number,
     nowMs: number,
-    mayClaim: boolean
+    mayClaim: boolean,
+    mayLeave = false
   ): number {
     const open = queue.open
     if (open !== undefined) {
@@ -142,6 +144,7 @@ export class Accumulator {
         return bytes
       }
       this.close(queue)
+      if (mayLeave) return -1
     }
     const claim = this.claimOf(recordBytes)
     if (!mayClaim || !this.memory.hasRoom(claim)) return 0

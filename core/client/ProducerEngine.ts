@@ -31,10 +31,10 @@ import {
   type ProduceResponse
 } from "../protocol/generated/Produce.ts"
 import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
-import { Accumulator, type PartitionQueue, type TopicState } from "./Accumulator.ts"
+import { Accumulator, PartitionQueue, type TopicState } from "./Accumulator.ts"
 import { type ClientError, errorOfCode, FatalError, RetriableError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
-import { Partitioner } from "./Partitioner.ts"
+import { Partitioner, type PartitionerRecord } from "./Partitioner.ts"
 import type { ProducerRecord, SendListener } from "./Producer.ts"
 import { maxSizeOfOne, NO_HEADERS } from "./ProducerBatch.ts"
 import type { ProducerSettings } from "./ProducerSettings.ts"
@@ -150,26 +150,26 @@ export class ProducerEngine {
     if (timestamp < 0 || !Number.isSafeInteger(timestamp)) {
       return new FatalError("INVALID_ARGUMENT", `a record for ${record.topic}: the timestamp is ${timestamp}, it takes milliseconds from 0 on`)
     }
-    const isPlaced = record.partition === undefined
-    const view = isPlaced ? { topic: record.topic, key, value } : undefined
+    const view = record.partition === undefined ? { topic: record.topic, key, value } : undefined
     let queue: PartitionQueue | undefined
     if (record === this.#refused) queue = this.#refusedQueue
     if (queue === undefined) {
-      const partition = view === undefined ? record.partition! : topic.partitioner.partition(view, topic.described)
-      if (!Number.isInteger(partition) || partition < 0) {
-        return new FatalError("INVALID_ARGUMENT", `a record for ${record.topic}: there is no partition ${partition}`)
-      }
-      if (partition >= topic.view.partitions.length) {
-        if (!isPlaced) return "NoPartition"
-        return new FatalError(
-          "INVALID_ARGUMENT",
-          `the partitioner ${this.#partitioner.name} chose partition ${partition} of ${record.topic}, which has ${topic.view.partitions.length}`
-        )
-      }
-      queue = topic.partitions[partition]!
+      const placed = this.#place(topic, record, view)
+      if (!(placed instanceof PartitionQueue)) return placed
+      queue = placed
     }
-    const wasIdle = queue.queue.length === 0
-    const bytes = this.#accumulator.append(queue, timestamp, key, value, headers, listener, size, nowMs, mayClaim)
+    let wasIdle = queue.queue.length === 0
+    const mayLeave = view !== undefined && topic.partitioner.onBatchClosed !== undefined
+    let bytes = this.#accumulator.append(queue, timestamp, key, value, headers, listener, size, nowMs, mayClaim, mayLeave)
+    if (bytes < 0) {
+      // A sticky partitioner leaves with the batch: this record would begin a batch that no other would fill.
+      this.#schedulePoll()
+      const placed = this.#place(topic, record, view)
+      if (!(placed instanceof PartitionQueue)) return placed
+      queue = placed
+      wasIdle = queue.queue.length === 0
+      bytes = this.#accumulator.append(queue, timestamp, key, value, headers, listener, size, nowMs, mayClaim, false)
+    }
     if (bytes === 0) {
       // The open batch was closed for it.
       this.#schedulePoll()
@@ -182,6 +182,33 @@ export class ProducerEngine {
     // A batch that just began or just was closed has something to say to the sender.
     if (wasIdle || queue.open === undefined || queue.queue.length > 1) this.#schedulePoll()
     return queue
+  }
+
+  #place(
+    topic: TopicState,
+    record: ProducerRecord,
+    view: PartitionerRecord | undefined
+  ): PartitionQueue | Refusal | ClientError {
+    let partition: number
+    try {
+      partition = view === undefined ? record.partition! : topic.partitioner.partition(view, topic.described)
+    } catch (error) {
+      return new FatalError(
+        "INVALID_ARGUMENT",
+        `a record for ${record.topic}: the partitioner ${this.#partitioner.name} failed: ${error instanceof Error ? error.message : String(error)}`
+      )
+    }
+    if (!Number.isInteger(partition) || partition < 0) {
+      return new FatalError("INVALID_ARGUMENT", `a record for ${record.topic}: there is no partition ${partition}`)
+    }
+    if (partition >= topic.view.partitions.length) {
+      if (view === undefined) return "NoPartition"
+      return new FatalError(
+        "INVALID_ARGUMENT",
+        `the partitioner ${this.#partitioner.name} chose partition ${partition} of ${record.topic}, which has ${topic.view.partitions.length}`
+      )
+    }
+    return topic.partitions[partition]!
   }
 
   #topicOf(name: string): TopicState | undefined {

@@ -1,13 +1,31 @@
-/** Partitioners in a producer, with every broker: who decides where a record goes. */
+/** Partitioners in a producer, with every broker: who decides where a record goes, and what becomes of batches. */
 import { expect } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import type { Network } from "../../core/ports/Network.ts"
 import { type PartitionerTopic, Partitioner } from "../../core/client/Partitioner.ts"
 import * as Producer from "../../core/client/Producer.ts"
 import { librdkafka, partitionForKey, roundRobinPartitioner } from "../../core/client/partitioners/index.ts"
+import * as RpcConnection from "../../core/rpc/RpcConnection.ts"
+import { TestClient } from "../broker/TestBroker.ts"
 import { overBroker } from "./TestBrokers.ts"
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 const PARTITIONS = 5
+
+/** How many records each batch of a partition has. */
+const batchCounts = (bootstrap: string, topic: string, partition: number): Effect.Effect<Array<number>, RpcConnection.RpcError, Network> =>
+  Effect.gen(function*() {
+    const colon = bootstrap.lastIndexOf(":")
+    const address = { host: bootstrap.slice(0, colon), port: Number(bootstrap.slice(colon + 1)) }
+    const client = new TestClient(yield* RpcConnection.connect(address, { clientId: "test-reader" }))
+    const { records: answered } = yield* client.fetchOne(topic, { partition, offset: 0, partitionMaxBytes: 4_000_000 })
+    const records = answered ?? new Uint8Array(0)
+    const view = new DataView(records.buffer, records.byteOffset, records.byteLength)
+    const counts: Array<number> = []
+    // offset 8: the batch's length after itself; 57: its record count
+    for (let at = 0; at < records.byteLength; at += 12 + view.getInt32(at + 8)) counts.push(view.getInt32(at + 57))
+    return counts
+  }).pipe(Effect.scoped)
 
 overBroker("Partitioner", (test) => {
   test("an explicit partition goes before the key, the key before none", (broker) =>
@@ -58,5 +76,36 @@ overBroker("Partitioner", (test) => {
       }).pipe(Effect.provide(Producer.layer({ "bootstrap.servers": broker.bootstrap })), Effect.provide(Partitioner.layer(beyond)))
       expect(sent.failure.message).toContain("the partitioner beyond chose partition 3")
       expect(sent.after.partition).toBe(1)
+    }))
+
+  test("a partitioner that throws fails the record with what it said, and not the producer", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("throws", { partitions: 2 })
+      const throws = Partitioner.fromFunction("throws", (record) => {
+        if (record.key === null) throw new Error("no key, no partition")
+        return 1
+      })
+      const sent = yield* Effect.gen(function*() {
+        const producer = yield* Producer.Producer
+        const failure = yield* Effect.flip(producer.send({ topic, value: bytes("v") }))
+        return { failure, after: yield* producer.send({ topic, key: bytes("k"), value: bytes("v") }) }
+      }).pipe(Effect.provide(Producer.layer({ "bootstrap.servers": broker.bootstrap })), Effect.provide(Partitioner.layer(throws)))
+      expect(sent.failure).toMatchObject({ reason: "INVALID_ARGUMENT" })
+      expect(sent.failure.message).toContain("the partitioner throws failed: no key, no partition")
+      expect(sent.after.partition).toBe(1)
+    }))
+
+  test("Kafka's own fills batches with records that have no key, and leaves none of one record behind", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("sticky", { partitions: PARTITIONS })
+      const producer = yield* Producer.make({ "bootstrap.servers": broker.bootstrap, "linger.ms": 60_000, "batch.size": 2000 })
+      for (let i = 0; i < 1000; i++) yield* producer.enqueue({ topic, value: new Uint8Array(100) })
+      yield* producer.flush
+      const all = yield* Effect.all(Array.from({ length: PARTITIONS }, (_, partition) => batchCounts(broker.bootstrap, topic, partition)))
+      expect(all.flat().reduce((sum, count) => sum + count, 0)).toBe(1000)
+      const full = Math.max(...all.flat())
+      expect(full).toBeGreaterThan(15)
+      // only the last one, which the flush closed, may have fewer
+      expect(all.flat().filter((count) => count < full).length).toBeLessThanOrEqual(1)
     }))
 })
