@@ -1,15 +1,18 @@
 /** Runs one of the commands that are clients; loads only that one. */
-import * as Effect from "effect/Effect"
 import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as References from "effect/References"
 import process from "node:process"
 import * as Compression from "../shared/Compression.ts"
 import * as Crypto from "../shared/Crypto.ts"
 import { type Command, FAILED, runCommand } from "./Command.ts"
+import { errorLogs } from "./Logs.ts"
 import type { Host } from "./Main.ts"
 import type { CommandName } from "./Names.ts"
+import { tellingNetwork } from "./TellingNetwork.ts"
 import { processTerminal } from "./Terminal.ts"
 
 export type ToolName = Exclude<CommandName, "start">
@@ -28,7 +31,11 @@ const INTERRUPTED: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 14
 export const runTool = async (name: ToolName, args: ReadonlyArray<string>, host: Host): Promise<void> => {
   const terminal = processTerminal()
   const { command } = await tools[name]()
-  const fiber = Effect.runFork(runCommand(command, args, Layer.mergeAll(host.network, Compression.layer, Crypto.layer), terminal))
+  const ports = Layer.mergeAll(tellingNetwork(host.network, terminal), Compression.layer, Crypto.layer)
+  const fiber = Effect.runFork(runCommand(command, args, ports, terminal).pipe(
+    Effect.provide(errorLogs),
+    Effect.provideService(References.MinimumLogLevel, "Warn")
+  ))
   let ending: number | undefined
   for (const [signal, code] of Object.entries(INTERRUPTED)) {
     process.on(signal, () => {
