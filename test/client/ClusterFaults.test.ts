@@ -296,6 +296,25 @@ describe("Cluster: metadata", () => {
       expect(brokers.asked(ApiKey.Metadata).length).toBe(2)
     }))
 
+  it.effect("asks once more when the view became stale while its renewal was on the way", () =>
+    Effect.gen(function*() {
+      const brokers = yield* fakeBrokers(1, 2)
+      brokers.addTopic("t", [1])
+      const cluster = yield* connect(brokers)
+      yield* cluster.topics(["t"])
+      const held: Array<FakeRequest & { readonly then: object }> = []
+      brokers.on(ApiKey.Metadata, (request) => void held.push({ ...request, then: brokers.metadata(request) }))
+      cluster.invalidate()
+      yield* advance(200)
+      expect(held.length).toBe(1)
+      brokers.moveLeader("t", 0, 2)
+      cluster.invalidate()
+      brokers.on(ApiKey.Metadata, (request) => brokers.metadata(request))
+      held[0]!.answer(held[0]!.then)
+      yield* advance(200)
+      expect(leaderOf(cluster, "t")).toBe(2)
+    }))
+
   it.effect("takes a hint of the new leader at once, and none that is older", () =>
     Effect.gen(function*() {
       const brokers = yield* fakeBrokers(1, 2)

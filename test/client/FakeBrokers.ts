@@ -59,6 +59,7 @@ export class FakeBrokers {
   readonly #handlers: Map<number, FakeHandler> = new Map()
   readonly #scopes: Map<number, Scope.Closeable> = new Map()
   readonly #accepted: Map<number, Set<Connection>> = new Map()
+  readonly #muted: WeakSet<Connection> = new WeakSet()
   readonly #outer: Scope.Scope
   readonly #ports: Map<number, number>
 
@@ -95,6 +96,10 @@ export class FakeBrokers {
   }
   dropConnections(nodeId: number): void {
     for (const connection of this.#accepted.get(nodeId) ?? []) connection.destroy()
+  }
+  /** Nothing that comes on the node's present connections is answered any more. */
+  mute(nodeId: number): void {
+    for (const connection of this.#accepted.get(nodeId) ?? []) this.#muted.add(connection)
   }
   addTopic(name: string, leaders: ReadonlyArray<number>): void {
     this.topics.set(name, { leaders: [...leaders], epochs: leaders.map(() => 0) })
@@ -161,6 +166,7 @@ export class FakeBrokers {
       answer: (response) => send(apiVersion, response)
     }
     this.requests.push(request)
+    if (this.#muted.has(connection)) return
     const response = (this.#handlers.get(apiKey) ?? this.#byItself)(request)
     if (response !== undefined) request.answer(response)
   }
