@@ -302,15 +302,15 @@ describe("Cluster: metadata", () => {
       brokers.addTopic("t", [1])
       const cluster = yield* connect(brokers)
       yield* cluster.topics(["t"])
-      const held: Array<FakeRequest & { readonly then: object }> = []
-      brokers.on(ApiKey.Metadata, (request) => void held.push({ ...request, then: brokers.metadata(request) }))
+      const held: Array<FakeRequest & { readonly was: object }> = []
+      brokers.on(ApiKey.Metadata, (request) => void held.push({ ...request, was: brokers.metadata(request) }))
       cluster.invalidate()
       yield* advance(200)
       expect(held.length).toBe(1)
       brokers.moveLeader("t", 0, 2)
       cluster.invalidate()
       brokers.on(ApiKey.Metadata, (request) => brokers.metadata(request))
-      held[0]!.answer(held[0]!.then)
+      held[0]!.answer(held[0]!.was)
       yield* advance(200)
       expect(leaderOf(cluster, "t")).toBe(2)
     }))
