@@ -1,6 +1,7 @@
 /**
  * `npm run test:package`: packs the npm package, installs it in an empty folder as a user would, starts the broker from
- * there with `npx ottla start`, and on Bun and Deno, gets answers, and type-checks a program that imports it.
+ * there with `npx ottla start`, and on Bun and Deno, gets answers, sends and reads a record with the installed client, and
+ * type-checks a program that imports it.
  */
 import { spawn, spawnSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
@@ -43,6 +44,19 @@ const askApiVersions = (port: number): Promise<number> =>
     socket.on("close", () => fail(new Error("closed without an answer")))
   })
 
+/** Without Effect, as the guide to the client begins: arguments are the runtime and a broker. */
+const clientProgram = `const [runtime, broker] = process.argv.slice(2)
+const { connect, text } = await import("ottla/" + runtime)
+await using client = await connect({ "bootstrap.servers": broker })
+await client.admin().createTopics([{ name: "packaged", partitions: 3 }])
+await client.producer().send({ topic: "packaged", key: "k", value: "hello" })
+const consumer = client.consumer({ "group.id": "readers", "auto.offset.reset": "earliest" })
+for await (const record of consumer.subscribe(["packaged"])) {
+  console.log(text(record.value))
+  break
+}
+`
+
 /** Starts the installed program with `command` and asks it. */
 const start = async (name: string, command: string, ...args: ReadonlyArray<string>): Promise<void> => {
   const broker = spawn(
@@ -51,6 +65,9 @@ const start = async (name: string, command: string, ...args: ReadonlyArray<strin
     { cwd: folder, stdio: ["ignore", "pipe", "inherit"], detached: true }
   )
   const ended = new Promise<number | null>((done) => broker.on("close", done))
+  const runtime = command.endsWith("bun") ? "bun" : command.endsWith("deno") ? "deno" : "node"
+  const inRuntime = (file: string, ...rest: ReadonlyArray<string>) =>
+    sh(runtime === "node" ? "node" : command, [...(runtime === "deno" ? ["run", "--allow-all"] : []), file, ...rest], folder)
   try {
     const lines: Array<string> = []
     let port: number | undefined
@@ -65,6 +82,10 @@ const start = async (name: string, command: string, ...args: ReadonlyArray<strin
     if (port !== undefined) {
       const code = await askApiVersions(port).catch(String)
       check(`${name}: answers ApiVersions without an error`, code === 0, String(code))
+      const client = inRuntime("client.js", runtime, `127.0.0.1:${port}`)
+      check(`${name}: the installed client sends a record and a group reads it`, client.ok && client.stdout === "hello\n", client.output)
+      const topics = sh(command, [...args, "topics", "--list", "--bootstrap-server", `127.0.0.1:${port}`], folder)
+      check(`${name}: ottla topics lists the topic`, topics.ok && topics.stdout.split("\n").includes("packaged"), topics.output)
     }
   } finally {
     if (broker.exitCode === null) process.kill(-broker.pid!, "SIGTERM")
@@ -91,6 +112,7 @@ try {
   check("a program that imports every entry type-checks, declarations too", types.ok, types.output)
   const runs = sh("node", ["program.ts"], folder)
   check("and runs", runs.ok, runs.output)
+  writeFileSync(join(folder, "client.js"), clientProgram)
   const program = "node_modules/ottla/dist/cli/bin.js"
   await start("npx ottla start", "npx", "--no-install", "ottla")
   await start("on Bun", resolve("node_modules/.bin/bun"), program)
