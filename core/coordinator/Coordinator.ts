@@ -51,7 +51,8 @@ export class Coordinator<State extends CoordinatorState<Record>, Record> {
       nowMs: options.nowMs,
       fork: (effect) => void options.fork(Effect.asVoid(effect)),
       commitTimeoutMs: options.commitTimeoutMs,
-      timersChanged: (dueMs) => this.#armTimer(dueMs)
+      timersChanged: (dueMs) => this.#armTimer(dueMs),
+      broken: (partition, error) => this.#reload(partition, error)
     }
   }
 
@@ -102,6 +103,25 @@ export class Coordinator<State extends CoordinatorState<Record>, Record> {
     if (this.#isLoading) return
     this.#isLoading = true
     this.#options.fork(this.#loadAll())
+  }
+
+  /** After a bug: what the log remembers is right. Whoever waits is told to look for the coordinator again. */
+  #reload(index: number, error: unknown): void {
+    const { fork, topic } = this.#options
+    fork(Effect.annotateLogs(Effect.logError("coordinator failed and is loaded anew"), {
+      topic,
+      partition: index,
+      error: error instanceof Error ? error.stack ?? error.message : String(error)
+    }))
+    const shard = this.#shards.get(index)
+    if (shard === undefined || this.#isClosed) return
+    this.#shards.delete(index)
+    try {
+      shard.unload()
+    } catch {
+      // It is broken: some of those who wait may have to time out.
+    }
+    if (shard.partition.isLeader) this.#lead(shard.partition)
   }
 
   /** One at a time: what they read at once has one bound. */

@@ -15,6 +15,7 @@
 import * as Effect from "effect/Effect"
 import type { Crypto } from "../ports/Crypto.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
+import { ProtocolError } from "../protocol/ProtocolError.ts"
 import { BatchBuilder, type RecordInput } from "../records/BatchBuilder.ts"
 import type { Partition, StagedAppend } from "../replication/Partition.ts"
 import { DelayedOperation, type Purgatory } from "../replication/Purgatory.ts"
@@ -30,6 +31,8 @@ export interface ShardHost {
   readonly commitTimeoutMs: () => number
   /** When the state's next timer is due, told after every change. */
   readonly timersChanged: (dueMs: number) => void
+  /** A step threw, which is a bug: the state can't be trusted any more, the log can. */
+  readonly broken: (partition: number, error: unknown) => void
 }
 
 type Settle<Record> = Append<Record>["settle"]
@@ -113,9 +116,17 @@ export class CoordinatorShard<State extends CoordinatorState<Record>, Record> {
     return this.#waits.size + (this.#open === undefined ? 0 : 1)
   }
 
-  /** While `Active`: takes a step of the machine and does what it asks for. */
+  /**
+   * While `Active`: takes a step of the machine and does what it asks for.
+   * @throws what a broken machine threw: nobody was answered
+   */
   run(decide: (state: State, nowMs: number) => Step<Record>): void {
-    this.#perform(decide(this.state, this.#host.nowMs()))
+    try {
+      this.#perform(decide(this.state, this.#host.nowMs()))
+    } catch (error) {
+      this.#host.broken(this.partition.partition, error)
+      throw error
+    }
   }
 
   /** The log is replayed. */
@@ -144,10 +155,14 @@ export class CoordinatorShard<State extends CoordinatorState<Record>, Record> {
   /** Handles the timers that are due. */
   fireTimers(): void {
     const nowMs = this.#host.nowMs()
-    while (this.status === "Active") {
-      const step = this.state.fire(nowMs)
-      if (step === undefined) return
-      this.#perform(step)
+    try {
+      while (this.status === "Active") {
+        const step = this.state.fire(nowMs)
+        if (step === undefined) return
+        this.#perform(step)
+      }
+    } catch (error) {
+      this.#host.broken(this.partition.partition, error)
     }
   }
 
@@ -181,8 +196,8 @@ export class CoordinatorShard<State extends CoordinatorState<Record>, Record> {
   #append({ records, replay, settle }: Append<Record>): void {
     if (this.status !== "Active") return this.#settle(settle, ErrorCode.NOT_LEADER_OR_FOLLOWER)
     if (records.length === 0) return this.#afterCommits(settle)
-    const timestamp = this.#host.nowMs()
-    const encoded = records.map((record): RecordInput => ({ timestamp, ...this.#codec.encode(record) }))
+    const encoded = this.#encode(records)
+    if (encoded === undefined) return this.#settle(settle, ErrorCode.UNKNOWN_SERVER_ERROR)
     const batch = this.#batchFor(encoded)
     for (let i = 0; i < records.length; i++) {
       const offset = batch.baseOffset + batch.builder.count
@@ -190,6 +205,17 @@ export class CoordinatorShard<State extends CoordinatorState<Record>, Record> {
       if (replay) batch.undos.push(this.state.replay(records[i]!, offset))
     }
     batch.settles.push(settle)
+  }
+
+  /** Undefined when something does not fit its type on disk: a name that grew when its bytes were no UTF-8. */
+  #encode(records: ReadonlyArray<Record>): ReadonlyArray<RecordInput> | undefined {
+    const timestamp = this.#host.nowMs()
+    try {
+      return records.map((record): RecordInput => ({ timestamp, ...this.#codec.encode(record) }))
+    } catch (error) {
+      if (error instanceof ProtocolError) return undefined
+      throw error
+    }
   }
 
   /** The open batch if all of the records still fit, else a new one. What is too large for any is refused by the log. */
@@ -229,7 +255,11 @@ export class CoordinatorShard<State extends CoordinatorState<Record>, Record> {
 
   /** Writes the open batch. */
   flush(): void {
-    this.#whole(() => this.#flush())
+    try {
+      this.#whole(() => this.#flush())
+    } catch (error) {
+      this.#host.broken(this.partition.partition, error)
+    }
   }
 
   #flush(): void {

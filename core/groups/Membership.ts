@@ -47,6 +47,15 @@ const MEMBER_ID_REQUIRED_SINCE = 4
 /** KIP-814: from this version on a static leader that comes back is told not to assign anew. */
 const SKIP_ASSIGNMENT_SINCE = 9
 
+/** UTF-16 units of a client's or an instance's name that become part of a member id, which must fit a string of Kafka's. */
+const MAX_MEMBER_PREFIX = 1000
+
+const memberIdOf = (name: string, uuid: string): string => {
+  const prefix = name.slice(0, MAX_MEMBER_PREFIX)
+  // Half a surrogate pair would not come back as it is.
+  return `${/[\ud800-\udbff]$/.test(prefix) ? prefix.slice(0, -1) : prefix}-${uuid}`
+}
+
 /** Bytes of its own, each name once: the request's bytes are gone when the member is still there. */
 const protocolsOf = ({ protocols }: JoinGroupRequest): ReadonlyArray<MemberProtocol> => {
   const byName = new Map<string, MemberProtocol>()
@@ -96,7 +105,7 @@ export const joinGroup = (
     return step.reply(answer, failedJoin(memberId, ErrorCode.INCONSISTENT_GROUP_PROTOCOL))
   }
   if (memberId !== "") return rejoin(rebalance, group, join, protocols, answer, nowMs, step)
-  const newMemberId = `${groupInstanceId ?? join.clientId}-${join.uuid}`
+  const newMemberId = memberIdOf(groupInstanceId ?? join.clientId, join.uuid)
   if (groupInstanceId !== null) {
     const existing = group.members.get(group.staticMemberId(groupInstanceId) ?? "")
     if (existing === undefined) addMember(rebalance, group, join, newMemberId, protocols, answer, nowMs, step)

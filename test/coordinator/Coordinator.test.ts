@@ -3,6 +3,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
+import * as References from "effect/References"
 import * as TestClock from "effect/testing/TestClock"
 import { Coordinator } from "../../core/coordinator/Coordinator.ts"
 import { type CoordinatorState, type RecordCodec, type Step, StepBuilder } from "../../core/coordinator/CoordinatorState.ts"
@@ -21,7 +22,10 @@ const utf8 = new TextEncoder()
 const text = new TextDecoder()
 
 const codec: RecordCodec<Assignment> = {
-  encode: ({ name, value }) => ({ key: utf8.encode(name), value: value === null ? null : utf8.encode(value) }),
+  encode: ({ name, value }) => {
+    if (name.startsWith("§")) throw new ProtocolError("InvalidValue", "too long")
+    return { key: utf8.encode(name), value: value === null ? null : utf8.encode(value) }
+  },
   decode: (key, value) => {
     const name = text.decode(key)
     if (name.startsWith("?")) return undefined
@@ -79,6 +83,7 @@ class Registers implements CoordinatorState<Assignment> {
   }
   fire(nowMs: number): Step<Assignment> | undefined {
     const timer = this.timers.take(nowMs)
+    if (timer?.event === "bug") throw new Error("a bug")
     return timer === undefined ? undefined : this.set({ [timer.event]: `at ${nowMs}` }, () => {})
   }
 }
@@ -296,6 +301,37 @@ describe("a coordinator", () => {
       yield* settle
       expect(states[0]!.values.get("late")).toMatch(/^at \d+$/)
     }))
+
+  it.effect("refuses what can't be written down, and changes nothing", () =>
+    Effect.gen(function*() {
+      const { ask, coordinator, states } = yield* start()
+      expect(ask(coordinator, (state, answer) => state.set({ a: "1", "§": "2" }, answer))).toEqual([`error ${ErrorCode.UNKNOWN_SERVER_ERROR}`])
+      expect(states[0]!.values.size).toBe(0)
+    }))
+
+  it.effect("that fails is loaded anew from its log, and its timers go on", () =>
+    Effect.gen(function*() {
+      const { ask, coordinator, states } = yield* start()
+      const begin = yield* Clock.currentTimeMillis
+      ask(coordinator, (state, answer) => state.set({ a: "1" }, answer))
+      yield* settle
+      const waiting = ask(coordinator, (state, answer) => state.set({ a: "2" }, answer))
+      expect(() => ask(coordinator, () => {
+        throw new Error("a bug")
+      })).toThrow("a bug")
+      expect(waiting).toEqual([`error ${ErrorCode.NOT_COORDINATOR}`])
+      yield* settle
+      expect(states).toHaveLength(2)
+      expect(ask(coordinator, (state, answer) => state.read("a", answer))).toEqual(["1"])
+      ask(coordinator, (state) => state.setAt("bug", begin + 100))
+      yield* TestClock.adjust(100)
+      yield* settle
+      expect(states).toHaveLength(3)
+      ask(coordinator, (state) => state.setAt("b", begin + 200))
+      yield* TestClock.adjust(100)
+      yield* settle
+      expect(states[2]!.values.get("b")).toBe(`at ${begin + 200}`)
+    }).pipe(Effect.provideService(References.MinimumLogLevel, "None")))
 
   it.effect("that is closed has written what was open, and takes no more", () =>
     Effect.gen(function*() {
