@@ -6,7 +6,8 @@ export const commands = {
   topics: "list, describe, create, alter and delete topics",
   "console-producer": "send lines of standard input as records",
   "console-consumer": "print records of topics",
-  "consumer-groups": "list, describe, reset and delete consumer groups"
+  "consumer-groups": "list, describe, reset and delete consumer groups",
+  storage: "make a cluster id, format log directories with it"
 } as const
 
 export type CommandName = keyof typeof commands

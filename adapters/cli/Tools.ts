@@ -15,7 +15,7 @@ import type { CommandName } from "./Names.ts"
 import { tellingNetwork } from "./TellingNetwork.ts"
 import { processTerminal } from "./Terminal.ts"
 
-export type ToolName = Exclude<CommandName, "start">
+export type ToolName = Exclude<CommandName, "start" | "storage">
 
 const tools: Readonly<Record<ToolName, () => Promise<{ readonly command: Command }>>> = {
   topics: () => import("./Topics.ts"),
