@@ -111,7 +111,7 @@ export const connect = (
       clock: yield* Clock.Clock,
       context: yield* Effect.context<never>()
     })
-    const close = (): void => pipeline.fail(new RpcError("Disconnected", `the connection to ${where} was closed here`))
+    const close = (): void => pipeline.fail(new RpcError("Disconnected", `the connection to ${where} was closed here`), true)
     const closeHere = Effect.sync(close)
 
     yield* Effect.acquireRelease(

@@ -211,11 +211,15 @@ export class RpcPipeline {
     if (next < Infinity) this.#watchUntil(next)
   }
 
-  /** Ends the connection; everyone who waits fails with `error`. */
-  fail(error: RpcError): void {
+  /**
+   * Ends the connection; everyone who waits fails with `error`. Orderly: what the socket still holds leaves first, as
+   * requests without an answer count as sent.
+   */
+  fail(error: RpcError, isOrderly = false): void {
     if (this.#error !== undefined) return
     this.#error = error
-    this.#connection?.destroy()
+    if (isOrderly) this.#connection?.end()
+    else this.#connection?.destroy()
     this.#watch?.interruptUnsafe()
     this.#watch = undefined
     this.#frames.close()
