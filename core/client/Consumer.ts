@@ -117,6 +117,8 @@ export interface GroupMetadata {
 }
 
 export interface Consumer {
+  /** As it was given. */
+  readonly config: ConsumerConfig
   /** Replaces the subscription; joins the group with the next poll. */
   readonly subscribe: (subscription: Subscription, hooks?: RebalanceHooks) => Effect.Effect<void, ClientError>
   /** Replaces the assignment; no group. `offset` undefined: the committed one, else auto.offset.reset. */

@@ -180,6 +180,19 @@ export const makeConsumer = (
 
     const closedError = (): FatalError => new FatalError("CLOSED", "this consumer is closed")
 
+    const isSubscribed = (): boolean => subscription.kind === "Topics" || subscription.kind === "Pattern"
+
+    const commitOnce = (groupId: string, offsets: ReadonlyArray<PartitionOffset>): Effect.Effect<void, ClientError> =>
+      Effect.suspend(() => {
+        const isMember = isSubscribed()
+        const group = isMember && membership !== undefined ? membership.commitMetadata : ungrouped(groupId)
+        if (group instanceof FatalError) return Effect.fail(group)
+        return Effect.tapError(commitOffsets(cluster, group, offsets), (error) =>
+          Effect.sync(() => {
+            if (error.code !== undefined && isMember) membership?.commitRefused(group, error.code)
+          }))
+      })
+
     /** In the order in which they are asked for: the last one is what counts. */
     const commit = (
       of: () => ReadonlyArray<PartitionOffset>,
@@ -189,37 +202,40 @@ export const makeConsumer = (
         const groupId = settings.groupId
         if (groupId === undefined) return Effect.fail(noGroup("a commit"))
         const offsets = of()
-        if (offsets.length === 0) return Effect.void
-        const attempt = Effect.suspend((): Effect.Effect<void, ClientError> => {
-          const isMember = subscription.kind === "Topics" || subscription.kind === "Pattern"
-          const group = isMember && membership !== undefined ? membership.commitMetadata : ungrouped(groupId)
-          if (group instanceof FatalError) return Effect.fail(group)
-          return Effect.tapError(commitOffsets(cluster, group, offsets), (error) =>
-            Effect.sync(() => {
-              if (error.code !== undefined && isMember) membership?.commitRefused(group, error.code)
-            }))
-        })
-        return cluster.retry(attempt, { timeoutMs })
+        return offsets.length === 0 ? Effect.void : cluster.retry(commitOnce(groupId, offsets), { timeoutMs })
       }).pipe(commitLock.withPermits(1))
 
+    const warnOfCommit = (error: ClientError): Effect.Effect<void> =>
+      Effect.logWarning(`auto-commit of group ${settings.groupId}: ${error.message}`)
+
+    /** Whether a commit would be refused before it is sent; then the hooks of the rebalance commit, or nobody may. */
+    const mayCommit = (): boolean => !isSubscribed() || !(membership?.commitMetadata instanceof FatalError)
+
     const autoCommitNow = (timeoutMs: number): Effect.Effect<void> =>
-      settings.autoCommitIntervalMs === undefined ? Effect.void : commit(consumedOffsets, timeoutMs).pipe(
-        Effect.catch((error) => Effect.logWarning(`auto-commit of group ${settings.groupId}: ${error.message}`))
+      Effect.suspend(() =>
+        settings.autoCommitIntervalMs === undefined || !mayCommit()
+          ? Effect.void
+          : Effect.catch(commit(consumedOffsets, timeoutMs), warnOfCommit)
       )
 
-    /** What earlier polls returned, when its time has come. In the background: poll does not wait for it. */
+    /**
+     * What earlier polls returned, when its time has come. In the background, poll does not wait for it; one attempt,
+     * the next one has newer offsets.
+     */
     const autoCommit = (nowMs: number): void => {
-      const intervalMs = settings.autoCommitIntervalMs
-      if (intervalMs === undefined || isAutoCommitting || nowMs < autoCommitAtMs) return
+      const { autoCommitIntervalMs, groupId, retryBackoffMs } = settings
+      if (autoCommitIntervalMs === undefined || groupId === undefined || isAutoCommitting || nowMs < autoCommitAtMs) return
+      if (!mayCommit()) return
       const offsets = consumedOffsets()
-      autoCommitAtMs = nowMs + intervalMs
+      autoCommitAtMs = nowMs + autoCommitIntervalMs
       if (offsets.length === 0) return
       isAutoCommitting = true
       fork(
-        commit(() => offsets).pipe(
+        commitOnce(groupId, offsets).pipe(
+          commitLock.withPermits(1),
           Effect.catch((error) => {
-            if (error._tag === "RetriableError") autoCommitAtMs = Math.min(autoCommitAtMs, now() + settings.retryBackoffMs)
-            return Effect.logWarning(`auto-commit of group ${settings.groupId}: ${error.message}`)
+            if (error._tag === "RetriableError") autoCommitAtMs = Math.min(autoCommitAtMs, now() + retryBackoffMs)
+            return warnOfCommit(error)
           }),
           Effect.ensuring(Effect.sync(() => {
             isAutoCommitting = false
@@ -240,7 +256,8 @@ export const makeConsumer = (
         wakeAt,
         fail,
         assign: setAssigned,
-        autoCommit: autoCommitNow(settings.maxPollIntervalMs),
+        // A coordinator that does not answer for so long has given us up.
+        autoCommit: autoCommitNow(Math.min(settings.sessionTimeoutMs, settings.requestTimeoutMs)),
         hooks: observedHooks,
         refresh: (partition) => {
           fetcher.refresh(partition)
@@ -455,7 +472,8 @@ export const makeConsumer = (
 
     const close: Effect.Effect<void> = Effect.uninterruptible(Effect.gen(function*() {
       if (isClosed) return
-      const wasMember = subscription.kind === "Topics" || subscription.kind === "Pattern"
+      const deadlineMs = now() + CLOSE_TIMEOUT_MS
+      const wasMember = isSubscribed()
       yield* autoCommitNow(CLOSE_TIMEOUT_MS)
       const owned = [...subscription.partitions.values()].map(bare)
       if (owned.length > 0) {
@@ -465,8 +483,9 @@ export const makeConsumer = (
       isClosed = true
       wake()
       refresher?.interruptUnsafe()
-      if (wasMember && membership !== undefined) yield* membership.leaveAndWait("the consumer is being closed", CLOSE_TIMEOUT_MS)
-      yield* fetcher.close(settings.requestTimeoutMs)
+      const leftMs = (): number => Math.max(0, Math.min(settings.requestTimeoutMs, deadlineMs - now()))
+      if (wasMember && membership !== undefined) yield* membership.leaveAndWait("the consumer is being closed", leftMs())
+      yield* fetcher.close(leftMs())
     }))
     yield* Effect.addFinalizer(() => close)
 
@@ -486,6 +505,7 @@ export const makeConsumer = (
     }
 
     const consumer: Consumer = {
+      config,
       subscribe: (what, newHooks = NO_HOOKS) =>
         Effect.gen(function*() {
           if (isClosed) return yield* Effect.fail(closedError())
@@ -510,7 +530,7 @@ export const makeConsumer = (
       assign: (partitions) =>
         Effect.gen(function*() {
           if (isClosed) return yield* Effect.fail(closedError())
-          if (subscription.kind === "Topics" || subscription.kind === "Pattern") {
+          if (isSubscribed()) {
             return yield* Effect.fail(
               new FatalError("INVALID_ARGUMENT", "Subscription to topics and partitions are mutually exclusive: unsubscribe first")
             )
