@@ -111,11 +111,6 @@ export class CoordinatorShard<State extends CoordinatorState<Record>, Record> {
     this.#host = host
   }
 
-  /** Batches that are open or wait for their commit. */
-  get pendingBatches(): number {
-    return this.#waits.size + (this.#open === undefined ? 0 : 1)
-  }
-
   /**
    * While `Active`: takes a step of the machine and does what it asks for.
    * @throws what a broken machine threw: nobody was answered
@@ -220,7 +215,8 @@ export class CoordinatorShard<State extends CoordinatorState<Record>, Record> {
 
   /** The open batch if all of the records still fit, else a new one. What is too large for any is refused by the log. */
   #batchFor(encoded: ReadonlyArray<RecordInput>): OpenBatch<Record> {
-    if (this.#open !== undefined) {
+    // What follows from a flush may begin a batch of its own: it is looked at like the one before.
+    while (this.#open !== undefined) {
       const { builder } = this.#open
       let size = builder.sizeInBytes
       for (const record of encoded) size += builder.sizeWith(record) - builder.sizeInBytes

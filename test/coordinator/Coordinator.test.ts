@@ -49,6 +49,15 @@ class Registers implements CoordinatorState<Assignment> {
     return step
   }
 
+  /** Sets one after the other, each when the one before is committed. */
+  chain(names: ReadonlyArray<string>, value: string): Step<Assignment> {
+    const [name, ...rest] = names
+    const step = new StepBuilder<Assignment>()
+    if (name === undefined) return step
+    step.append({ records: [{ name, value }], replay: true, settle: () => this.chain(rest, value) })
+    return step
+  }
+
   read(name: string, answer: (result: string) => void): Step<Assignment> {
     const step = new StepBuilder<Assignment>()
     step.replyAfter([], answer, this.values.get(name) ?? "", (error) => `error ${error}`)
@@ -196,6 +205,23 @@ describe("a coordinator", () => {
       yield* settle
       expect(answers).toEqual([["done"], ["done"], ["done"]])
       expect((yield* client.listOffset("t", -1)).offset).toBe(3)
+    }))
+
+  it.effect("writes what follows from a batch that had to make room", () =>
+    Effect.gen(function*() {
+      const { ask, client, coordinator, make } = yield* start({ "max.message.bytes": "1000" })
+      const value = "x".repeat(600)
+      ask(coordinator, (state) => state.chain(["a", "b", "c"], value))
+      // Does not fit beside "a": the batch is written now, and "b", which follows from it, must not get lost.
+      ask(coordinator, (state) => state.chain(["d"], value))
+      yield* settle
+      expect((yield* client.listOffset("t", -1)).offset).toBe(4)
+      const again = make()
+      again.refresh()
+      yield* settle
+      for (const name of ["a", "b", "c", "d"]) {
+        expect(ask(again, (state, answer) => state.read(name, answer))).toEqual([value])
+      }
     }))
 
   it.effect("waits for the commit, but not for ever", () =>
