@@ -6,6 +6,9 @@
  * the producer then takes the next epoch and counts that partition from 0 again. Kafka's client rewrites what is in
  * flight at once. Here it is rewritten when nothing of the partition is in transit and every batch that may have been
  * appended has been asked for again under its old sequence: else one whose answer was lost would be in the log twice.
+ *
+ * Kafka's broker keeps only the last batch of a producer over a restart, not the last five. Of five that it appended and
+ * could not answer it then refuses four as out of order. When it knows the fifth, the four are in the log too.
  */
 import { ErrorCode, isRetriable } from "../protocol/ErrorCode.ts"
 import { incrementSequence, NO_PRODUCER_EPOCH, NO_PRODUCER_ID } from "../records/RecordBatch.ts"
@@ -59,10 +62,28 @@ export class PartitionSequences {
     this.next = batch.nextSequence
   }
 
-  acknowledged(batch: ProducerBatch): void {
+  /**
+   * A broker appends a batch only behind the one before it: whichever of those in flight before this one may have been
+   * appended, was.
+   */
+  acknowledged(batch: ProducerBatch, inFlight: ReadonlyArray<ProducerBatch>): void {
     this.isEstablished = true
+    for (const earlier of inFlight) {
+      if (earlier === batch) break
+      if (earlier.maybeAppended || earlier.state === "InTransit") earlier.isAppended = true
+    }
     // Sequences wrap: the later one is less than half the circle ahead.
     if (((batch.nextSequence - this.ackedNext) & 0x7fff_ffff) < 0x4000_0000) this.ackedNext = batch.nextSequence
+  }
+
+  /** A batch that may be in the log will not be asked for again. */
+  givenUp(batch: ProducerBatch, inFlight: ReadonlyArray<ProducerBatch>): void {
+    this.needsBump = true
+    if (!batch.maybeAppended && batch.state !== "InTransit") return
+    for (const earlier of inFlight) {
+      if (earlier === batch) return
+      earlier.lostItsWitness = true
+    }
   }
 
   /** Whether all that was ever sent was acknowledged, whatever became of batches that were given up. */
@@ -79,6 +100,8 @@ export class PartitionSequences {
     this.isEstablished = false
     let sequence = 0
     for (const batch of inFlight) {
+      batch.maybeAppended = false
+      batch.isOutOfOrder = false
       batch.identify(identity.producerId, identity.producerEpoch, sequence)
       sequence = incrementSequence(sequence, batch.count)
     }
@@ -89,17 +112,15 @@ export class PartitionSequences {
 /**
  * What an error says of a batch that a broker was asked to append.
  * - `Duplicate`: it is in the log already, which is what was wanted.
- * - `Gap`: it is not in the log, since something before it is missing, and nothing will bring that.
- * - `Later`: it is not in the log, since something before it is on its way.
+ * - `OutOfOrder`: it does not follow on the last batch that the broker knows of this producer.
  * - `Retry`, `Fail`: as for every producer.
  */
-export type Judgement = "Duplicate" | "Gap" | "Later" | "Retry" | "Fail"
+export type Judgement = "Duplicate" | "OutOfOrder" | "Retry" | "Fail"
 
-/** @param isFirst of its partition's batches in flight: all before it were acknowledged or given up */
-export const judge = (errorCode: number, isIdempotent: boolean, isFirst: boolean): Judgement => {
+export const judge = (errorCode: number, isIdempotent: boolean, batch: ProducerBatch): Judgement => {
   if (errorCode === ErrorCode.DUPLICATE_SEQUENCE_NUMBER) return "Duplicate"
   if (isIdempotent && (errorCode === ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER || errorCode === ErrorCode.UNKNOWN_PRODUCER_ID)) {
-    return isFirst ? "Gap" : "Later"
+    return batch.isAppended ? "Duplicate" : "OutOfOrder"
   }
   return isRetriable(errorCode) ? "Retry" : "Fail"
 }

@@ -71,7 +71,7 @@ export interface ProducerRecord {
 export interface RecordMetadata {
   readonly topic: string
   readonly partition: number
-  /** -1 with acks=0. */
+  /** -1: unknown; with acks=0, and when a broker that restarted remembers that it has the record but not where. */
   readonly offset: number
   /** Of the record, or the log's with log-append time; -1: unknown. */
   readonly timestamp: number

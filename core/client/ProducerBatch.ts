@@ -86,6 +86,12 @@ export class ProducerBatch {
   sentLeaderEpoch = -1
   /** Whether an attempt without a clear answer may have put it into the log. */
   maybeAppended = false
+  /** Whether the last answer was that something before it is missing. A broker that restarted says so of all but its last. */
+  isOutOfOrder = false
+  /** Known to be in the log, because one behind it was appended. */
+  isAppended = false
+  /** One behind it was given up that might have shown it to be in the log. Refused as out of order it is given up too. */
+  lostItsWitness = false
   /** Counts the batches of its partition in the order of their sequences; parts of one share its number. */
   ordinal = 0
   producerId: number = NO_PRODUCER_ID

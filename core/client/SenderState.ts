@@ -225,15 +225,13 @@ export class SenderState {
       return
     }
     const error = (): ClientError => errorOfCode(errorCode, `produce to ${queue.name}`, answer.errorMessage)
-    switch (judge(errorCode, isIdempotent, queue.inFlight[0] === batch)) {
+    switch (judge(errorCode, isIdempotent, batch)) {
       case "Duplicate":
         return this.#acknowledge(queue, batch, Number(answer.baseOffset), Number(answer.logAppendTimeMs), true)
-      case "Gap":
-        batch.maybeAppended = false
-        queue.sequences.needsBump = true
-        return this.#retryOrFail(queue, batch, nowMs, error)
-      case "Later":
-        batch.maybeAppended = false
+      case "OutOfOrder":
+        batch.isOutOfOrder = true
+        // Nothing that is on its way will bring what is missing.
+        if (queue.inFlight[0] === batch) queue.sequences.needsBump = true
         return this.#retryOrFail(queue, batch, nowMs, error)
       case "Retry":
         batch.maybeAppended ||= mayHaveAppended(errorCode)
@@ -258,7 +256,8 @@ export class SenderState {
   // -- ends of batches
 
   #acknowledge(queue: PartitionQueue, batch: ProducerBatch, baseOffset: number, logAppendTimeMs: number, reusable: boolean): void {
-    if (this.#settings.isIdempotent) queue.sequences.acknowledged(batch)
+    const { inFlight, sequences } = queue
+    if (this.#settings.isIdempotent) sequences.acknowledged(batch, inFlight)
     this.accumulator.remove(queue, batch, reusable)
     this.#ended.push({ batch, result: { _tag: "Acknowledged", baseOffset, logAppendTimeMs } })
   }
@@ -277,8 +276,9 @@ export class SenderState {
     error: ClientError | ((index: number) => ClientError),
     reusable: boolean
   ): void {
+    if (batch.isAppended) return this.#acknowledge(queue, batch, -1, -1, reusable)
     // What has a sequence leaves a gap, unless it is in the log all the same.
-    if (batch.baseSequence !== NO_SEQUENCE) queue.sequences.needsBump = true
+    if (batch.baseSequence !== NO_SEQUENCE) queue.sequences.givenUp(batch, queue.inFlight)
     this.accumulator.remove(queue, batch, reusable)
     const errorOf = typeof error === "function" ? error : () => error
     this.#ended.push({ batch, result: { _tag: "Failed", errorOf } })
@@ -362,11 +362,21 @@ export class SenderState {
   /** Brings a partition's sequences in order. @returns whether it may send at all */
   #settle(queue: PartitionQueue, nowMs: number): boolean {
     const { inFlight, sequences } = queue
+    if (sequences.needsBump) {
+      // Asking again would be refused; nobody knows their offsets any more.
+      for (const batch of inFlight.filter(({ isAppended, state }) => isAppended && state === "Retry")) {
+        this.#acknowledge(queue, batch, -1, -1, true)
+      }
+    }
     // Nothing was lost after all: what was given up without an answer had been appended.
     if (sequences.needsBump && inFlight.length === 0 && sequences.hasNoGap) sequences.needsBump = false
     if (sequences.needsBump) {
       if (inFlight.some(({ state }) => state === "InTransit")) return false
-      if (inFlight.some(({ maybeAppended }) => maybeAppended)) return true
+      if (inFlight.some(isUncertain)) return true
+      for (const batch of inFlight.filter(({ lostItsWitness, maybeAppended }) => lostItsWitness && maybeAppended)) {
+        const detail = "they may be in the log: the broker has forgotten"
+        this.#fail(queue, batch, errorOfCode(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, `produce to ${queue.name}`, detail), true)
+      }
       // A partition that is behind the producer's epoch only has to catch up.
       if (this.#identity !== undefined && sequences.isOf(this.#identity)) {
         this.#identity = bumpEpoch(this.#identity)
@@ -421,7 +431,7 @@ export class SenderState {
     const { inFlight, sequences } = queue
     if (sequences.needsBump) {
       if (inFlight.some(({ state }) => state === "InTransit")) return "Blocked"
-      return inFlight.find(({ maybeAppended }) => maybeAppended) ?? "Blocked"
+      return inFlight.find(isUncertain) ?? "Blocked"
     }
     const retry = inFlight.find(({ state }) => state === "Retry")
     return retry !== undefined && this.#settings.isIdempotent && retry !== inFlight[0] ? "Blocked" : retry
@@ -466,6 +476,7 @@ export class SenderState {
       if (this.#settings.isIdempotent) queue.sequences.assign(next)
     }
     next.state = "InTransit"
+    next.isOutOfOrder = false
     next.attempts++
     next.sentLeaderEpoch = queue.leaderEpoch
     return next
@@ -516,6 +527,9 @@ export class SenderState {
     return Math.round(whole * (0.8 + 0.4 * this.#random()))
   }
 }
+
+/** Whether it may be in the log, and the broker has not been asked since. */
+const isUncertain = ({ isOutOfOrder, maybeAppended }: ProducerBatch): boolean => maybeAppended && !isOutOfOrder
 
 const answerOf = (response: ProduceResponse, queue: PartitionQueue): ProduceResponsePartitionProduceResponse | undefined => {
   for (const topic of response.responses) {

@@ -29,6 +29,7 @@ interface Faults {
   readonly refuse: number
   readonly lie: number
   readonly moveLeader: number
+  readonly restart: number
   readonly poison: number
   readonly tooLarge: number
 }
@@ -180,6 +181,10 @@ class World {
     const node = this.random() < 0.5 ? 0 : 1
     if (this.chance(this.faults.cut)) this.cut(node)
     if (this.chance(this.faults.moveLeader)) this.moveLeader()
+    if (this.chance(this.faults.restart)) {
+      this.pick(this.partitions).restart()
+      this.cut(node)
+    }
     const dice = this.random()
     if (dice < 0.3) this.poll()
     else if (dice < 0.55) this.handle(node)
@@ -190,7 +195,7 @@ class World {
 
   /** Everything goes well from now on; runs until all has ended. */
   heal(): void {
-    this.faults = { cut: 0, refuse: 0, lie: 0, moveLeader: 0, poison: this.faults.poison, tooLarge: 0 }
+    this.faults = { cut: 0, refuse: 0, lie: 0, moveLeader: 0, restart: 0, poison: this.faults.poison, tooLarge: 0 }
     for (let round = 0; this.accumulator.incomplete.size > 0; round++) {
       if (round > 100_000) throw new Error(`${this.accumulator.incomplete.size} batches never end`)
       this.poll()
@@ -240,7 +245,7 @@ const run = (seed: number, config: Partial<ProducerConfig>, faults: Faults): Wor
 const property = (config: Partial<ProducerConfig>, faults: Faults, then: (world: World) => void = () => {}, numRuns = 100): void =>
   fc.assert(fc.property(fc.integer(), (seed) => then(run(seed, config, faults))), { numRuns })
 
-const none: Faults = { cut: 0, refuse: 0, lie: 0, moveLeader: 0, poison: 0, tooLarge: 0 }
+const none: Faults = { cut: 0, refuse: 0, lie: 0, moveLeader: 0, restart: 0, poison: 0, tooLarge: 0 }
 const all = (world: World): void => {
   for (const { offset } of world.outcomes) expect(offset).not.toBe(undefined)
 }
@@ -251,19 +256,21 @@ describe("A producer's core", () => {
   it("acknowledges everything once through refusals, and errors for what was appended", () =>
     property({}, { ...none, refuse: 0.2, lie: 0.2 }, all))
   it("acknowledges everything once through changes of leaders", () => property({}, { ...none, moveLeader: 0.02, lie: 0.1 }, all))
+  it("acknowledges everything once through restarts that forget what was asked", () =>
+    property({}, { ...none, cut: 0.01, lie: 0.1, restart: 0.02 }, all))
   it("acknowledges everything once through all of these", () =>
-    property({}, { ...none, cut: 0.01, refuse: 0.1, lie: 0.1, moveLeader: 0.01 }, all))
+    property({}, { ...none, cut: 0.01, refuse: 0.1, lie: 0.1, moveLeader: 0.01, restart: 0.01 }, all))
   it("splits what is too large, once each", () => property({}, { ...none, cut: 0.01, lie: 0.05, tooLarge: 0.7 }))
   it("sends nothing twice and keeps order where records fail for good", () =>
-    property({}, { cut: 0.01, refuse: 0.1, lie: 0.1, moveLeader: 0.01, poison: 0.05, tooLarge: 0 }, undefined))
+    property({}, { cut: 0.01, refuse: 0.1, lie: 0.1, moveLeader: 0.01, restart: 0.01, poison: 0.05, tooLarge: 0 }, undefined))
   it("sends nothing twice and keeps order where time runs out", () =>
     property(
       { "delivery.timeout.ms": 150, "linger.ms": 0 },
-      { cut: 0.03, refuse: 0.2, lie: 0.2, moveLeader: 0.01, poison: 0.02, tooLarge: 0.3 },
+      { cut: 0.03, refuse: 0.2, lie: 0.2, moveLeader: 0.01, restart: 0.01, poison: 0.02, tooLarge: 0.3 },
       undefined
     ))
   it("sends nothing twice and keeps order where retries run out", () =>
-    property({ retries: 2 }, { cut: 0.03, refuse: 0.2, lie: 0.2, moveLeader: 0.01, poison: 0.02, tooLarge: 0.3 }, undefined))
+    property({ retries: 2 }, { cut: 0.03, refuse: 0.2, lie: 0.2, moveLeader: 0.01, restart: 0.01, poison: 0.02, tooLarge: 0.3 }, undefined))
   it("loses nothing without idempotence", () =>
-    property({ "enable.idempotence": false }, { ...none, cut: 0.01, refuse: 0.1, lie: 0.1, moveLeader: 0.01 }, all))
+    property({ "enable.idempotence": false }, { ...none, cut: 0.01, refuse: 0.1, lie: 0.1, moveLeader: 0.01, restart: 0.01 }, all))
 })

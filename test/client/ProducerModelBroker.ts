@@ -62,9 +62,9 @@ export class ModelPartition {
     return { errorCode: ErrorCode.NONE, baseOffset }
   }
 
-  /** The log's last records are gone, and what was known of producers with them. */
-  loseState(): void {
-    this.#producers.clear()
+  /** A restart of Kafka's broker: of each producer it keeps the last batch. */
+  restart(): void {
+    for (const entry of this.#producers.values()) entry.window.splice(0, entry.window.length - 1)
   }
 }
 

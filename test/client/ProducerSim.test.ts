@@ -21,8 +21,9 @@ const faults = (broker: OwnBroker, random: () => number): Effect.Effect<never, u
   Effect.forever(Effect.gen(function*() {
     yield* Effect.sleep(Math.floor(random() * 200))
     const dice = random()
-    if (dice < 0.5) for (const one of broker.network.connections) random() < 0.6 ? one.destroy() : undefined
-    else if (dice < 0.65) yield* broker.restart
+    if (dice < 0.5) {
+      for (const one of broker.network.connections) if (random() < 0.6) one.destroy()
+    } else if (dice < 0.65) yield* broker.restart
     else if (dice < 0.8) {
       yield* broker.running().crash({ _tag: "process" })
       yield* Effect.sleep(Math.floor(random() * 100))
