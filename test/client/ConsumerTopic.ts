@@ -37,7 +37,7 @@ export const topicWriter = (broker: TestBroker): Effect.Effect<TopicWriter, neve
       Effect.gen(function*() {
         // A topic that was only just created may have no leader for a moment.
         for (;;) {
-          const { responses } = yield* rpc.call(produceApi, produceRequest(topic, bytes, options), { version: 12 })
+          const { responses } = yield* rpc.call(produceApi, produceRequest(topic, bytes, options), { version: Math.min(12, rpc.versionOf(produceApi)!) })
           const { errorCode } = responses[0]!.partitionResponses[0]!
           if (errorCode === ErrorCode.NONE) return
           const isEarly = errorCode === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION || errorCode === ErrorCode.NOT_LEADER_OR_FOLLOWER
