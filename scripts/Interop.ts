@@ -10,6 +10,8 @@ import { parseArgs } from "node:util"
 import { join } from "node:path"
 import { type Check, type InteropContext } from "../test/interop/Check.ts"
 import { fileChecks } from "../test/interop/FileChecks.ts"
+import { groupChaosChecks } from "../test/interop/GroupChaosCheck.ts"
+import { groupGoChecks } from "../test/interop/GroupGoChecks.ts"
 import { groupLibraryChecks } from "../test/interop/GroupLibraryChecks.ts"
 import { groupPythonChecks } from "../test/interop/GroupPythonChecks.ts"
 import { groupToolChecks } from "../test/interop/GroupToolChecks.ts"
@@ -32,7 +34,7 @@ const { values } = parseArgs({
 
 const checks: ReadonlyArray<Check> = [
   ...kcatChecks, ...toolChecks, ...libraryChecks,
-  ...groupToolChecks, ...groupLibraryChecks, ...groupPythonChecks,
+  ...groupToolChecks, ...groupLibraryChecks, ...groupPythonChecks, ...groupGoChecks, ...groupChaosChecks,
   ...fileChecks
 ]
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
