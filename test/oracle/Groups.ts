@@ -6,6 +6,7 @@
 import { PeerError, sleep } from "../../scripts/peers/Processes.ts"
 import type { Broker, Result } from "./Broker.ts"
 import type { Tree } from "./Canonical.ts"
+import type { Difference } from "./Differences.ts"
 import type { LateAnswer } from "./Lines.ts"
 import type { Fields, Request, World } from "./World.ts"
 
@@ -108,3 +109,16 @@ export const leaveAll = async (broker: Broker, world: World): Promise<void> => {
   const groupsNames = [...world.groups.map(({ id }) => id), `${world.prefix}-alone`]
   if (world.groups.length > 0) await broker.ask("DeleteGroups", 2, { groupsNames })
 }
+
+/** Names of those who lead now, as the judge told. */
+export const leaders = (world: World): ReadonlyArray<string> =>
+  world.groups.flatMap(({ members }) => members.filter(({ isLeader, phase }) => isLeader && phase !== "gone").map(({ name }) => name))
+
+/**
+ * Kafka finds the successor of a leader in the order of a hash map of random ids: both brokers elected, one this member
+ * and one that, and the old leader was neither. Nothing else differs; what follows cannot be compared.
+ */
+export const isElection = (found: ReadonlyArray<Difference>, leadersBefore: ReadonlyArray<string>): boolean =>
+  found.length > 0 && found.every(({ fields }) => /^answers\.JoinGroup\.(leader|members)$/.test(fields)) &&
+  found.filter(({ fields }) => fields.endsWith("leader")).every(({ kafka, ottla }) =>
+    [kafka, ottla].every((leader) => leader.length > 2 && !leadersBefore.some((name) => leader.startsWith(`"${name} `))))

@@ -5,7 +5,7 @@ import type { Broker, Result } from "./Broker.ts"
 import { canonical, type CanonicalContext, digest, type Tree } from "./Canonical.ts"
 import { type Accepted, type Difference, differences, isAccepted, isMessage } from "./Differences.ts"
 import { type Focus, focusOf, generators } from "./Generators.ts"
-import { groupApis, groupOutcomes, leaveAll, withOutcome } from "./Groups.ts"
+import { groupApis, groupOutcomes, isElection, leaders, leaveAll, withOutcome } from "./Groups.ts"
 import { Random } from "./Random.ts"
 import { isRaw, type Request, type Step, type World } from "./World.ts"
 
@@ -26,9 +26,11 @@ export interface Report {
   readonly accepted: Map<Accepted, number>
   /** Explanations in other words: `api path` to both. */
   readonly messages: Map<string, Difference>
+  /** Sequences that ended where Kafka elects a leader by chance. */
+  elections: number
 }
 
-export const emptyReport = (): Report => ({ requests: new Map(), errors: new Map(), found: [], accepted: new Map(), messages: new Map() })
+export const emptyReport = (): Report => ({ requests: new Map(), errors: new Map(), found: [], accepted: new Map(), messages: new Map(), elections: 0 })
 
 export interface SequenceOptions {
   readonly seed: number
@@ -181,6 +183,7 @@ export const runSequence = async (options: SequenceOptions): Promise<void> => {
     for (const topic of world.topics) if ((topic.configs.get("compression.type") ?? "producer") !== "producer") recompressed.add(topic.name)
     const context = { api, recompressed, runStartMs: options.nowMs, sections }
     const [readJudge, readSubject] = [judge, subject].map(({ side }) => (result: Result) => resultTree(viewed(step, result), { ...context, side })) as [Read, Read]
+    const leadersBefore = leaders(world)
     let [tree, other] = [readJudge(expected), readSubject(got)]
     if (!isRaw(step) && step.group !== undefined) {
       const [judged, done] = await groupOutcomes(judge, subject, world, step)
@@ -191,6 +194,10 @@ export const runSequence = async (options: SequenceOptions): Promise<void> => {
     countErrors(tree, api, report.errors)
     const found = differences(tree, other)
     if (found.length > 0) options.trace?.(`  kafka ${JSON.stringify(tree)}\n  ottla ${JSON.stringify(other)}`)
+    if (isElection(found, leadersBefore)) {
+      report.elections++
+      break
+    }
     const open = found.filter((difference) => note(options, { ...difference, seed, request: index, api, version, asked }))
     // from here on the two have different logs or topics: what follows would only repeat it
     if (open.some(({ fields }) => changesState(api, fields))) break
