@@ -27,6 +27,8 @@ class History {
   readonly processed: ReadonlyArray<Set<number>> = Array.from({ length: PARTITIONS }, () => new Set<number>())
   /** Who owns a partition in a generation. */
   readonly owners: Map<string, string> = new Map()
+  /** By partition, who reads it now, as far as it knows. */
+  readonly readers: ReadonlyArray<Set<Consumer.Consumer>> = Array.from({ length: PARTITIONS }, () => new Set())
   rebalances = 0
   deaths = 0
 
@@ -67,19 +69,35 @@ const life = (broker: OwnBroker, topic: string, group: string, history: History,
       "fetch.max.wait.ms": 100
     }).pipe(Effect.provideContext(ports), Scope.provide(scope))
     const last = new Map<number, number>()
+    let hasLost = false
     const forget = (partitions: ReadonlyArray<{ readonly partition: number }>) => {
-      for (const { partition } of partitions) last.delete(partition)
+      for (const { partition } of partitions) {
+        last.delete(partition)
+        history.readers[partition]!.delete(consumer)
+      }
     }
+    yield* Effect.addFinalizer(() => Effect.sync(() => forget(history.readers.map((_, partition) => ({ partition })))))
     yield* consumer.subscribe({ topics: [topic] }, {
       onAssigned: (added) =>
         Effect.sync(() => {
-          for (const { partition } of added) expect(last.has(partition), `assigned ${partition} twice`).toBe(false)
+          for (const { partition } of added) {
+            expect(last.has(partition), `assigned ${partition} twice`).toBe(false)
+            // Only who was taken for dead may still believe that it reads what another has got.
+            if (!plan.faults) expect(history.readers[partition]!.size, `readers of partition ${partition}`).toBe(0)
+            history.readers[partition]!.add(consumer)
+          }
+          if (hasLost) expect(added).toEqual(consumer.assignment())
+          hasLost = false
           const { generationId, memberId } = consumer.groupMetadata()!
           history.owns(generationId, consumer.assignment(), memberId)
         }),
       onRevoked: (partitions) =>
         Effect.andThen(plan.isAuto ? Effect.void : Effect.ignore(consumer.commit()), Effect.sync(() => forget(partitions))),
-      onLost: (partitions) => Effect.sync(() => forget(partitions))
+      onLost: (partitions) =>
+        Effect.sync(() => {
+          hasLost = true
+          forget(partitions)
+        })
     })
     // It is dead when its network is: nothing that it still does reaches the broker.
     const die = Effect.gen(function*() {
@@ -163,7 +181,8 @@ const scenario = (random: () => number, plan: Plan): Effect.Effect<History, unkn
         if (exit !== undefined) yield* exit
       }
       const committed = yield* observer.committed(partitions)
-      if (committed.length === PARTITIONS && committed.every(({ offset }) => offset === RECORDS)) break
+      const isDone = committed.length === PARTITIONS && committed.every(({ offset }) => offset === RECORDS)
+      if (isDone && history.readers.every(({ size }) => size === 1)) break
       if (round > 2000 || Date.now() > deadline) throw new Error(`it does not settle: ${JSON.stringify(committed)}`)
       yield* Effect.sleep(100)
     }
