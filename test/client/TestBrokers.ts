@@ -23,7 +23,7 @@ import { type Address, type Connection, Network, NetworkError } from "../../core
 import { ErrorCode, errorName } from "../../core/protocol/ErrorCode.ts"
 import * as RpcConnection from "../../core/rpc/RpcConnection.ts"
 import { adapters } from "../adapters/Runtime.ts"
-import { createTopicsApi } from "../broker/Apis.ts"
+import { createTopicsApi, metadataApi } from "../broker/Apis.ts"
 import { makeWorld, type Overrides, type RunningBroker, startBroker, type World } from "../broker/TestBroker.ts"
 import { OVER_BROKER } from "./Marks.ts"
 
@@ -42,7 +42,7 @@ export interface TestBroker {
   readonly bootstrap: string
   /** A topic or group name that no other test and no earlier run has. */
   readonly name: (prefix: string) => string
-  /** A new topic of its own name; done when it is created. */
+  /** A new topic of its own name; done when it has its leaders. */
   readonly createTopic: (prefix: string, options?: NewTestTopic) => Effect.Effect<string>
 }
 
@@ -126,6 +126,10 @@ const createTopicAt = (address: Address) => (prefix: string, options: NewTestTop
     })
     const { errorCode, errorMessage } = topics[0]!
     if (errorCode !== ErrorCode.NONE) return yield* Effect.die(new Error(`create ${name}: ${errorName(errorCode)} ${errorMessage}`))
+    // Apache Kafka tells of a topic a moment after it has created it.
+    const isKnown = Effect.map(rpc.call(metadataApi, { topics: [{ name }], allowAutoTopicCreation: false }), ({ topics }) =>
+      topics[0]!.errorCode === ErrorCode.NONE && topics[0]!.partitions.every(({ leaderId }) => leaderId >= 0))
+    yield* eventually(isKnown, (known) => known)
     return name
   }).pipe(Effect.scoped, Effect.orDie)
 
