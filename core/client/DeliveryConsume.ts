@@ -3,13 +3,14 @@
  * unsaved before a partition is given away and at the end. All records of a poll are processed before the next poll,
  * so memory is bounded by `max.poll.records`, and a rebalance never meets a record in work.
  *
- * Set `enable.auto.commit` to false: with it the consumer would save positions by itself, of records that failed too.
+ * A consumer with a group needs `enable.auto.commit=false`: else it would save positions by itself, of records that
+ * failed too.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { ClientError } from "./ClientError.ts"
+import { type ClientError, FatalError } from "./ClientError.ts"
 import type { TopicPartition } from "./ClusterView.ts"
 import { Consumer, type ConsumerRecord, type PartitionOffset, type RebalanceHooks, type Subscription } from "./Consumer.ts"
 import { type AtLeastOnce, type AtMostOnce, ConsumerDelivery, type Processed, type Saved, type SaveFailurePolicy } from "./Delivery.ts"
@@ -17,7 +18,7 @@ import * as State from "./DeliveryState.ts"
 import { OffsetStore, OffsetStoreError } from "./OffsetStore.ts"
 
 /** The part of a Consumer that a delivery drives. */
-export type DeliveryConsumer = Pick<Consumer, "subscribe" | "assign" | "assignment" | "poll" | "seek">
+export type DeliveryConsumer = Pick<Consumer, "config" | "subscribe" | "assign" | "assignment" | "poll" | "seek">
 
 /** One record at a time, or all of a partition that a step has (for bulk inserts): one must be given. */
 export type Processing<E, R> =
@@ -111,6 +112,12 @@ export const consumeWith = <E, R>(
     }
 
     const begin = Effect.gen(function*() {
+      const { "enable.auto.commit": autoCommit, "group.id": groupId } = consumer.config
+      if (groupId !== undefined && autoCommit !== false) {
+        return yield* Effect.fail(
+          new FatalError("INVALID_ARGUMENT", "a consumer with a delivery saves positions by it; set enable.auto.commit to false")
+        )
+      }
       if (!("partitions" in options.from)) return yield* consumer.subscribe(options.from, hooks)
       const asked = options.from.partitions
       const known = yield* store.load(asked.filter((partition) => partition.offset === undefined))

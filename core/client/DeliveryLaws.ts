@@ -108,6 +108,7 @@ const asConsumer: Driver = (world, delivery) =>
     const done = yield* Deferred.make<void>()
     let position = 0
     const consumer: DeliveryConsumer = {
+      config: { "bootstrap.servers": "laws:1" },
       subscribe: () => Effect.void,
       assign: ([partition]) =>
         Effect.sync(() => {

@@ -60,6 +60,8 @@ export interface ProducerRecord {
   readonly partition?: number
   /** Null or undefined: none. The bytes must not change until the record is acknowledged or failed. */
   readonly key?: Uint8Array | null
+  /** The key before its Serde, for the partitioner alone. */
+  readonly keyObject?: unknown
   /** Null or undefined: a tombstone. */
   readonly value?: Uint8Array | null
   readonly headers?: ReadonlyArray<RecordHeader>
@@ -243,8 +245,11 @@ export const makeWith = (
     return settings instanceof Error ? Effect.fail(settings) : Effect.map(makeEngine(cluster, settings), producerOf)
   })
 
+/** What a producer with connections of its own needs from its host, and where it ends. */
+export type Requirements = Network | Compression | Crypto | Scope
+
 /** A producer with connections of its own. Connects when it first sends; ends with its scope, flushed. */
-export const make = (config: ProducerConfig): Effect.Effect<Producer, ClientError, Network | Compression | Crypto | Scope> =>
+export const make = (config: ProducerConfig): Effect.Effect<Producer, ClientError, Requirements> =>
   Effect.flatMap(Clusters.make(config), (cluster) => makeWith(cluster, config))
 
 /** As `make`. The partitioner is the one that `Partitioner.layer` provides to this layer; Kafka's own without it. */

@@ -150,7 +150,7 @@ export class ProducerEngine {
     if (timestamp < 0 || !Number.isSafeInteger(timestamp)) {
       return new FatalError("INVALID_ARGUMENT", `a record for ${record.topic}: the timestamp is ${timestamp}, it takes milliseconds from 0 on`)
     }
-    const view = record.partition === undefined ? { topic: record.topic, key, value } : undefined
+    const view = record.partition === undefined ? { topic: record.topic, key, value, keyObject: record.keyObject } : undefined
     let queue: PartitionQueue | undefined
     if (record === this.#refused) queue = this.#refusedQueue
     if (queue === undefined) {

@@ -106,15 +106,14 @@ export const make = <K, V>(
       if (Result.isFailure(keyBytes)) return Result.fail(new EncodeError(name, "key", key.name, keyBytes.failure))
       const valueBytes = value.serialize(record.value)
       if (Result.isFailure(valueBytes)) return Result.fail(new EncodeError(name, "value", value.name, valueBytes.failure))
-      // A partitioner may look at the key as it was before its Serde.
-      const encoded: Producers.ProducerRecord & { readonly keyObject: unknown } = {
+      return Result.succeed({
         ...record,
         topic: name,
         key: keyBytes.success,
         value: valueBytes.success,
+        // A partitioner may look at the key as it was before its Serde.
         keyObject: record.key
-      }
-      return Result.succeed(encoded)
+      })
     },
     decode: (record) => {
       const decodedKey = key.deserialize(record.key)

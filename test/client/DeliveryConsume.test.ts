@@ -49,6 +49,7 @@ const scripted = (polls: ReadonlyArray<Poll>) => {
   let nowMs = 0
   const ended = Deferred.makeUnsafe<void>()
   const consumer: DeliveryConsumer = {
+    config: { "bootstrap.servers": "b:1", "group.id": "g", "enable.auto.commit": false },
     subscribe: (_, given) =>
       Effect.sync(() => {
         hooks = given ?? {}
@@ -128,6 +129,16 @@ const moved = new OffsetStoreError("NotOwner", "save", "script", "rebalance")
 const succeeded = (exit: Exit.Exit<unknown, unknown>) => {
   if (Exit.isFailure(exit)) throw new Error(String(exit.cause))
 }
+
+it("a consumer that would commit by itself is refused", async () => {
+  const { consumer, log, store } = scripted([[batch(0, 0, 1)]])
+  const committing = { ...consumer, config: { "bootstrap.servers": "b:1", "group.id": "g" } }
+  const error = await Effect.runPromise(Effect.flip(
+    consumeWith(committing, store(), Delivery.atLeastOnce(), { from: { topics: ["t"] }, process: () => Effect.void })
+  ))
+  expect(error).toMatchObject({ _tag: "FatalError", reason: "INVALID_ARGUMENT" })
+  expect(log).toEqual([])
+})
 
 describe("at most once", () => {
   it("saves what a step has, then processes it; a step may span partitions", async () => {

@@ -34,10 +34,9 @@ export const makeProducerClient = (
 
   /** Accepts a record; `settle` is called once with its fate. */
   const accept = async (
-    outgoing: OutgoingRecord,
+    record: ProducerRecord,
     settle: (result: RecordMetadata | ClientError) => void
   ): Promise<void> => {
-    const record = recordOf(outgoing)
     const producer = await part.get()
     while (true) {
       const answer = producer.offer(record, settle)
@@ -56,7 +55,7 @@ export const makeProducerClient = (
     for await (const record of records) {
       if (failure !== undefined) break
       const index = count++
-      await accept(record, (result) => {
+      await accept(recordOf(record), (result) => {
         settled++
         if (result instanceof Error) failure ??= result
         else results[index] = result
@@ -78,9 +77,10 @@ export const makeProducerClient = (
       return new Promise((resolve, reject) => {
         const settle = (result: RecordMetadata | ClientError): void =>
           result instanceof Error ? reject(result) : resolve(result)
+        const record = recordOf(outgoing)
         // Nearly every record: the producer is made and has room.
-        const answer = producer?.offer(recordOf(outgoing), settle) ?? "Full"
-        if (answer === "Full") accept(outgoing, settle).catch(reject)
+        const answer = producer?.offer(record, settle) ?? "Full"
+        if (answer === "Full") accept(record, settle).catch(reject)
         else if (answer !== "Accepted") reject(answer)
       })
     },
