@@ -33,7 +33,7 @@ export interface Cluster {
   /** What is known now. */
   readonly view: () => ClusterView
   /**
-   * Topics by name, asked for when they are not known or older than `metadata.max.age.ms`; retried until
+   * Topics by name: at once what is known (it is renewed every `metadata.max.age.ms`), else asked for and retried until
    * `timeoutMs` (default `default.api.timeout.ms`). A topic that does not exist fails with UNKNOWN_TOPIC_OR_PARTITION
    * at the end of that time (it may be being created), an illegal name at once. `allowAutoCreate` (default true, as for
    * Kafka's producer and consumer): the broker may create them.

@@ -354,6 +354,17 @@ describe("Cluster: metadata", () => {
       expect(cluster.topic("idle")).toBeUndefined()
     }))
 
+  it.effect("tells what it knows, however old, while no broker can be reached", () =>
+    Effect.gen(function*() {
+      const brokers = yield* fakeBrokers(1)
+      brokers.addTopic("t", [1])
+      const cluster = yield* connect(brokers, { "metadata.max.age.ms": 60_000 })
+      const known = yield* cluster.topics(["t"])
+      yield* brokers.stop(1)
+      yield* advance(100_000, 500)
+      expect(yield* cluster.topics(["t"], { timeoutMs: 0 })).toEqual(known)
+    }))
+
   it.effect("drops a topic that is gone", () =>
     Effect.gen(function*() {
       const brokers = yield* fakeBrokers(1)

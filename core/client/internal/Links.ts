@@ -183,6 +183,7 @@ export const makeLinks = (options: LinksOptions): Effect.Effect<Links, never, Ne
         }
         yield* Scope.close(connectionScope, Exit.void)
         lost(link, jitter)
+        yield* Effect.logDebug(`broker ${link.nodeId} at ${address.host}:${address.port} cannot be reached`, exit.cause)
         yield* Deferred.done(done, Exit.mapError(exit, clientErrorOf))
       })
 

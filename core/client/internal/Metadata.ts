@@ -196,27 +196,24 @@ export const makeMetadata = ({ ask, config }: MetadataOptions): Effect.Effect<Me
       return known
     }
 
-    const isFresh = (): boolean =>
-      state.fullMs !== undefined && clock.currentTimeMillisUnsafe() - state.fullMs < maxAgeMs
-
     const topics: Metadata["topics"] = (names, { autoCreate, timeoutMs }) =>
       Effect.suspend(() => {
         if (isClosed) return Effect.fail(closedError())
         state.want(names, autoCreate, clock.currentTimeMillisUnsafe())
+        // However old: the loop renews the view, and while no broker can be reached nothing newer is to be had.
         const known = knownOf(names)
-        if (known.size === new Set(names).size && isFresh()) return Effect.succeed(known)
+        if (known.size === new Set(names).size) return Effect.succeed(known)
         let last: ClientError = new RetriableError("TIMED_OUT", `no metadata of ${names.join(", ")} within ${timeoutMs} ms`)
         const attempts = Effect.gen(function*() {
           for (let attempt = 0;; attempt++) {
             const missing = names.filter((name) => state.topic(name) === undefined)
-            if (missing.length === 0 && isFresh()) return knownOf(names)
+            if (missing.length === 0) return knownOf(names)
             const result = yield* Effect.result(askFor(
               (round) => {
                 for (const name of missing) round.names.add(name)
-                if (!isFresh() || missing.length === 0) round.isFull = true
                 if (attempt === 0) round.isUrgent = true
               },
-              (round) => attempt === 0 && missing.length > 0 && missing.every((name) => round.names.has(name))
+              (round) => attempt === 0 && missing.every((name) => round.names.has(name))
             ))
             if (Result.isFailure(result)) {
               last = result.failure
