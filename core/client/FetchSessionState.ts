@@ -12,7 +12,7 @@
  *
  * A broker without room answers session id 0: everything is named again the next time.
  */
-import type { FetchRequestInput } from "../protocol/generated/Fetch.ts"
+import type { FetchRequestForgottenTopicInput, FetchRequestInput } from "../protocol/generated/Fetch.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 
 export interface FetchTarget {
@@ -25,7 +25,11 @@ export interface FetchTarget {
   readonly maxBytes: number
 }
 
-type SessionFields = Required<Pick<FetchRequestInput, "sessionId" | "sessionEpoch" | "topics" | "forgottenTopicsData">>
+interface SessionFields extends Pick<FetchRequestInput, "topics"> {
+  readonly sessionId: number
+  readonly sessionEpoch: number
+  readonly forgottenTopicsData: ReadonlyArray<FetchRequestForgottenTopicInput>
+}
 
 const NO_SESSION = 0
 const FULL_EPOCH = 0

@@ -261,7 +261,7 @@ export class FetchedRecords {
       if (valueLength > 0) this.#at = valueStart + valueLength
       headers.push({
         key: text.decode(bytes.subarray(keyStart, keyStart + keyLength)),
-        value: valueLength < 0 ? null : bytes.subarray(valueStart, valueStart + valueLength)
+        value: valueLength < 0 ? null : new Uint8Array(bytes.buffer, bytes.byteOffset + valueStart, valueLength)
       })
     }
     return headers
