@@ -231,6 +231,16 @@ describe("RpcConnection", () => {
         yield* Fiber.join(tells)
       }))
 
+    it.effect("lets what was told leave before it is closed here", () =>
+      Effect.gen(function*() {
+        const { requests, rpc } = yield* start()
+        yield* Effect.forEach([1, 2, 3], (n) => rpc.tell(echoApi, n))
+        rpc.close()
+        yield* rpc.closed
+        yield* settle
+        expect(requests.map(({ argument }) => argument)).toEqual([1, 2, 3])
+      }))
+
     it.effect("refuses a request that its version cannot carry, and sends nothing", () =>
       Effect.gen(function*() {
         const { requests, rpc } = yield* start()
