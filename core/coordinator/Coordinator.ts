@@ -32,9 +32,6 @@ export interface CoordinatorOptions<State extends CoordinatorState<Record>, Reco
   readonly commitTimeoutMs: () => number
 }
 
-/** The longest sleep of a host's timers, in ms: what is due later is looked at again then. */
-const MAX_SLEEP_MS = 0x7fff_ffff
-
 export class Coordinator<State extends CoordinatorState<Record>, Record> {
   readonly #options: CoordinatorOptions<State, Record>
   readonly #shards: Map<number, CoordinatorShard<State, Record>> = new Map()
@@ -172,7 +169,7 @@ export class Coordinator<State extends CoordinatorState<Record>, Record> {
     const waitMs = dueMs - this.#options.nowMs()
     this.#timer = this.#options.fork(
       // What is due now needs no clock, only that this turn is over.
-      Effect.andThen(waitMs > 0 ? Effect.sleep(Math.min(waitMs, MAX_SLEEP_MS)) : Effect.yieldNow, Effect.sync(() => {
+      Effect.andThen(waitMs > 0 ? Effect.sleep(waitMs) : Effect.yieldNow, Effect.sync(() => {
         // A timer that was replaced and fires all the same does nothing: its successor has the deadline.
         if (this.#timerDueMs === dueMs) this.#fire()
       }))

@@ -328,20 +328,6 @@ describe("a coordinator", () => {
       expect(states[0]!.values.get("late")).toMatch(/^at \d+$/)
     }))
 
-  it.effect("waits for what is due in a year as for what is due soon", () =>
-    Effect.gen(function*() {
-      const { ask, coordinator, states } = yield* start()
-      const begin = yield* Clock.currentTimeMillis
-      const year = 365 * 24 * 3600_000
-      ask(coordinator, (state) => state.setAt("a", begin + year))
-      yield* TestClock.adjust(year - 1)
-      yield* settle
-      expect(states[0]!.values.size).toBe(0)
-      yield* TestClock.adjust(1)
-      yield* settle
-      expect([...states[0]!.values]).toEqual([["a", `at ${begin + year}`]])
-    }))
-
   it.effect("refuses what can't be written down, and changes nothing", () =>
     Effect.gen(function*() {
       const { ask, coordinator, states } = yield* start()
