@@ -56,6 +56,12 @@ const binary = (runtime: Runtime): string => {
   throw new PeerError(`${runtime} is missing: npm ci brings it`)
 }
 
+/** `ottla` on a runtime, from the checkout's sources: the program, and the words before the command's own. */
+export const ottlaCommand = (runtime: Runtime): readonly [program: string, ...args: ReadonlyArray<string>] => {
+  const [, ...fromSource] = commands[runtime]
+  return [binary(runtime), ...fromSource]
+}
+
 /** Starts our broker and waits for its line `listening on PLAINTEXT://host:port`. */
 export const startOttla = async (options: OttlaOptions = {}): Promise<Peer> => {
   const runtime = options.runtime ?? "node"
