@@ -1,20 +1,20 @@
 /**
  * ottla against Apache Kafka on the same machine, alternating in one run.
  *
- *   npm run bench -- [produce single consume latency random-fetch partitions startup runtimes]
+ *   npm run bench -- [produce single consume latency random-fetch partitions startup runtimes client groups]
  *                    [--quick] [--rounds 3] [--runtime node] [--against kafka]
  *
  * Without a name all of them run. Each writes docs/benchmarks/<name>.md, .json and .svg; `--quick` only prints.
  * Ratios count, numbers don't: client and brokers share the machine. Topics are deleted between rounds; the largest
  * needs 5 GB of disk for a while.
  */
-import { parseArgs } from "node:util"
 import { benches } from "../test/bench/Benches.ts"
 import { writeReport } from "../test/bench/Report.ts"
 import { parseRuntimes } from "./peers/Ottla.ts"
 import { PeerError } from "./peers/Processes.ts"
+import { scriptOptions } from "./Usage.ts"
 
-const { positionals, values } = parseArgs({
+const { positionals, values } = scriptOptions(import.meta.url, {
   allowPositionals: true,
   options: {
     quick: { type: "boolean", default: false },

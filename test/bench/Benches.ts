@@ -3,6 +3,8 @@ import { blast } from "../../scripts/peers/Blast.ts"
 import { startKafka } from "../../scripts/peers/Kafka.ts"
 import { type Runtime, startOttla } from "../../scripts/peers/Ottla.ts"
 import { freePort, type Peer, runOrThrow, sleep } from "../../scripts/peers/Processes.ts"
+import { client } from "./ClientBench.ts"
+import { groupsBench } from "./GroupsBench.ts"
 import { endToEnd, randomFetch } from "./Latency.ts"
 import { blastAt, createTopic, deleteTopic, memoryMb, type Metrics, medians, withCaller } from "./Measure.ts"
 import type { Bench, Row } from "./Report.ts"
@@ -24,7 +26,10 @@ interface Contestant {
 /** Deleted topics free their disk soon; nothing else works in the background. */
 const properties = ["node.id=1", "log.segment.delete.delay.ms=500", "log.retention.check.interval.ms=36000000"]
 
-const kafka = async (): Promise<Contestant> => ({ name: "Kafka", peer: await startKafka({ properties, heap: process.env["KAFKA_HEAP"] ?? "1g" }) })
+const kafka = async (more: ReadonlyArray<string> = []): Promise<Contestant> => ({
+  name: "Kafka",
+  peer: await startKafka({ properties: [...properties, ...more], heap: process.env["KAFKA_HEAP"] ?? "1g" })
+})
 const ottla = async (runtime: Runtime, env: Readonly<Record<string, string>> = {}, name = "ottla"): Promise<Contestant> => ({
   name,
   peer: await startOttla({ runtime, overrides: properties, env })
@@ -299,6 +304,17 @@ const runtimes = async (options: BenchOptions): Promise<Bench> => {
   }
 }
 
+const groups = async (options: BenchOptions): Promise<Bench> => {
+  const noDelay = ["group.initial.rebalance.delay.ms=0"] // as ours has it by default
+  const subject = options.against === "kafka" ? { ...await kafka(noDelay), name: "Kafka again" } : await ottla(options.runtime)
+  const contestants = [await kafka(noDelay), subject]
+  try {
+    return await groupsBench(contestants, options)
+  } finally {
+    await stopAll(contestants)
+  }
+}
+
 export const benches: Readonly<Record<string, (options: BenchOptions) => Promise<Bench>>> = {
   produce,
   single,
@@ -307,5 +323,7 @@ export const benches: Readonly<Record<string, (options: BenchOptions) => Promise
   "random-fetch": randomFetches,
   partitions,
   startup,
-  runtimes
+  runtimes,
+  client,
+  groups
 }
