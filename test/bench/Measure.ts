@@ -76,3 +76,10 @@ export const memoryMb = (pid: number): number => {
   const line = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))
   return Number(line?.[1] ?? 0) / 1024
 }
+
+/** Processor time that a process and its threads have used, in seconds (Linux; counted in hundredths). */
+export const cpuSeconds = (pid: number): number => {
+  // the name in brackets may have spaces in it
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ")
+  return (Number(fields[11]) + Number(fields[12])) / 100
+}
