@@ -172,7 +172,7 @@ The keys are Apache Kafka 4.3's, with its types, defaults and messages. A broker
 
 **Unknown keys** are warned about, with the nearest known one. **Wrong values** stop the start, all of them named at once.
 
-**Where the defaults differ:** without any file, \`node.id\` is 1, \`log.dirs\` is \`./data\` (Kafka's \`/tmp/kafka-logs\` does not survive a reboot) and \`advertised.listeners\` is \`PLAINTEXT://localhost:9092\`. Internal topics have one replica, as in Kafka's shipped file.
+**Where the defaults differ:** without any file, \`node.id\` is 1, \`log.dirs\` is \`./data\` (Kafka's \`/tmp/kafka-logs\` does not survive a reboot) and \`advertised.listeners\` is \`PLAINTEXT://localhost:9092\`. Internal topics have one replica, as in Kafka's shipped file. \`group.initial.rebalance.delay.ms\` is 0: a group's first member need not wait 3 seconds for others that may never come.
 
 **Listeners.** \`listeners=PLAINTEXT://:9092,EXTERNAL://0.0.0.0:19092\` with \`listener.security.protocol.map=PLAINTEXT:PLAINTEXT,EXTERNAL:PLAINTEXT\` and \`advertised.listeners=PLAINTEXT://localhost:9092,EXTERNAL://broker.example:19092\`. No host means every interface; port 0 takes a free one, which the line that says the broker is ready names. Only \`PLAINTEXT\` is there yet; another security protocol stops the start.
 

@@ -24,8 +24,8 @@ export const DEFAULT_NODE_ID = 1
 export const DEFAULT_ADVERTISED_HOST = "localhost"
 
 /**
- * Internal topics of a broker that is alone: one replica, where Kafka's defaults are for three brokers; and its groups
- * wait for nobody, where Kafka's wait 3 seconds for more members. Its stock files set the same.
+ * Of a broker that is alone. Internal topics have one replica, where Kafka's defaults are for three brokers; its stock
+ * file sets the same. A group's first rebalance waits for nobody, where Kafka's waits 3 seconds for more members.
  */
 const STANDALONE_DEFAULTS: ReadonlyArray<readonly [string, string]> = [
   ["group.initial.rebalance.delay.ms", "0"],
