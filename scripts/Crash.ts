@@ -9,7 +9,6 @@
  * created meanwhile must be there after the kill. The long form is 200 rounds.
  */
 import { cpSync } from "node:fs"
-import { parseArgs } from "node:util"
 import { NumberedProducer } from "../test/crash/NumberedProducer.ts"
 import { verifyLane } from "../test/crash/Verify.ts"
 import { Random } from "../test/oracle/Random.ts"
@@ -17,8 +16,9 @@ import { Caller, type Fields } from "./peers/Calls.ts"
 import { startKafka } from "./peers/Kafka.ts"
 import { parseRuntimes, type Runtime, startOttla } from "./peers/Ottla.ts"
 import { type Peer, PeerError, removeDirectory, sleep, temporaryDirectory } from "./peers/Processes.ts"
+import { scriptOptions } from "./Usage.ts"
 
-const { values } = parseArgs({
+const { values } = scriptOptions(import.meta.url, {
   options: {
     rounds: { type: "string", default: "10" },
     runtime: { type: "string", default: "node" },

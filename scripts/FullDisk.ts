@@ -10,7 +10,6 @@
 import { execFileSync } from "node:child_process"
 import { closeSync, mkdirSync, openSync, writeSync } from "node:fs"
 import { join } from "node:path"
-import { parseArgs } from "node:util"
 import { ErrorCode, errorName } from "../core/protocol/ErrorCode.ts"
 import { type Lane, valueOf } from "../test/crash/NumberedProducer.ts"
 import { verifyLane } from "../test/crash/Verify.ts"
@@ -18,8 +17,9 @@ import { buildBatch } from "../test/oracle/Batches.ts"
 import { Caller, type Fields } from "./peers/Calls.ts"
 import { parseRuntimes, type Runtime, startOttla } from "./peers/Ottla.ts"
 import { type Peer, PeerError, removeDirectory, temporaryDirectory, waitFor } from "./peers/Processes.ts"
+import { scriptOptions } from "./Usage.ts"
 
-const { values } = parseArgs({ options: { runtime: { type: "string", default: "all" } } })
+const { values } = scriptOptions(import.meta.url, { options: { runtime: { type: "string", default: "all" } } })
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
 
 const DISK_MIB = 24

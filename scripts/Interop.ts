@@ -6,7 +6,6 @@
  * Long form: 1,000,000 lines of text with each codec, and more of everything; `--short`: 20,000 lines.
  * `--against kafka` runs the checks against Apache Kafka: it must pass them too. Anything missing is a failure.
  */
-import { parseArgs } from "node:util"
 import { join } from "node:path"
 import { type Check, type InteropContext } from "../test/interop/Check.ts"
 import { fileChecks } from "../test/interop/FileChecks.ts"
@@ -22,8 +21,9 @@ import { toolChecks } from "../test/interop/ToolChecks.ts"
 import { startKafka } from "./peers/Kafka.ts"
 import { parseRuntimes, type Runtime, startOttla } from "./peers/Ottla.ts"
 import { type Peer, removeDirectory, temporaryDirectory } from "./peers/Processes.ts"
+import { scriptOptions } from "./Usage.ts"
 
-const { values } = parseArgs({
+const { values } = scriptOptions(import.meta.url, {
   options: {
     runtime: { type: "string", default: "all" },
     short: { type: "boolean", default: false },

@@ -9,7 +9,6 @@
  * `--all` prints every difference, not one of each kind; `--keep` leaves the topics of brokers given by address. Exit code 1 when anything differed.
  */
 import { readFileSync } from "node:fs"
-import { parseArgs } from "node:util"
 import { errorName } from "../core/protocol/ErrorCode.ts"
 import { Broker } from "../test/oracle/Broker.ts"
 import { parseAccepted } from "../test/oracle/Differences.ts"
@@ -18,6 +17,7 @@ import { emptyReport, type Found, type Report, runSequence } from "../test/oracl
 import { startKafka } from "./peers/Kafka.ts"
 import { parseRuntimes, startOttla } from "./peers/Ottla.ts"
 import { type Peer, PeerError, repository, waitFor } from "./peers/Processes.ts"
+import { scriptOptions } from "./Usage.ts"
 
 /** The same on both sides: nothing in the background may change a log between two answers. */
 const properties: ReadonlyArray<string> = [
@@ -35,7 +35,7 @@ const properties: ReadonlyArray<string> = [
   "node.id=1"
 ]
 
-const options = parseArgs({
+const options = scriptOptions(import.meta.url, {
   options: {
     seeds: { type: "string", default: "10" },
     first: { type: "string", default: "1" },

@@ -9,10 +9,10 @@
 import { writeFileSync } from "node:fs"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
-import { parseArgs } from "node:util"
 import type { Partitioner } from "../core/client/Partitioner.ts"
 import { measurePartitioner, partitionerSvg, partitionerText } from "../core/client/PartitionerReport.ts"
 import { partitioners } from "../core/client/partitioners/index.ts"
+import { scriptOptions } from "./Usage.ts"
 
 const fail = (message: string): never => {
   console.error(message)
@@ -31,7 +31,7 @@ const find = async (name: string): Promise<ReadonlyArray<Partitioner>> => {
   return found.length > 0 ? found : fail(`${name} exports no Partitioner: it has a name and a function make`)
 }
 
-const { positionals, values } = parseArgs({
+const { positionals, values } = scriptOptions(import.meta.url, {
   allowPositionals: true,
   options: { partitions: { type: "string" }, keys: { type: "string" }, seed: { type: "string" }, svg: { type: "string" } }
 })

@@ -7,15 +7,15 @@
  * The producer runs in this process, the broker in one of its own, which is ended by kill -9 and started again on its
  * port and directory; connections are cut every now and then in between. `--quick`: 100,000 records, 5 restarts.
  */
-import { parseArgs } from "node:util"
 import type { CompressionType } from "../core/client/Producer.ts"
 import { produceNumbered, verifyNumbered } from "../test/client/ProducerRun.ts"
 import { Random } from "../test/oracle/Random.ts"
 import { startKafka } from "./peers/Kafka.ts"
 import { parseRuntimes, startOttla } from "./peers/Ottla.ts"
 import { freePort, type Peer, removeDirectory, temporaryDirectory } from "./peers/Processes.ts"
+import { scriptOptions } from "./Usage.ts"
 
-const { values } = parseArgs({
+const { values } = scriptOptions(import.meta.url, {
   options: {
     records: { type: "string" },
     restarts: { type: "string" },

@@ -11,7 +11,7 @@ import { spawnSync } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { parseArgs } from "node:util"
+import { scriptOptions } from "./Usage.ts"
 
 const runtimes = {
   node: ["node", "node_modules/vitest/vitest.mjs"],
@@ -20,7 +20,7 @@ const runtimes = {
 } as const
 type Runtime = keyof typeof runtimes
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = scriptOptions(import.meta.url, {
   options: { runtime: { type: "string", multiple: true } },
   allowPositionals: true
 })
