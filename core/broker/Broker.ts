@@ -38,7 +38,7 @@ import { MAX_IN_FLIGHT_REQUESTS, MAX_QUEUED_RESPONSE_BYTES } from "./Connection.
 import { Connections } from "./Connections.ts"
 import { Dispatcher } from "./Dispatcher.ts"
 import { FetchSessions } from "./FetchSessions.ts"
-import { GroupCoordinators, groupConfigOf, OFFSETS_TOPIC } from "./GroupCoordinators.ts"
+import { GroupCoordinators, groupConfigOf, OFFSETS_TOPIC, offsetsCodecOf } from "./GroupCoordinators.ts"
 import { makeHandlers } from "./Handlers.ts"
 import { unsupportedApiVersions } from "./handlers/ApiVersions.ts"
 
@@ -201,6 +201,7 @@ export const make = (
         codec: groupRecordCodec,
         crypto,
         compression,
+        compressionCodec: offsetsCodecOf(config),
         nowMs,
         fork,
         commitTimeoutMs: () => config.number("offsets.commit.timeout.ms")

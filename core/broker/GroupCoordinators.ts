@@ -4,6 +4,7 @@
  */
 import type { Coordinator } from "../coordinator/Coordinator.ts"
 import type { MetadataImage } from "../cluster/MetadataImage.ts"
+import type { CompressionCodec } from "../ports/Compression.ts"
 import type { GroupConfig } from "../groups/GroupConfig.ts"
 import type { GroupRecord } from "../groups/GroupRecords.ts"
 import type { GroupsState, GroupsStep } from "../groups/GroupsState.ts"
@@ -24,6 +25,12 @@ export const groupConfigOf = (config: BrokerConfig): GroupConfig => ({
   offsetsRetentionMs: config.number("offsets.retention.minutes") * MS_PER_MINUTE,
   offsetsRetentionCheckIntervalMs: config.number("offsets.retention.check.interval.ms")
 })
+
+/** `offsets.topic.compression.codec` by its number; what is none is no codec. */
+export const offsetsCodecOf = (config: BrokerConfig): 0 | CompressionCodec => {
+  const codec = config.number("offsets.topic.compression.codec")
+  return codec === 1 || codec === 2 || codec === 3 || codec === 4 ? codec : 0
+}
 
 /** Names that `previous` had with an id that `image` does not have any more. */
 const topicsGone = (previous: MetadataImage, image: MetadataImage): ReadonlySet<string> => {

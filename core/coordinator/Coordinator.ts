@@ -8,7 +8,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import type { Compression } from "../ports/Compression.ts"
+import type { Compression, CompressionCodec } from "../ports/Compression.ts"
 import type { Crypto } from "../ports/Crypto.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import type { Partition } from "../replication/Partition.ts"
@@ -25,6 +25,8 @@ export interface CoordinatorOptions<State extends CoordinatorState<Record>, Reco
   readonly codec: RecordCodec<Record>
   readonly crypto: Crypto
   readonly compression: Compression
+  /** Of the batches that are written. Default 0, none. */
+  readonly compressionCodec?: 0 | CompressionCodec
   readonly nowMs: () => number
   /** Starts a fiber at once, in the broker's scope. */
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
@@ -47,6 +49,8 @@ export class Coordinator<State extends CoordinatorState<Record>, Record> {
     this.#options = options
     this.#host = {
       crypto: options.crypto,
+      compression: options.compression,
+      codec: options.compressionCodec ?? 0,
       purgatory: options.partitions.purgatory,
       nowMs: options.nowMs,
       fork: (effect) => void options.fork(Effect.asVoid(effect)),

@@ -13,6 +13,7 @@
  * Bounds: the open batch by max.message.bytes; batches that wait for their commit by the purgatory's MAX_WAITING_OPERATIONS.
  */
 import * as Effect from "effect/Effect"
+import type { Compression, CompressionCodec } from "../ports/Compression.ts"
 import type { Crypto } from "../ports/Crypto.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import { ProtocolError } from "../protocol/ProtocolError.ts"
@@ -23,6 +24,9 @@ import { type Append, coordinatorError, type CoordinatorState, type RecordCodec,
 
 export interface ShardHost {
   readonly crypto: Crypto
+  readonly compression: Compression
+  /** Of the batches that are written; 0: none. */
+  readonly codec: 0 | CompressionCodec
   readonly purgatory: Purgatory
   readonly nowMs: () => number
   /** Starts an effect in the broker's scope. */
@@ -223,8 +227,9 @@ export class CoordinatorShard<State extends CoordinatorState<Record>, Record> {
       if (size <= this.partition.log.config.maxMessageBytes) return this.#open
       this.#flush()
     }
+    const { codec, compression, crypto } = this.#host
     const open: OpenBatch<Record> = {
-      builder: new BatchBuilder({ crypto: this.#host.crypto }),
+      builder: new BatchBuilder({ crypto, codec, compression }),
       baseOffset: this.partition.logEndOffset,
       undos: [],
       settles: []

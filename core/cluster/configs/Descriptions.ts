@@ -82,6 +82,7 @@ const descriptions: Readonly<Record<string, string>> = {
   "offsets.commit.timeout.ms": "How long a coordinator waits until what it wrote is committed.",
   "offsets.retention.check.interval.ms": "How often it is looked for offsets that expired.",
   "offsets.retention.minutes": "Committed offsets are kept so long after their group lost its last member.",
+  "offsets.topic.compression.codec": "The codec of what a group coordinator writes: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd.",
   "offsets.topic.num.partitions": "Partitions of __consumer_offsets.",
   "offsets.topic.replication.factor": "Replicas of __consumer_offsets.",
   "offsets.topic.segment.bytes": "segment.bytes of __consumer_offsets.",

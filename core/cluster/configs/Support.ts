@@ -51,7 +51,8 @@ const honouredBroker: Readonly<Record<string, ReadonlyArray<string>>> = {
     "offset.metadata.max.bytes",
     "offsets.commit.timeout.ms",
     "offsets.retention.check.interval.ms",
-    "offsets.retention.minutes"
+    "offsets.retention.minutes",
+    "offsets.topic.compression.codec"
   ],
   "test/broker/config/BrokerConfig.test.ts": [
     "advertised.listeners",
@@ -198,7 +199,6 @@ const warnedBroker: Reasons = [
     ["group.coordinator.*"]
   ],
   ["logs of coordinators are read in pieces of 1 MiB", ["offsets.load.buffer.size"]],
-  ["records of coordinators are kept as they are", ["offsets.topic.compression.codec"]],
   ["there are no share groups yet", ["group.share.*", "share.*"]],
   ["there are no streams groups yet", ["group.streams.*"]],
   [

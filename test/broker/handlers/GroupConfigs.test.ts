@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import { ErrorCode } from "../../../core/protocol/ErrorCode.ts"
-import { settle, stableGroup, startGroups } from "./GroupBroker.ts"
+import { settle, stableGroup, startGroups, startOn } from "./GroupBroker.ts"
 
 const MINUTE = 60_000
 
@@ -85,6 +85,22 @@ describe("a configuration of groups", () => {
       yield* settle
       expect(yield* group.committed("g")).toEqual({})
       expect((yield* group.list()).groups).toEqual([])
+    }))
+
+  it.effect("offsets.topic.compression.codec is the codec of what is written, and read again", () =>
+    Effect.gen(function*() {
+      for (const codec of [0, 1, 2, 3, 4]) {
+        const overrides = { "offsets.topic.compression.codec": String(codec), "offsets.topic.num.partitions": "1" }
+        const { client, group, stop, world } = yield* startGroups(overrides)
+        yield* stableGroup(group)
+        expect(yield* group.commit("simple", "t", 0, 9, { metadata: "x".repeat(200) })).toBe(ErrorCode.NONE)
+        const { records } = yield* client.fetchOne("__consumer_offsets")
+        expect(new DataView(records!.buffer, records!.byteOffset).getInt16(21) & 7).toBe(codec)
+        yield* stop
+        const again = yield* startOn(world, overrides)
+        expect(yield* again.group.committed("simple")).toEqual({ "t-0": 9 })
+        expect((yield* again.group.describe("g")).groupState).toBe("Stable")
+      }
     }))
 
   it.effect("offsets.commit.timeout.ms is how long a coordinator waits for its log", () =>
