@@ -9,6 +9,7 @@ import { configsAdmin } from "./AdminConfigs.ts"
 import { groupOffsetsAdmin } from "./AdminGroupOffsets.ts"
 import { groupsAdmin } from "./AdminGroups.ts"
 import { offsetsAdmin } from "./AdminOffsets.ts"
+import { resetGroupOffsets } from "./AdminReset.ts"
 import { topicsAdmin } from "./AdminTopics.ts"
 import type { ClientConfig } from "./ClientConfig.ts"
 import type { ClientError } from "./ClientError.ts"
@@ -80,6 +81,27 @@ export interface GroupDescription {
 /** -1 latest, -2 earliest, -3 max timestamp, or ms since 1970. */
 export type OffsetSpec = "latest" | "earliest" | "max-timestamp" | number
 
+/**
+ * Where a group goes on, as for Kafka's `kafka-consumer-groups --reset-offsets`: at the log's beginning or end, where it
+ * is ("current"; the end where nothing is committed), at the first record of a time in ms (the end when there is none),
+ * at an offset, or that many records further. Beyond the log it stops at the log's beginning or end.
+ */
+export type OffsetTarget =
+  | "earliest"
+  | "latest"
+  | "current"
+  | { readonly timestamp: number }
+  | { readonly offset: number }
+  | { readonly shift: number }
+
+export interface OffsetReset extends TopicPartition {
+  /** Committed before; undefined: none. */
+  readonly offsetBefore: number | undefined
+  /** -1 with an error. */
+  readonly offset: number
+  readonly error: ClientError | undefined
+}
+
 export interface ListedOffset extends TopicPartition {
   readonly offset: number
   readonly timestamp: number
@@ -136,11 +158,18 @@ export interface Admin {
     groupId: string,
     partitions?: ReadonlyArray<TopicPartition>
   ) => Effect.Effect<ReadonlyArray<PartitionOffset>, ClientError>
-  /** Only while the group has no members. Use with `listOffsets` to reset by time, to earliest, and so on. */
+  /** Only while the group has no members. */
   readonly alterGroupOffsets: (
     groupId: string,
     offsets: ReadonlyArray<PartitionOffset>
   ) => Effect.Effect<ReadonlyArray<TopicPartition & { readonly error: ClientError | undefined }>, ClientError>
+  /** Only while the group has no members, too. `dryRun`: says what would be and changes nothing. */
+  readonly resetGroupOffsets: (
+    groupId: string,
+    partitions: ReadonlyArray<TopicPartition>,
+    target: OffsetTarget,
+    options?: { readonly dryRun?: boolean }
+  ) => Effect.Effect<ReadonlyArray<OffsetReset>, ClientError>
   readonly deleteGroupOffsets: (
     groupId: string,
     partitions: ReadonlyArray<TopicPartition>
@@ -157,13 +186,18 @@ export const Admin: Context.Service<Admin, Admin> = Context.Service("ottla/clien
 
 /** On connections that others use too. */
 export const makeWith = (cluster: Cluster.Cluster): Effect.Effect<Admin> =>
-  Effect.succeed({
-    ...topicsAdmin(cluster),
-    ...configsAdmin(cluster),
-    ...offsetsAdmin(cluster),
-    ...groupsAdmin(cluster),
-    ...groupOffsetsAdmin(cluster),
-    ...clusterAdmin(cluster)
+  Effect.sync(() => {
+    const offsets = offsetsAdmin(cluster)
+    const groupOffsets = groupOffsetsAdmin(cluster)
+    return {
+      ...topicsAdmin(cluster),
+      ...configsAdmin(cluster),
+      ...offsets,
+      ...groupsAdmin(cluster),
+      ...groupOffsets,
+      resetGroupOffsets: resetGroupOffsets({ ...offsets, ...groupOffsets }),
+      ...clusterAdmin(cluster)
+    }
   })
 
 /** With connections of its own, which end with the scope. Fails only on a wrong configuration. */

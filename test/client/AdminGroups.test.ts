@@ -8,6 +8,8 @@ import { encodeAssignment } from "../../core/client/ConsumerProtocol.ts"
 import { apiFacts } from "../../core/protocol/ApiFacts.ts"
 import type { RpcApi } from "../../core/rpc/RpcApi.ts"
 import { joinGroupApi, subscription, syncGroupApi } from "../broker/handlers/GroupClient.ts"
+import { batchOf } from "../broker/TestBroker.ts"
+import { topicWriter } from "./ConsumerTopic.ts"
 import { eventually, overBroker, type TestBroker } from "./TestBrokers.ts"
 
 const start = (broker: TestBroker) =>
@@ -73,6 +75,44 @@ overBroker("Admin: groups", (test) => {
       const deleted = yield* admin.deleteGroups([group, none])
       expect([...deleted]).toMatchObject([[group, undefined], [none, { reason: "GROUP_ID_NOT_FOUND" }]])
       expect(yield* admin.listGroupOffsets(group)).toEqual([])
+    }))
+
+  test("moves a group to a place, a time or by a distance, and never beyond the log", (broker) =>
+    Effect.gen(function*() {
+      const { admin, cluster } = yield* start(broker)
+      const topic = yield* broker.createTopic("replayed", { partitions: 2 })
+      const { writeBytes } = yield* topicWriter(broker)
+      // Not long ago: Kafka's retention goes by the time of records.
+      const begin = Date.now() - 10_000
+      for (const [index, value] of ["a", "b", "c", "d", "e"].entries()) yield* writeBytes(topic, batchOf([value], { timestamp: begin + 1000 * index }))
+      yield* admin.deleteRecords([{ topic, partition: 0, offset: 1 }])
+      const group = broker.name("replay")
+      const partitions = [{ topic, partition: 0 }]
+      const move = (target: Admin.OffsetTarget, options?: { readonly dryRun?: boolean }) =>
+        Effect.map(admin.resetGroupOffsets(group, partitions, target, options), ([reset]) =>
+          reset!.error === undefined ? [reset!.offsetBefore, reset!.offset] : reset!.error.reason)
+      expect(yield* move({ shift: 1 })).toBe("INVALID_ARGUMENT")
+      expect(yield* move("current", { dryRun: true })).toEqual([undefined, 5])
+      expect(yield* admin.listGroupOffsets(group)).toEqual([])
+      for (const [target, offset] of [
+        ["earliest", 1],
+        [{ shift: 2 }, 3],
+        ["current", 3],
+        [{ shift: -7 }, 1],
+        ["latest", 5],
+        [{ shift: 1 }, 5],
+        [{ timestamp: begin + 1500 }, 2],
+        [{ timestamp: begin + 9000 }, 5],
+        [{ offset: 4 }, 4],
+        [{ offset: 0 }, 1],
+        [{ offset: 99 }, 5]
+      ] as const) {
+        const [before] = yield* admin.listGroupOffsets(group)
+        expect(yield* move(target), JSON.stringify(target)).toEqual([before?.offset, offset])
+        expect(yield* admin.listGroupOffsets(group)).toMatchObject([{ partition: 0, offset }])
+      }
+      yield* join(cluster, group, topic)
+      expect(yield* move("earliest")).toBe("UNKNOWN_MEMBER_ID")
     }))
 
   test("describes and removes members, and leaves the offsets of a living group alone", (broker) =>
