@@ -1,0 +1,98 @@
+/**
+ * librdkafka's own tests against our broker: those that one broker without TLS, passwords and transactions can pass.
+ *
+ *   npm run test:librdkafka -- [--short] [--only 0081,0102] [--runtime node] [--against ottla|kafka] [--at HOST:PORT]
+ *                              [--parallel 2]
+ *
+ * `--against kafka` runs them against Apache Kafka: it passes them too. A test that fails as docs/compatibility.md says
+ * counts as passed, and one of those that passes after all as failed: the table is wrong then. A test that the runner
+ * skips is a failure.
+ */
+import { parseArgs } from "node:util"
+import { librdkafkaTests } from "../test/librdkafka/Tests.ts"
+import { startKafka } from "./peers/Kafka.ts"
+import { installLibrdkafka, librdkafkaTest } from "./peers/Librdkafka.ts"
+import { parseRuntimes, startOttla } from "./peers/Ottla.ts"
+import { type Peer, PeerError } from "./peers/Processes.ts"
+
+const { values } = parseArgs({
+  options: {
+    short: { type: "boolean", default: false },
+    only: { type: "string", default: "" },
+    runtime: { type: "string", default: "node" },
+    against: { type: "string", default: "ottla" },
+    at: { type: "string" },
+    parallel: { type: "string", default: "2" }
+  }
+})
+const print = (line: string): void => void process.stdout.write(`${line}\n`)
+
+/** The tests count on four partitions where nobody says how many. */
+const properties = ["num.partitions=4"]
+
+interface Work {
+  readonly number: string
+  readonly part: string | undefined
+  readonly about: string
+  readonly timeoutS: number
+  readonly failsBecause: string | undefined
+}
+
+const only = values.only.split(",").filter((one) => one !== "")
+const work: ReadonlyArray<Work> = librdkafkaTests
+  .filter(({ number, short }) => only.length > 0 ? only.includes(number) : !values.short || short === true)
+  .flatMap(({ about, failsBecause, number, parts, timeoutS }) =>
+    (parts ?? [undefined]).map((part) => ({ number, part, about, timeoutS: timeoutS ?? 200, failsBecause })))
+
+/** What the runner's summary says: a test of that number passed, and nothing failed. */
+const isPassed = (code: number, output: string, number: string): boolean =>
+  code === 0 && new RegExp(`\\| *${number}_\\w+ *\\| *PASSED`).test(output)
+
+const reasonOf = (output: string, code: number): string => {
+  const skipped = /\| *\d{4}_\w+ *\| *SKIPPED.*/.exec(output)
+  const failed = /^### Test .* failed at [^\n]*\n[^\n]*/m.exec(output)
+  return failed?.[0] ?? skipped?.[0] ?? `exit code ${code}\n${output.slice(-600)}`
+}
+
+const startPeer = async (): Promise<Peer> => {
+  if (values.against === "kafka") return startKafka({ properties })
+  const [runtime = "node"] = parseRuntimes(values.runtime)
+  return startOttla({ runtime, overrides: [...properties, "node.id=1"] })
+}
+
+let passed = 0
+let failed = 0
+
+const main = async (): Promise<void> => {
+  await installLibrdkafka()
+  const started = values.at === undefined ? await startPeer() : undefined
+  const peer = started ?? { bootstrap: values.at } as Peer
+  const queue = work.slice()
+  const worker = async (): Promise<void> => {
+    for (let one = queue.shift(); one !== undefined; one = queue.shift()) {
+      const { about, failsBecause, number, part, timeoutS } = one
+      const result = await librdkafkaTest(peer, number, part, timeoutS * 1000)
+      const name = `${number}${part === undefined ? "" : ` ${part}`} (${about})`
+      const isGood = isPassed(result.code, result.stdout, number)
+      if (isGood === (failsBecause === undefined)) {
+        passed++
+        print(`ok    ${name}: ${isGood ? "" : `fails as it must: ${failsBecause}, `}${result.seconds.toFixed(1)} s`)
+      } else {
+        failed++
+        print(`FAIL  ${name}, ${result.seconds.toFixed(1)} s: ${isGood ? `passes, though it should not: ${failsBecause}` : reasonOf(result.stdout, result.code)}`)
+      }
+      if (started !== undefined && !started.alive()) throw new PeerError(`${started.name} died during ${name}:\n${started.log().slice(-3000)}`)
+    }
+  }
+  await Promise.all(Array.from({ length: Number(values.parallel) }, worker))
+  await started?.kill()
+}
+
+try {
+  await main()
+} catch (error) {
+  failed++
+  print(error instanceof PeerError ? error.message : error instanceof Error ? error.stack ?? error.message : String(error))
+}
+print(`${passed} passed, ${failed} failed`)
+process.exit(failed > 0 || passed === 0 ? 1 : 0)
