@@ -143,11 +143,13 @@ export const makeConsumer = (
       retryBackoffMs: settings.retryBackoffMs
     }, { now, fork, wakeAt, fail, discard, changed })
 
-    const setAssigned = (partitions: ReadonlyArray<TopicPartition>) => {
+    /** `prepare` sees the new ones before anything is asked about them. */
+    const setAssigned = (partitions: ReadonlyArray<TopicPartition>, prepare?: (added: ReadonlyArray<AssignedPartition>) => void) => {
       // Dropped while they still are what they were: their bytes leave the buffer.
       const keys = new Set(partitions.map(({ partition, topic }) => partitionKey(topic, partition)))
       for (const [key, state] of subscription.partitions) if (!keys.has(key)) discard(state)
       const result = subscription.setAssigned(partitions)
+      prepare?.(result.added)
       changed()
       return result
     }
@@ -549,8 +551,13 @@ export const makeConsumer = (
           const offsets = partitions.filter(({ offset }) => offset !== undefined)
           const keys = new Set(partitions.map(({ partition, topic }) => partitionKey(topic, partition)))
           yield* removing([...subscription.partitions.values()].filter(({ key }) => !keys.has(key)).map(bare))
-          setAssigned(partitions)
-          for (const one of offsets) move([subscription.get(one)!], (state) => state.seek(one.offset!))
+          setAssigned(partitions, () => {
+            for (const one of offsets) {
+              const state = subscription.get(one)!
+              discard(state)
+              state.seek(one.offset!)
+            }
+          })
           refreshTopics()
         }),
       unsubscribe: Effect.suspend(() => isClosed ? Effect.fail(closedError()) : abandon("the consumer unsubscribed from all topics")),

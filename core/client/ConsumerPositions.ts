@@ -111,6 +111,8 @@ export class ConsumerPositions {
       return true
     }
     state.retryAtMs = this.#host.now() + retryBackoffMs
+    // The application may still seek in its hook.
+    if (state.pendingAssignment) return false
     const who = groupId === undefined ? "there is no group" : `group ${groupId} has committed none`
     this.#host.fail(
       new FatalError("NO_OFFSET_FOR_PARTITION", `no offset to begin at for ${state.key}: ${who}, and auto.offset.reset is none`)

@@ -91,7 +91,10 @@ const MAX_REASON_LENGTH = 255
 
 export interface MembershipHost extends Pick<FetcherHost, "now" | "fork" | "wake" | "wakeAt" | "fail"> {
   /** Makes these the assigned ones; records of others are given out no more. */
-  readonly assign: (partitions: ReadonlyArray<TopicPartition>) => { readonly added: ReadonlyArray<AssignedPartition> }
+  readonly assign: (
+    partitions: ReadonlyArray<TopicPartition>,
+    prepare?: (added: ReadonlyArray<AssignedPartition>) => void
+  ) => { readonly added: ReadonlyArray<AssignedPartition> }
   /** Before partitions are given up. Never fails. */
   readonly autoCommit: Effect.Effect<void>
   readonly hooks: () => RebalanceHooks
@@ -285,8 +288,9 @@ export class Membership {
       yield* this.#host.autoCommit
       yield* run(onRevoked, revoked)
     }
-    const { added } = this.#host.assign(assigned)
-    for (const partition of added) partition.pendingAssignment = true
+    const { added } = this.#host.assign(assigned, (added) => {
+      for (const partition of added) partition.pendingAssignment = true
+    })
     this.#last.set(protocolName, { generationId, partitions: groupByTopic(assigned) })
     yield* run(onAssigned, added)
     for (const partition of added) {
