@@ -179,10 +179,10 @@ export const step = (state: MembershipState, event: MembershipEvent, nowMs: numb
       prepared(state, actions)
       break
     case "JoinAnswered":
-      if (event.attempt === state.attempt && state.phase === "Joining") joinAnswered(state, event, nowMs, actions)
+      if (event.attempt === state.attempt && state.isSending && state.phase === "Joining") joinAnswered(state, event, nowMs, actions)
       break
     case "SyncAnswered":
-      if (event.attempt === state.attempt && state.phase === "Syncing") syncAnswered(state, event, nowMs, actions)
+      if (event.attempt === state.attempt && state.isSending && state.phase === "Syncing") syncAnswered(state, event, nowMs, actions)
       break
     case "JoinFailed":
       if (event.attempt !== state.attempt || !state.isSending) break
