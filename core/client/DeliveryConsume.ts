@@ -128,13 +128,6 @@ export const consumeWith = <E, R>(
       ))
     })
 
-    /** At least once by time: a step ends when the interval is over, in the middle of what it has in hand. */
-    const isStepOver: Effect.Effect<boolean> = Effect.suspend(() =>
-      delivery.semantics === "AtMostOnce" || delivery.every.ms === undefined
-        ? Effect.succeed(isEnded)
-        : Effect.map(Clock.currentTimeMillis, (nowMs) => isEnded || State.isSaveDue(state, delivery.every, nowMs))
-    )
-
     /** Processes a slice's records in order and calls `done` after each, with how many are. Ends early when `isOver`. */
     const processSlice = (
       slice: State.Slice,
@@ -142,7 +135,8 @@ export const consumeWith = <E, R>(
       isOver: Effect.Effect<boolean> | undefined
     ): Effect.Effect<void, E, R> => {
       const count = slice.records.length
-      if (count === 0) return Effect.sync(() => done(0))
+      // Not even what the log leaves out is passed over while records before it are in hand.
+      if (count === 0) return Effect.map(isOver ?? Effect.succeed(false), (isNow) => isNow ? undefined : done(0))
       if ("processBatch" in options) return Effect.map(options.processBatch(slice.records), () => done(count))
       return Effect.gen(function*() {
         for (let index = 0; index < count; index++) {
@@ -153,6 +147,16 @@ export const consumeWith = <E, R>(
       })
     }
     const concurrency = options.concurrency ?? 1
+    /** Several partitions at once, the slices of one after each other. */
+    const processLanes = (
+      slices: ReadonlyArray<State.Slice>,
+      use: (slice: State.Slice, place: number) => Effect.Effect<void, E, R>
+    ): Effect.Effect<void, E, R> =>
+      concurrency === 1 ? Effect.forEach(slices, use, { discard: true }) : Effect.forEach(
+        State.lanesOf(slices),
+        (places) => Effect.forEach(places, (place) => use(slices[place]!, place), { discard: true }),
+        { concurrency, discard: true }
+      )
 
     const atMostOnceStep = (delivery: AtMostOnce): Effect.Effect<void, ClientError | OffsetStoreError | E, R> => {
       const slices = State.take(state, delivery.every.records)
@@ -162,7 +166,7 @@ export const consumeWith = <E, R>(
         // Saved before they are processed, positions do not wait for anything.
         process: () =>
           Effect.as(
-            Effect.forEach(slices, (slice) => processSlice(slice, () => {}, undefined), { concurrency, discard: true }),
+            processLanes(slices, (slice) => processSlice(slice, () => {}, undefined)),
             token as Processed<Step>
           )
       }).pipe(
@@ -187,17 +191,28 @@ export const consumeWith = <E, R>(
         : Math.max(1, delivery.every.records - state.unsavedRecords)
       const process = Effect.suspend(() => {
         const slices = State.take(state, room)
-        const counts = slices.map(() => 0)
+        /** Of each slice; -1: it was not come to. */
+        const counts = slices.map(() => -1)
+        let isBegun = false
         const done = (place: number) => (count: number) => {
           counts[place] = count
-          State.processed(state, slices[place]!, count)
+          isBegun = true
         }
+        // By time a step ends in the middle of what it has in hand, after one record at least.
+        const { ms } = delivery.every
+        const isOver = ms === undefined
+          ? Effect.sync(() => isEnded)
+          : Effect.map(Clock.currentTimeMillis, (nowMs) => isEnded || (isBegun && nowMs - state.savedAtMs >= ms))
         return Effect.onExit(
-          Effect.forEach(slices, (slice, place) => processSlice(slice, done(place), isStepOver), { concurrency, discard: true }),
+          processLanes(slices, (slice, place) => processSlice(slice, done(place), isOver)),
           // What it did not come to is in hand again, also after a failure: a delivery may try again.
           () =>
             Effect.sync(() => {
-              for (let place = slices.length - 1; place >= 0; place--) State.putBack(state, slices[place]!, counts[place]!)
+              for (const [place, slice] of slices.entries()) {
+                const count = counts[place]!
+                if (count >= 0) State.processed(state, slice, count)
+              }
+              for (let place = slices.length - 1; place >= 0; place--) State.putBack(state, slices[place]!, Math.max(0, counts[place]!))
             })
         )
       })

@@ -21,18 +21,11 @@ export interface Slice extends TopicPartition {
   readonly end: PartitionOffset
 }
 
-interface Pending {
-  readonly position: PartitionOffset
-  /** The slice that it is in, and how far. */
-  readonly slice: Slice
-  readonly count: number
-}
-
 export interface DeliveryState {
   /** In the order of their poll; emptied before the next poll, so never more than `max.poll.records`. */
   readonly hand: Array<Hand>
   /** One position for each partition that was processed beyond what is saved. */
-  readonly pending: Map<string, Pending>
+  readonly pending: Map<string, PartitionOffset>
   /** Records processed since the last save. */
   unsavedRecords: number
   /** When positions were last saved, or the first unsaved one came. */
@@ -81,6 +74,17 @@ export const take = (state: DeliveryState, max: number): ReadonlyArray<Slice> =>
   return slices
 }
 
+/** The places of each partition's slices, in their order. */
+export const lanesOf = (slices: ReadonlyArray<Slice>): ReadonlyArray<ReadonlyArray<number>> => {
+  const lanes = new Map<string, Array<number>>()
+  for (const [place, slice] of slices.entries()) {
+    const lane = lanes.get(keyOf(slice))
+    if (lane === undefined) lanes.set(keyOf(slice), [place])
+    else lane.push(place)
+  }
+  return Array.from(lanes.values())
+}
+
 /** Puts back what a step did not come to, from the record at `index` on: it is the next to be taken. */
 export const putBack = (state: DeliveryState, slice: Slice, index: number): void => {
   if (index >= slice.records.length) return
@@ -99,14 +103,12 @@ const positionAfter = (
     : { topic, partition, offset, leaderEpoch: last.leaderEpoch }
 }
 
-/** Remembers that the first `count` records of a slice were processed. */
+/** The first `count` records of a slice were processed; the rest is put back or taken again. Once for each slice. */
 export const processed = (state: DeliveryState, slice: Slice, count: number): void => {
   const isAll = count >= slice.records.length
   const position = isAll ? slice.end : positionAfter(slice, slice.records[count - 1], undefined)
-  const pending = state.pending.get(keyOf(slice))
-  // A batch counts at once, records one by one.
-  state.unsavedRecords += count - (pending?.slice === slice ? pending.count : 0)
-  state.pending.set(keyOf(slice), { position, slice, count })
+  state.unsavedRecords += count
+  state.pending.set(keyOf(slice), position)
 }
 
 /** Whether what was processed should be saved now. */
@@ -127,13 +129,13 @@ export const saveDueInMs = (state: DeliveryState, everyMs: number | undefined, n
 /** What waits to be saved: of all partitions, or of these. */
 export const unsaved = (state: DeliveryState, partitions?: ReadonlyArray<TopicPartition>): ReadonlyArray<PartitionOffset> =>
   partitions === undefined
-    ? Array.from(state.pending.values(), ({ position }) => position)
-    : partitions.flatMap((partition) => state.pending.get(keyOf(partition))?.position ?? [])
+    ? Array.from(state.pending.values())
+    : partitions.flatMap((partition) => state.pending.get(keyOf(partition)) ?? [])
 
 /** Positions were saved; those that went on meanwhile still wait. */
 export const saved = (state: DeliveryState, positions: ReadonlyArray<PartitionOffset>, nowMs: number): void => {
   for (const position of positions) {
-    if (state.pending.get(keyOf(position))?.position === position) state.pending.delete(keyOf(position))
+    if (state.pending.get(keyOf(position)) === position) state.pending.delete(keyOf(position))
   }
   state.unsavedRecords = 0
   state.savedAtMs = nowMs

@@ -107,7 +107,7 @@ describe("a typed consumer", () => {
     const onDecodeFailure = Topic.deadLetter(producer, "orders.dead", { name: "shipping" })
     const exit = await reading(Topic.records(orders, { onDecodeFailure }), [badValue, good, badKey])
     expect(Exit.isSuccess(exit) && exit.value.map(({ offset }) => offset)).toEqual([0])
-    expect(sent.map(({ headers: _, ...record }) => record)).toEqual([
+    expect(sent.map(({ headers: _headers, ...record }) => record)).toEqual([
       { topic: "orders.dead", key: badValue.key, value: badValue.value, timestamp: 1001 },
       { topic: "orders.dead", key: null, value: badKey.value, timestamp: 1002 }
     ])

@@ -43,8 +43,9 @@ class Records implements AsyncIterableIterator<ConsumerRecord> {
   #record = 0
   #given: ConsumerRecord | undefined
   #isDone = false
-  /** Calls of `next` are answered in their order. */
+  /** Calls of `next` are answered in their order; `#open` of them are not answered yet. */
   #last: Promise<unknown> = Promise.resolve()
+  #open = 0
 
   constructor(
     begin: () => Promise<void>,
@@ -61,7 +62,14 @@ class Records implements AsyncIterableIterator<ConsumerRecord> {
   }
 
   next(): Promise<IteratorResult<ConsumerRecord, undefined>> {
-    const next = this.#last.then(() => this.#next())
+    // Nearly every record: it is in hand.
+    const record = this.#open > 0 || this.#isDone ? undefined : this.#take()
+    if (record !== undefined) {
+      this.#given = record
+      return Promise.resolve({ done: false, value: record })
+    }
+    this.#open++
+    const next = this.#last.then(() => this.#next()).finally(() => this.#open--)
     this.#last = next.catch(() => {})
     return next
   }
