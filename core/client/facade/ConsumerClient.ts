@@ -17,11 +17,8 @@ const subscriptionOf = (topics: Topics): Subscription =>
 const hooksOf = ({ onAssigned, onLost, onRevoked }: RebalanceListeners): RebalanceHooks => {
   const hook = (listener: (partitions: ReadonlyArray<TopicPartition>) => void | Promise<void>) =>
   (partitions: ReadonlyArray<TopicPartition>): Effect.Effect<void, ClientError> =>
-    Effect.tryPromise({
-      try: async () => listener(partitions),
-      // A listener that throws ends the poll with what it threw.
-      catch: (error) => error as ClientError
-    })
+    // A listener that throws ends the poll with what it threw.
+    Effect.mapError(called(() => listener(partitions)), (error) => error as ClientError)
   return {
     ...(onAssigned === undefined ? {} : { onAssigned: hook(onAssigned) }),
     ...(onRevoked === undefined ? {} : { onRevoked: hook(onRevoked) }),
@@ -186,7 +183,7 @@ export const makeConsumerClient = (
       const store = checkpointFile === undefined ? OffsetStore.group(consumer) : yield* OffsetStore.checkpoint(checkpointFile)
       yield* consumeWith(consumer, store, deliveryOf(options), {
         from: typeof from === "object" && "partitions" in from ? from : subscriptionOf(from),
-        process: (record) => Effect.tryPromise({ try: async () => process(record), catch: (error) => error }),
+        process: (record) => called(() => process(record)),
         hooks: hooksOf(options),
         until: Effect.raceFirst(Deferred.await(ended), Deferred.await(stopped)),
         ...(concurrency === undefined ? {} : { concurrency })
@@ -236,6 +233,21 @@ export const makeConsumerClient = (
     [Symbol.asyncDispose]: close
   }
 }
+
+const isThenable = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && typeof (value as { readonly then?: unknown }).then === "function"
+
+/** Calls a function of the program: what it throws, or its promise is rejected with, is the failure. */
+const called = (use: () => unknown): Effect.Effect<void, unknown> =>
+  Effect.suspend(() => {
+    try {
+      const result = use()
+      // A function that is done needs no promise.
+      return isThenable(result) ? Effect.tryPromise({ try: async () => result, catch: (error) => error }) : Effect.void
+    } catch (error) {
+      return Effect.fail(error)
+    }
+  })
 
 const deliveryOf = ({ delivery, every }: RunOptions): Delivery.ConsumerDelivery => {
   if (delivery !== "at-most-once") return Delivery.atLeastOnce(every === undefined ? {} : { every })

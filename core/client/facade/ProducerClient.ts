@@ -47,20 +47,38 @@ export const makeProducerClient = (
   }
 
   const sendAll: ProducerClient["sendAll"] = async (records) => {
+    const producer = await part.get()
     const results: Array<RecordMetadata> = []
     let count = 0
     let settled = 0
     let failure: ClientError | undefined
     let tell: (() => void) | undefined
-    for await (const record of records) {
-      if (failure !== undefined) break
+    /** Undefined: it was accepted. */
+    const add = (outgoing: OutgoingRecord): Promise<void> | undefined => {
+      const record = recordOf(outgoing)
       const index = count++
-      await accept(recordOf(record), (result) => {
+      const settle = (result: RecordMetadata | ClientError): void => {
         settled++
         if (result instanceof Error) failure ??= result
         else results[index] = result
         if (settled === count || failure !== undefined) tell?.()
-      })
+      }
+      // Nearly every record is accepted at once, and needs no promise.
+      const answer = producer.offer(record, settle)
+      return answer === "Accepted" ? undefined : answer === "Full" ? accept(record, settle) : Promise.reject(answer)
+    }
+    if (Symbol.iterator in records) {
+      for (const record of records) {
+        const accepted = add(record)
+        if (accepted !== undefined) await accepted
+        if (failure !== undefined) break
+      }
+    } else {
+      for await (const record of records) {
+        const accepted = add(record)
+        if (accepted !== undefined) await accepted
+        if (failure !== undefined) break
+      }
     }
     if (failure === undefined && settled < count) {
       await new Promise<void>((resolve) => {
