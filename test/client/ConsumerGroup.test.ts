@@ -5,6 +5,8 @@ import * as Fiber from "effect/Fiber"
 import * as Ref from "effect/Ref"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Admin from "../../core/client/Admin.ts"
+import { FatalError } from "../../core/client/ClientError.ts"
 import type { TopicPartition } from "../../core/client/ClusterView.ts"
 import * as Consumer from "../../core/client/Consumer.ts"
 import type { ConsumerConfig, ConsumerRecord } from "../../core/client/Consumer.ts"
@@ -240,5 +242,72 @@ overBroker("Consumer in a group", (test) => {
       const last = yield* memberOf(broker, group)
       const offsets = yield* last.committed([0, 1, 2, 3].map((partition) => ({ topic, partition })))
       for (const { offset } of offsets) expect(offset).toBeLessThanOrEqual(60)
+    }))
+
+  test("a hook may seek: what is read begins there, also without a committed offset and a policy", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("sought")
+      const writer = yield* topicWriter(broker)
+      yield* writer.write(topic, numbers(0, 10))
+      const consumer = yield* memberOf(broker, broker.name("group"), { "auto.offset.reset": "none" })
+      yield* consumer.subscribe({ topics: [topic] }, {
+        onAssigned: (partitions) =>
+          Effect.andThen(Effect.sleep(50), Effect.forEach(partitions, (partition) => consumer.seek(partition, 6), { discard: true }))
+      })
+      expect((yield* pollUntil(consumer, 4)).map(valueOf)).toEqual(numbers(6, 10))
+    }))
+
+  test("a hook that fails fails the poll, and the rebalance has gone on", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("hook")
+      const writer = yield* topicWriter(broker)
+      yield* writer.write(topic, numbers(0, 3))
+      const consumer = yield* memberOf(broker, broker.name("group"))
+      yield* consumer.subscribe({ topics: [topic] }, {
+        onAssigned: () => Effect.fail(new FatalError("INVALID_ARGUMENT", "the hook's own"))
+      })
+      const error = yield* Effect.flip(pollUntil(consumer, 1))
+      expect(error.message).toBe("the hook's own")
+      expect((yield* pollUntil(consumer, 3)).map(valueOf)).toEqual(numbers(0, 3))
+    }))
+
+  test("a group of another protocol refuses, and the consumer says why", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("mixed")
+      const group = broker.name("group")
+      const one = yield* memberOf(broker, group, { "partition.assignment.strategy": "range" })
+      yield* one.subscribe({ topics: [topic] })
+      yield* pollAll([one], () => one.assignment().length === 1)
+      const two = yield* memberOf(broker, group, { "partition.assignment.strategy": "roundrobin" })
+      yield* two.subscribe({ topics: [topic] })
+      const error = yield* Effect.flip(Effect.forever(two.poll({ timeoutMs: 50 })))
+      expect(error).toMatchObject({ _tag: "FatalError", reason: "INCONSISTENT_GROUP_PROTOCOL" })
+    }))
+
+  test("more partitions of a topic are shared among its members", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("more", { partitions: 1 })
+      const consumer = yield* memberOf(broker, broker.name("group"), { "metadata.max.age.ms": 100 })
+      yield* consumer.subscribe({ topics: [topic] })
+      yield* pollAll([consumer], () => consumer.assignment().length === 1)
+      const admin = yield* Admin.make({ "bootstrap.servers": broker.bootstrap })
+      yield* admin.createPartitions([{ name: topic, totalCount: 3 }])
+      yield* pollAll([consumer], () => consumer.assignment().length === 3)
+    }))
+
+  test("a commit of who is no member any more is refused", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("commit")
+      const group = broker.name("group")
+      const consumer = yield* memberOf(broker, group, { "enable.auto.commit": false })
+      yield* consumer.subscribe({ topics: [topic] })
+      expect(yield* Effect.flip(consumer.commit([{ topic, partition: 0, offset: 1 }]))).toMatchObject({ reason: "UNKNOWN_MEMBER_ID" })
+      yield* pollAll([consumer], () => consumer.assignment().length === 1)
+      yield* consumer.commit([{ topic, partition: 0, offset: 1 }])
+      // Nobody's commit while the group has members.
+      const other = yield* memberOf(broker, group, { "enable.auto.commit": false })
+      yield* other.assign([{ topic, partition: 0 }])
+      expect(yield* Effect.flip(other.commit([{ topic, partition: 0, offset: 9 }]))).toMatchObject({ reason: "UNKNOWN_MEMBER_ID" })
+      expect(yield* other.committed([{ topic, partition: 0 }])).toMatchObject([{ offset: 1 }])
     }))
 })
