@@ -54,6 +54,18 @@ it("wrong command lines", async () => {
   expectRefusal(await ottla(["start", "--override", "foo"]), 2, "key=value")
 })
 
+it("commands by Kafka's names, with help of their own", async () => {
+  const overview = await ottla(["--help"])
+  for (const name of ["start", "topics", "console-producer", "console-consumer", "consumer-groups", "storage"]) expect(overview.output).toContain(`\n  ${name} `)
+  expect(overview.code).toBe(0)
+  const help = await ottla(["bin/kafka-topics.sh", "--help"])
+  expect(help.output).toContain("usage: ottla topics ")
+  expect(help.code).toBe(0)
+  const wrong = await ottla(["kafka-consumer-groups", "--lst"])
+  expect(wrong.output).toMatch(/^lst is not a recognized option\nknown flags: .*--list/)
+  expect(wrong.code).toBe(1)
+})
+
 it("properties that cannot be read, values that are wrong", async () => {
   expectRefusal(await ottla(["start", join(directory, "none.properties")]), 1, "no properties file", "none.properties")
   expectRefusal(await ottla(["start", directory]), 1, "is a directory")
