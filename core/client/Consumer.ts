@@ -194,7 +194,11 @@ export const makeWith = (
 export const make = (
   config: ConsumerConfig
 ): Effect.Effect<Consumer, ClientError, Network | Compression | Crypto | Scope> =>
-  Effect.flatMap(Cluster.make(config), (cluster) => makeConsumer(cluster, config))
+  Effect.gen(function*() {
+    const cluster = yield* Cluster.make(config)
+    const consumer = yield* makeConsumer(cluster, config)
+    return { ...consumer, close: Effect.andThen(consumer.close, cluster.close) }
+  })
 
 /** One for everybody in the program; ends with the layer. */
 export const layer = (config: ConsumerConfig): Layer.Layer<Consumer, ClientError, Network | Compression | Crypto> =>

@@ -47,6 +47,8 @@ export interface ConsumerInternals {
   readonly get: (partition: TopicPartition) => AssignedPartition | undefined
   /** Stops or goes on giving out a partition's records. */
   readonly hold: (partition: AssignedPartition, held: boolean) => void
+  /** What was given out and is not processed will be given out again. */
+  readonly rewind: (partition: AssignedPartition) => void
   /** Called around the application's own hooks. */
   readonly observe: (observer: AssignmentObserver) => () => void
   /** Lets a waiting poll look again. */
@@ -157,17 +159,6 @@ export const makeConsumer = (
     const removing = (partitions: ReadonlyArray<TopicPartition>): Effect.Effect<void> =>
       Effect.forEach([...observers], ({ onRemoving }) => onRemoving(partitions), { discard: true })
 
-    /** The application's hooks, each after who observes. */
-    const observedHooks = (): RebalanceHooks => {
-      const { onAssigned, onLost, onRevoked } = hooks
-      return {
-        ...(onAssigned === undefined ? {} : { onAssigned }),
-        onRevoked: (partitions) => Effect.andThen(removing(partitions), onRevoked?.(partitions) ?? Effect.void),
-        onLost: (partitions) =>
-          Effect.andThen(removing(partitions), (onLost ?? onRevoked)?.(partitions) ?? Effect.void)
-      }
-    }
-
     const consumedOffsets = (): ReadonlyArray<PartitionOffset> => {
       const offsets: Array<PartitionOffset> = []
       for (const state of subscription.partitions.values()) {
@@ -259,8 +250,10 @@ export const makeConsumer = (
         fail,
         assign: setAssigned,
         // A coordinator that does not answer for so long has given us up.
-        autoCommit: autoCommitNow(Math.min(settings.sessionTimeoutMs, settings.requestTimeoutMs)),
-        hooks: observedHooks,
+        giveUp: (partitions) =>
+          Effect.andThen(removing(partitions), autoCommitNow(Math.min(settings.sessionTimeoutMs, settings.requestTimeoutMs))),
+        lose: removing,
+        hooks: () => hooks,
         refresh: (partition) => {
           fetcher.refresh(partition)
           changed()
@@ -308,6 +301,12 @@ export const makeConsumer = (
         return one
       }, { concurrency: "unbounded", discard: true })
 
+    const lacksTopics = (): boolean => {
+      for (const topic of subscription.topics) if (cluster.topic(topic) === undefined) return true
+      for (const { topic } of subscription.partitions.values()) if (cluster.topic(topic) === undefined) return true
+      return false
+    }
+
     const refreshTopics = (): void => {
       refresher?.interruptUnsafe()
       refresher = runFork(refresh())
@@ -318,6 +317,8 @@ export const makeConsumer = (
         cluster.onView(() => {
           if (isClosed) return
           membership?.onView()
+          // Deleted, perhaps to be made again.
+          if (refresher?.pollUnsafe() !== undefined && lacksTopics()) refreshTopics()
           changed()
         })
       ),
@@ -458,12 +459,11 @@ export const makeConsumer = (
     const abandon = (reason: string): Effect.Effect<void, ClientError> =>
       Effect.gen(function*() {
         if (subscription.kind === "None") return
-        yield* autoCommitNow(settings.requestTimeoutMs)
         const owned = [...subscription.partitions.values()].map(bare)
-        const revoked = subscription.kind === "Manual" || owned.length === 0
-          ? removing(owned)
-          : observedHooks().onRevoked!(owned)
-        yield* Effect.ensuring(revoked, Effect.sync(() => {
+        yield* removing(owned)
+        yield* autoCommitNow(settings.requestTimeoutMs)
+        const hook = subscription.kind === "Manual" || owned.length === 0 ? undefined : hooks.onRevoked
+        yield* Effect.ensuring(hook?.(owned) ?? Effect.void, Effect.sync(() => {
           if (subscription.kind !== "Manual") membership?.leave(reason)
           setAssigned([])
           subscription.unsubscribe()
@@ -476,11 +476,11 @@ export const makeConsumer = (
       if (isClosed) return
       const deadlineMs = now() + CLOSE_TIMEOUT_MS
       const wasMember = isSubscribed()
-      yield* autoCommitNow(CLOSE_TIMEOUT_MS)
       const owned = [...subscription.partitions.values()].map(bare)
-      if (owned.length > 0) {
-        const revoked = wasMember ? observedHooks().onRevoked!(owned) : removing(owned)
-        yield* Effect.catch(revoked, (error) => Effect.logWarning(`onRevoked at close: ${error.message}`))
+      yield* removing(owned)
+      yield* autoCommitNow(CLOSE_TIMEOUT_MS)
+      if (owned.length > 0 && wasMember && hooks.onRevoked !== undefined) {
+        yield* Effect.catch(hooks.onRevoked(owned), (error) => Effect.logWarning(`onRevoked at close: ${error.message}`))
       }
       isClosed = true
       wake()
@@ -498,6 +498,18 @@ export const makeConsumer = (
         partition.held = held
         fetcher.refresh(partition)
         if (!held) fetcher.fetch()
+      },
+      rewind: (partition) => {
+        const { processed, processedEpoch } = partition
+        if (processed === undefined) return
+        if (processed === partition.position) {
+          partition.processed = undefined
+          return
+        }
+        move([partition], (state) => {
+          state.seek(processed)
+          state.positionEpoch = processedEpoch
+        })
       },
       observe: (observer) => {
         observers.add(observer)

@@ -57,7 +57,7 @@ class Reader {
 
 /**
  * A fiber polls and hands out. What is committed without naming offsets is what the readers are done with: a chunk is
- * done when the next is pulled, or the stream has ended without failure.
+ * done when the next is pulled. Whoever stops reading in the middle of a chunk gets all of it again.
  */
 export const partitionStreams = (internals: ConsumerInternals): Consumer["partitionStreams"] =>
   Stream.unwrap(Effect.gen(function*() {
@@ -108,12 +108,7 @@ export const partitionStreams = (internals: ConsumerInternals): Consumer["partit
           given = undefined
         }
         reader.hasBegun = true
-        yield* Effect.addFinalizer((exit) =>
-          Effect.sync(() => {
-            if (Exit.isSuccess(exit)) done()
-            Deferred.doneUnsafe(reader.ended, Exit.void)
-          })
-        )
+        yield* Effect.addFinalizer(() => Effect.sync(() => void Deferred.doneUnsafe(reader.ended, Exit.void)))
         const next: Effect.Effect<Arr.NonEmptyReadonlyArray<ConsumerRecord>, ClientError | Cause.Done<void>> = Effect.suspend(() => {
           done()
           if (reader.end !== undefined) return reader.end
@@ -159,8 +154,10 @@ export const partitionStreams = (internals: ConsumerInternals): Consumer["partit
       Effect.sync(() => {
         stop()
         for (const reader of readers.values()) {
-          internals.hold(reader.state, false)
           finish(reader, Exit.fail(Cause.Done()))
+          if (internals.get(reader.state) !== reader.state) continue
+          internals.hold(reader.state, false)
+          internals.rewind(reader.state)
         }
       })
     )

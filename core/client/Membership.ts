@@ -95,8 +95,10 @@ export interface MembershipHost extends Pick<FetcherHost, "now" | "fork" | "wake
     partitions: ReadonlyArray<TopicPartition>,
     prepare?: (added: ReadonlyArray<AssignedPartition>) => void
   ) => { readonly added: ReadonlyArray<AssignedPartition> }
-  /** Before partitions are given up. Never fails. */
-  readonly autoCommit: Effect.Effect<void>
+  /** Before partitions are given up, and the application's hook: who reads them ends, and is committed. Never fails. */
+  readonly giveUp: (partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<void>
+  /** The same for those that are lost: nothing can be committed. */
+  readonly lose: (partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<void>
   readonly hooks: () => RebalanceHooks
   /** A partition may be read that might not before. */
   readonly refresh: (partition: AssignedPartition) => void
@@ -246,12 +248,14 @@ export class Membership {
           failure ??= error
         }))
     if (!hasGeneration(this.#state)) {
+      yield* this.#host.lose(owned)
       yield* run(onLost ?? onRevoked, owned)
       this.#host.assign([])
     } else {
-      yield* this.#host.autoCommit
       const kept = this.#protocol === "EAGER" ? [] : owned.filter(({ topic }) => this.#subscription.topics.includes(topic))
-      yield* run(onRevoked, owned.filter((one) => !kept.includes(one)))
+      const revoked = owned.filter((one) => !kept.includes(one))
+      yield* this.#host.giveUp(revoked)
+      yield* run(onRevoked, revoked)
       this.#host.assign(kept)
     }
     this.#run({ _tag: "Prepared" })
@@ -285,7 +289,7 @@ export class Membership {
     const keys = new Set(assigned.map(({ partition, topic }) => partitionKey(topic, partition)))
     const revoked = [...this.#subscription.partitions.values()].filter(({ key }) => !keys.has(key))
     if (revoked.length > 0) {
-      yield* this.#host.autoCommit
+      yield* this.#host.giveUp(revoked)
       yield* run(onRevoked, revoked)
     }
     const { added } = this.#host.assign(assigned, (added) => {

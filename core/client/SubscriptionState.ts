@@ -123,7 +123,8 @@ export class AssignedPartition implements TopicPartition {
    * @returns whether what was fetched before is void: a new leader's log may differ from where we are
    */
   onLeaderEpoch(epoch: number, canValidate: boolean): boolean {
-    if (this.phase !== "Fetching" || epoch === UNKNOWN_EPOCH || epoch <= this.leaderEpoch) return false
+    // A smaller one is that of a topic that was deleted and made again.
+    if (this.phase !== "Fetching" || epoch === UNKNOWN_EPOCH || epoch === this.leaderEpoch) return false
     const isFirst = this.leaderEpoch === UNKNOWN_EPOCH
     this.leaderEpoch = epoch
     if (isFirst || this.positionEpoch === UNKNOWN_EPOCH || !canValidate) return false
