@@ -11,6 +11,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as Consumer from "../../core/client/Consumer.ts"
 import { Network } from "../../core/ports/Network.ts"
 import { Sim } from "../broker/Sim.ts"
@@ -46,6 +47,8 @@ interface Plan {
   readonly strategy: string
   readonly isAuto: boolean
   readonly faults: boolean
+  /** Read by partition streams instead of polls. */
+  readonly streams: boolean
 }
 
 /** One life of a member: until it is interrupted, closes, dies or its poll fails. */
@@ -106,23 +109,43 @@ const life = (broker: OwnBroker, topic: string, group: string, history: History,
       network.drop()
       yield* Effect.forkDetach(Scope.close(scope, Exit.void))
     })
+    const process = (partition: number, record: Consumer.ConsumerRecord): void => {
+      const before = last.get(partition)
+      if (before === undefined) {
+        // Whoever begins here relies on others to have processed what lies before.
+        for (let offset = 0; offset < record.offset; offset++) {
+          expect(history.processed[partition]!.has(offset), `offset ${offset} of partition ${partition}`).toBe(true)
+        }
+      } else expect(record.offset, `after ${before} of partition ${partition}`).toBe(before + 1)
+      expect(valueOf(record)).toBe(String(record.offset))
+      last.set(partition, record.offset)
+      history.processed[partition]!.add(record.offset)
+    }
+    if (plan.streams) {
+      const reading = consumer.partitionStreams.pipe(
+        Stream.flatMap(({ records, topicPartition: { partition } }) =>
+          Stream.tap(records, (record) =>
+            Effect.andThen(
+              Effect.sleep(Math.floor(random() * (random() < 0.1 ? 800 : 30))),
+              // Who is dead processes nothing.
+              Effect.sync(() => process(partition, record))
+            )), { concurrency: "unbounded" }),
+        Stream.runDrain
+      )
+      const fiber = yield* Effect.forkChild(reading)
+      while (isLast() || random() > 0.01) {
+        const exit = fiber.pollUnsafe()
+        if (exit !== undefined) return yield* Effect.asVoid(exit)
+        if (plan.faults && !isLast() && random() < 0.03) network.drop()
+        yield* Effect.sleep(Math.floor(random() * 100))
+      }
+      yield* Fiber.interrupt(fiber)
+      return yield* Scope.close(scope, Exit.void)
+    }
     for (;;) {
       const polled = yield* Effect.exit(consumer.poll({ timeoutMs: Math.floor(random() * 300) }))
       if (Exit.isFailure(polled)) throw new Error(`poll failed: ${String(polled.cause)}`)
-      for (const { partition, records } of polled.value) {
-        for (const record of records) {
-          const before = last.get(partition)
-          if (before === undefined) {
-            // Whoever begins here relies on others to have processed what lies before.
-            for (let offset = 0; offset < record.offset; offset++) {
-              expect(history.processed[partition]!.has(offset), `offset ${offset} of partition ${partition}`).toBe(true)
-            }
-          } else expect(record.offset, `after ${before} of partition ${partition}`).toBe(before + 1)
-          expect(valueOf(record)).toBe(String(record.offset))
-          last.set(partition, record.offset)
-          history.processed[partition]!.add(record.offset)
-        }
-      }
+      for (const { partition, records } of polled.value) for (const record of records) process(partition, record)
       if (!plan.isAuto && random() < 0.3) yield* Effect.ignore(consumer.commit())
       if (isLast()) {
         yield* Effect.sleep(20)
@@ -196,11 +219,19 @@ describe("A group whose members come and go", () => {
   const strategies = ["range", "roundrobin", "sticky", "cooperative-sticky"]
   for (let seed = 1; seed <= 16; seed++) {
     const strategy = strategies[seed % strategies.length]!
-    const plan: Plan = { strategy, isAuto: seed % 3 !== 0, faults: seed > 4 }
+    const plan: Plan = { strategy, isAuto: seed % 3 !== 0, faults: seed > 4, streams: false }
     it(`has one owner for each partition and loses nothing: seed ${seed}, ${strategy}`, async () => {
       const sim = new Sim(seed)
       const history = await sim.run(scenario(sim.random, plan), seed)
       expect(history.rebalances).toBeGreaterThan(MEMBERS)
+    }, 60_000)
+  }
+
+  for (let seed = 17; seed <= 26; seed++) {
+    const strategy = strategies[seed % strategies.length]!
+    it(`reads by partition streams and loses nothing: seed ${seed}, ${strategy}`, async () => {
+      const sim = new Sim(seed)
+      await sim.run(scenario(sim.random, { strategy, isAuto: true, faults: seed > 20, streams: true }), seed)
     }, 60_000)
   }
 })
