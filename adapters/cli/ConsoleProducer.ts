@@ -61,6 +61,14 @@ class Sending {
   }
 }
 
+/** Flushed, for a batch of one waits for no others: Kafka's tool lets it wait `--timeout`, a second a line. */
+const sendAlone = (producer: Producer, record: ProducerRecord): Effect.Effect<unknown, ClientError> =>
+  Effect.gen(function*() {
+    const handle = yield* producer.enqueue(record)
+    yield* producer.flush
+    return yield* handle.acknowledged
+  })
+
 const produce = (producer: Producer, request: ProducerRequest, terminal: Terminal): Effect.Effect<ExitCode, UsageError | ClientError> =>
   Effect.gen(function*() {
     const { reader, sync, topic } = request
@@ -83,7 +91,7 @@ const produce = (producer: Producer, request: ProducerRequest, terminal: Termina
           break
         }
       }
-      if (sync) for (const record of records) yield* producer.send(record)
+      if (sync) for (const record of records) yield* sendAlone(producer, record)
       for (let at = sync ? records.length : sending.offerAll(records, 0); at < records.length; at = sending.offerAll(records, at)) {
         // no memory in time, or no such topic: this record has failed, the next may do better
         const refused = yield* Effect.match(producer.ready(topic), { onFailure: (error) => error, onSuccess: () => undefined })

@@ -133,12 +133,12 @@ overBroker("commands", (test) => {
   test("--sync sends one by one; a record that is not acknowledged makes the exit code 1", (broker) =>
     Effect.gen(function*() {
       const topic = yield* broker.createTopic("refused", { configs: { "max.message.bytes": "100" } })
-      expect((yield* run(broker, producer, `--topic ${topic} --sync --timeout 0`, "a\nb\n")).code).toBe(0)
+      expect((yield* run(broker, producer, `--topic ${topic} --sync --timeout 3600000`, "a\nb\n")).code).toBe(0)
       const big = "y".repeat(500)
       const refused = yield* run(broker, producer, `--topic ${topic} --timeout 0`, `${big}\n`)
       expect(refused.code).toBe(1)
       expect(refused.err).toMatch(new RegExp(`Error when sending message to topic ${topic} with key: null, value: 500 bytes with error: .+\n1 records were not acknowledged\n`))
-      expect((yield* run(broker, producer, `--topic ${topic} --sync --timeout 0`, `${big}\nnever\n`)).code).toBe(1)
+      expect((yield* run(broker, producer, `--topic ${topic} --sync --timeout 3600000`, `${big}\nnever\n`)).code).toBe(1)
       const { out } = yield* run(broker, consumer, `--topic ${topic} --partition 0 --offset earliest --timeout-ms 500`)
       expect(out).toBe("a\nb\n")
     }))
