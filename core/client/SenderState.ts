@@ -85,6 +85,7 @@ export class SenderState {
   #hints: Array<LeaderHint> = []
   #ended: Array<Ended> = []
   #wakeAtMs = Infinity
+  #loadToldMs = -1
 
   constructor(settings: ProducerSettings, accumulator: Accumulator, random: () => number) {
     this.#settings = settings
@@ -334,6 +335,7 @@ export class SenderState {
       node.candidates.push(queue)
     }
     for (const node of nodes) {
+      if (node.lastReadyMs === 0) node.lastDrainMs = nowMs
       node.lastReadyMs = nowMs
       if (node.notBeforeMs > nowMs) this.#wakeAtMs = Math.min(this.#wakeAtMs, node.notBeforeMs)
       else if (node.status === "Away") {
@@ -341,7 +343,7 @@ export class SenderState {
         connect.push(node.id)
       } else if (node.status === "Ready") this.#drain(node, nowMs, pressure, calls)
     }
-    this.#tellLoad()
+    this.#tellLoad(nowMs)
     const refresh = this.#refresh
     const hints = this.#hints
     this.#refresh = false
@@ -483,8 +485,10 @@ export class SenderState {
   }
 
   /** KIP-794: how much waits where, for partitioners that go by it. */
-  #tellLoad(): void {
-    if (!this.#settings.adaptive) return
+  #tellLoad(nowMs: number): void {
+    // Once in a millisecond: a topic may have thousands of partitions.
+    if (!this.#settings.adaptive || this.#loadToldMs === nowMs) return
+    this.#loadToldMs = nowMs
     for (const topic of this.accumulator.topics.values()) {
       const onLoad = topic.partitioner.onLoad
       if (onLoad === undefined || topic.usedCount < topic.described.available.length) continue

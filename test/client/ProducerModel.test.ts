@@ -72,6 +72,8 @@ class World {
   #version = 1
   #connections: Array<Connection> = [{ requests: [], responses: [] }, { requests: [], responses: [] }]
   #producerIds = 0
+  /** Of the first producer id. */
+  firstEpoch = 0
   #todo: Array<() => void> = []
   #wakeAtMs = 0
   isFlushing = false
@@ -122,7 +124,7 @@ class World {
     }
     for (const node of todo.connect) this.#todo.push(() => this.sender.onConnected(node))
     if (todo.askProducerId) {
-      this.#todo.push(() => this.sender.onProducerId({ producerId: this.#producerIds++, producerEpoch: 0 }))
+      this.#todo.push(() => this.sender.onProducerId({ producerId: this.#producerIds, producerEpoch: this.#producerIds++ === 0 ? this.firstEpoch : 0 }))
     }
     if (todo.refresh) this.#todo.push(() => this.sender.onView(view(this.partitions, ++this.#version)))
     this.tell()
@@ -230,8 +232,9 @@ class World {
   }
 }
 
-const run = (seed: number, config: Partial<ProducerConfig>, faults: Faults): World => {
+const run = (seed: number, config: Partial<ProducerConfig>, faults: Faults, firstEpoch = 0): World => {
   const world = new World(seed, config, faults)
+  world.firstEpoch = firstEpoch
   const records = 150
   for (let step = 0; step < 2500; step++) {
     if (world.outcomes.length < records && world.chance(0.15)) for (let n = world.random() * 8; n > 0; n--) world.offer()
@@ -271,6 +274,14 @@ describe("A producer's core", () => {
     ))
   it("sends nothing twice and keeps order where retries run out", () =>
     property({ retries: 2 }, { cut: 0.03, refuse: 0.2, lie: 0.2, moveLeader: 0.01, restart: 0.01, poison: 0.02, tooLarge: 0.3 }, undefined))
+  it("takes another producer id when the epochs of one are used up", () => {
+    let renewed = 0
+    fc.assert(fc.property(fc.integer(), (seed) => {
+      const world = run(seed, {}, { ...none, cut: 0.01, poison: 0.1 }, 32_766)
+      if (world.sender.identity!.producerId > 0) renewed++
+    }), { numRuns: 30 })
+    expect(renewed).toBeGreaterThan(0)
+  })
   it("loses nothing without idempotence", () =>
     property({ "enable.idempotence": false }, { ...none, cut: 0.01, refuse: 0.1, lie: 0.1, moveLeader: 0.01, restart: 0.01 }, all))
 })
