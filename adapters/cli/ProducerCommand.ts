@@ -76,7 +76,8 @@ export const parseProducerCommand = (parsed: ParsedFlags): ProducerRequest => {
   ])
   properties.set("bootstrap.servers", parsed.value("bootstrap-server")!)
   const codec = parsed.value("compression-codec")
-  properties.set("compression.type", parsed.has("compression-codec") ? codec ?? "gzip" : "none")
+  if (parsed.has("compression-codec")) properties.set("compression.type", codec ?? "gzip")
+  else if (!properties.has("compression.type")) properties.set("compression.type", "none")
   if (!properties.has("client.id")) properties.set("client.id", "console-producer")
   for (const [flag, name] of Object.entries(configOfFlag)) {
     const value = parsed.value(flag)

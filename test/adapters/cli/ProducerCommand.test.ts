@@ -53,6 +53,7 @@ describe("the command line of kafka-console-producer", () => {
   it("compresses by gzip where no codec is named", () => {
     expect(parse("--compression-codec", "--sync")).toMatchObject({ sync: true, config: { "compression.type": "gzip" } })
     expect(parse("--compression-codec", "zstd").config["compression.type"]).toBe("zstd")
+    expect(parse("--command-property", "compression.type=lz4").config["compression.type"]).toBe("lz4")
     expect(() => parse("--compression-codec", "zst")).toThrow(/compression\.type.*zst.*snappy/)
   })
 
