@@ -16,39 +16,16 @@ import { Scheduler, type SchedulerDispatcher } from "effect/Scheduler"
 import type { Scope } from "effect/Scope"
 import { Compression } from "../ports/Compression.ts"
 import { Crypto } from "../ports/Crypto.ts"
-import { ApiKey } from "../protocol/ApiKey.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
-import {
-  decodeInitProducerIdResponse,
-  encodeInitProducerIdRequest,
-  type InitProducerIdRequestInput,
-  type InitProducerIdResponse
-} from "../protocol/generated/InitProducerId.ts"
-import {
-  decodeProduceResponse,
-  encodeProduceRequest,
-  type ProduceRequestInput,
-  type ProduceResponse
-} from "../protocol/generated/Produce.ts"
-import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
 import { Accumulator, PartitionQueue, type TopicState } from "./Accumulator.ts"
 import { type ClientError, errorOfCode, FatalError, RetriableError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
 import { Partitioner, type PartitionerRecord } from "./Partitioner.ts"
 import type { ProducerRecord, SendListener } from "./Producer.ts"
 import { maxSizeOfOne, NO_HEADERS } from "./ProducerBatch.ts"
+import { initProducerIdApi, newProducerId, produceApi, produceRequest } from "./ProducerRequests.ts"
 import type { ProducerSettings } from "./ProducerSettings.ts"
 import { closedError, type ProduceCall, SenderState, type Todo } from "./SenderState.ts"
-
-const produceApi: RpcApi<ProduceRequestInput, ProduceResponse> = rpcApi(ApiKey.Produce, encodeProduceRequest, decodeProduceResponse)
-const initProducerIdApi: RpcApi<InitProducerIdRequestInput, InitProducerIdResponse> = rpcApi(
-  ApiKey.InitProducerId,
-  encodeInitProducerIdRequest,
-  decodeInitProducerIdResponse
-)
-
-/** Without a transactional id the broker looks at no transaction timeout; Kafka's client sends this one. */
-const NO_TRANSACTION_TIMEOUT_MS = 0x7fff_ffff
 
 /** Someone who waits for memory. */
 interface Waiter {
@@ -81,6 +58,7 @@ export class ProducerEngine {
   readonly #waiters: Set<Waiter> = new Set()
   #timer: Timer | undefined
   #isPollScheduled = false
+  #isStopped = false
   #flushes = 0
   #isClosed = false
   #lastTopic: TopicState | undefined
@@ -390,12 +368,7 @@ export class ProducerEngine {
   #askProducerId(): void {
     const ask = Effect.gen({ self: this }, function*() {
       const node = yield* this.#cluster.anyNode
-      return yield* this.#cluster.call(node, "data", initProducerIdApi, {
-        transactionalId: null,
-        transactionTimeoutMs: NO_TRANSACTION_TIMEOUT_MS,
-        producerId: -1,
-        producerEpoch: -1
-      })
+      return yield* this.#cluster.call(node, "data", initProducerIdApi, newProducerId)
     })
     this.#run(ask, (result) => {
       if (isClientError(result)) return this.#sender.onProducerIdFailed(result, this.nowMs())
@@ -407,7 +380,7 @@ export class ProducerEngine {
   }
 
   #send(call: ProduceCall): void {
-    const request = this.#requestOf(call)
+    const request = produceRequest(call, this.settings, this.#crypto)
     const { acks, requestTimeoutMs } = this.settings
     if (acks === 0) {
       this.#run(this.#cluster.tell(call.nodeId, "data", produceApi, request), (result) => {
@@ -420,19 +393,6 @@ export class ProducerEngine {
       if (isClientError(result)) this.#sender.onLost(call, result, this.nowMs())
       else this.#sender.onAnswer(call, result, this.nowMs())
     })
-  }
-
-  #requestOf({ batches, queues }: ProduceCall): ProduceRequestInput {
-    const topics = new Map<TopicState, Array<{ readonly index: number; readonly records: Uint8Array }>>()
-    for (let i = 0; i < batches.length; i++) {
-      const { partition, topic } = queues[i]!
-      const one = { index: partition, records: batches[i]!.toBytes(this.#crypto) }
-      const partitions = topics.get(topic)
-      if (partitions === undefined) topics.set(topic, [one])
-      else partitions.push(one)
-    }
-    const topicData = [...topics].map(([{ name, view }, partitionData]) => ({ name, topicId: view.id, partitionData }))
-    return { transactionalId: null, acks: this.settings.acks, timeoutMs: this.settings.requestTimeoutMs, topicData }
   }
 
   #tellEnded(): void {
@@ -451,6 +411,8 @@ export class ProducerEngine {
   }
 
   #wakeAt(atMs: number, nowMs: number): void {
+    // With acks=0 the last records end while they are sent, and the producer with them: nobody would end this timer.
+    if (this.#isStopped) return
     if (this.#timer !== undefined) {
       if (this.#timer.atMs <= atMs) return
       this.#timer.fiber.interruptUnsafe()
@@ -499,6 +461,7 @@ export class ProducerEngine {
 
   /** After `close`: no timer is left. */
   stop(): void {
+    this.#isStopped = true
     this.#timer?.fiber.interruptUnsafe()
     this.#timer = undefined
   }
