@@ -2,7 +2,8 @@
  * Publish-subscribe: a web server's log goes to one topic. One group watches it in real time, another reads it when it
  * has the time. Each group gets every record, because a group's positions are its own.
  *
- * Run it: `node docs/examples/web-logs.ts` (or bun, or deno run -A), with a broker at BOOTSTRAP_SERVERS.
+ * Run it with a broker at BOOTSTRAP_SERVERS (`npx ottla start` is one): `node web-logs.ts` where ottla is installed, or
+ * `node docs/examples/web-logs.ts` in its repository after `npm run build`. With bun or deno, import their entry.
  */
 import { connect, text } from "ottla/node" // or ottla/bun, ottla/deno
 
