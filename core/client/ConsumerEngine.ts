@@ -4,25 +4,24 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
-import * as Result from "effect/Result"
 import type { Scope } from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { assignors } from "../assignors/index.ts"
 import { Compression } from "../ports/Compression.ts"
 import { Crypto } from "../ports/Crypto.ts"
-import { ErrorCode } from "../protocol/ErrorCode.ts"
 import { type ClientError, FatalError, RetriableError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
 import type { TopicPartition } from "./ClusterView.ts"
 import type { Consumer, ConsumerConfig, PartitionOffset, PartitionRecords, RebalanceHooks } from "./Consumer.ts"
-import { commitOffsets, fetchCommitted, isClientError, type ListedOffset, listOffsets } from "./ConsumerOffsets.ts"
+import { ConsumerCommits, noGroup } from "./ConsumerCommits.ts"
+import { fetchCommitted, isClientError, type ListedOffset, listOffsets } from "./ConsumerOffsets.ts"
 import { ConsumerPositions } from "./ConsumerPositions.ts"
 import { consumerSettings } from "./ConsumerSettings.ts"
 import { partitionStreams, recordStream } from "./ConsumerStreams.ts"
+import { ConsumerTopics } from "./ConsumerTopics.ts"
 import { Fetcher } from "./Fetcher.ts"
-import { Membership, ungrouped } from "./Membership.ts"
+import { Membership } from "./Membership.ts"
 import {
   type AssignedPartition,
   EARLIEST_TIMESTAMP,
@@ -82,9 +81,6 @@ export const makeConsumer = (
     /** Counts `wake`, so that a change between looking and waiting is not slept through. */
     let changes = 0
     let timerAtMs = Infinity
-    let isAutoCommitting = false
-    let autoCommitAtMs = Infinity
-    let refresher: Fiber.Fiber<void> | undefined
 
     const now = (): number => clock.currentTimeMillisUnsafe()
     const fork = (effect: Effect.Effect<void>): void => void runFork(effect)
@@ -159,83 +155,11 @@ export const makeConsumer = (
     const removing = (partitions: ReadonlyArray<TopicPartition>): Effect.Effect<void> =>
       Effect.forEach([...observers], ({ onRemoving }) => onRemoving(partitions), { discard: true })
 
-    const consumedOffsets = (): ReadonlyArray<PartitionOffset> => {
-      const offsets: Array<PartitionOffset> = []
-      for (const state of subscription.partitions.values()) {
-        const consumed = state.consumed
-        if (consumed !== undefined) offsets.push({ topic: state.topic, partition: state.partition, ...consumed })
-      }
-      return offsets
-    }
-
-    const noGroup = (what: string): FatalError =>
-      new FatalError("INVALID_GROUP_ID", `${what} needs a group: set group.id`, ErrorCode.INVALID_GROUP_ID)
-
     const closedError = (): FatalError => new FatalError("CLOSED", "this consumer is closed")
 
     const isSubscribed = (): boolean => subscription.kind === "Topics" || subscription.kind === "Pattern"
 
-    const commitOnce = (groupId: string, offsets: ReadonlyArray<PartitionOffset>): Effect.Effect<void, ClientError> =>
-      Effect.suspend(() => {
-        const isMember = isSubscribed()
-        const group = isMember && membership !== undefined ? membership.commitMetadata : ungrouped(groupId)
-        if (group instanceof FatalError) return Effect.fail(group)
-        return Effect.tapError(commitOffsets(cluster, group, offsets), (error) =>
-          Effect.sync(() => {
-            if (error.code !== undefined && isMember) membership?.commitRefused(group, error.code)
-          }))
-      })
-
-    /** In the order in which they are asked for: the last one is what counts. */
-    const commit = (
-      of: () => ReadonlyArray<PartitionOffset>,
-      timeoutMs: number = settings.apiTimeoutMs
-    ): Effect.Effect<void, ClientError> =>
-      Effect.suspend(() => {
-        const groupId = settings.groupId
-        if (groupId === undefined) return Effect.fail(noGroup("a commit"))
-        const offsets = of()
-        return offsets.length === 0 ? Effect.void : cluster.retry(commitOnce(groupId, offsets), { timeoutMs })
-      }).pipe(commitLock.withPermits(1))
-
-    const warnOfCommit = (error: ClientError): Effect.Effect<void> =>
-      Effect.logWarning(`auto-commit of group ${settings.groupId}: ${error.message}`)
-
-    /** Whether a commit would be refused before it is sent; then the hooks of the rebalance commit, or nobody may. */
-    const mayCommit = (): boolean => !isSubscribed() || !(membership?.commitMetadata instanceof FatalError)
-
-    const autoCommitNow = (timeoutMs: number): Effect.Effect<void> =>
-      Effect.suspend(() =>
-        settings.autoCommitIntervalMs === undefined || !mayCommit()
-          ? Effect.void
-          : Effect.catch(commit(consumedOffsets, timeoutMs), warnOfCommit)
-      )
-
-    /**
-     * What earlier polls returned, when its time has come. In the background, poll does not wait for it; one attempt,
-     * the next one has newer offsets.
-     */
-    const autoCommit = (nowMs: number): void => {
-      const { autoCommitIntervalMs, groupId, retryBackoffMs } = settings
-      if (autoCommitIntervalMs === undefined || groupId === undefined || isAutoCommitting || nowMs < autoCommitAtMs) return
-      if (!mayCommit()) return
-      const offsets = consumedOffsets()
-      autoCommitAtMs = nowMs + autoCommitIntervalMs
-      if (offsets.length === 0) return
-      isAutoCommitting = true
-      fork(
-        commitOnce(groupId, offsets).pipe(
-          commitLock.withPermits(1),
-          Effect.catch((error) => {
-            if (error._tag === "RetriableError") autoCommitAtMs = Math.min(autoCommitAtMs, now() + retryBackoffMs)
-            return warnOfCommit(error)
-          }),
-          Effect.ensuring(Effect.sync(() => {
-            isAutoCommitting = false
-          }))
-        )
-      )
-    }
+    const commits = new ConsumerCommits(cluster, subscription, settings, commitLock, { now, fork, membership: () => membership })
 
     const membership: Membership | undefined = settings.groupId === undefined ? undefined : new Membership(
       cluster,
@@ -251,7 +175,7 @@ export const makeConsumer = (
         assign: setAssigned,
         // A coordinator that does not answer for so long has given us up.
         giveUp: (partitions) =>
-          Effect.andThen(removing(partitions), autoCommitNow(Math.min(settings.sessionTimeoutMs, settings.requestTimeoutMs))),
+          Effect.andThen(removing(partitions), commits.autoCommitNow(Math.min(settings.sessionTimeoutMs, settings.requestTimeoutMs))),
         lose: removing,
         hooks: () => hooks,
         refresh: (partition) => {
@@ -261,64 +185,22 @@ export const makeConsumer = (
       }
     )
 
-    // ---- metadata: topics that are read are asked for until they are known; patterns are matched again and again
-    const refresh = (): Effect.Effect<void> =>
-      Effect.suspend(() => {
-        if (subscription.kind === "Pattern") {
-          return cluster.allTopics.pipe(
-            Effect.result,
-            Effect.flatMap((result) => {
-              if (Result.isFailure(result)) {
-                if (result.failure._tag === "FatalError") fail(result.failure)
-                return Effect.sleep(settings.retryBackoffMaxMs)
-              }
-              if (membership?.match(result.success) === true) membership.subscribed("the topics that match the pattern have changed")
-              return Effect.andThen(ask(subscription.topics), Effect.sleep(settings.metadataMaxAgeMs))
-            }),
-            Effect.andThen(refresh())
-          )
-        }
-        const names = new Set(subscription.topics)
-        for (const { topic } of subscription.partitions.values()) names.add(topic)
-        return ask([...names])
-      })
-
-    /** Each for itself: one that does not exist keeps no other waiting. */
-    const ask = (names: ReadonlyArray<string>): Effect.Effect<void> =>
-      Effect.forEach(names, (name) => {
-        const one: Effect.Effect<void> = cluster.topics([name], { allowAutoCreate: settings.allowAutoCreate }).pipe(
-          Effect.result,
-          Effect.flatMap((result) => {
-            if (Result.isSuccess(result)) return Effect.sync(changed)
-            if (result.failure.reason === "CLOSED") return Effect.void
-            if (result.failure._tag === "FatalError") {
-              fail(result.failure)
-              return Effect.void
-            }
-            return Effect.andThen(Effect.sleep(settings.retryBackoffMs), one)
-          })
-        )
-        return one
-      }, { concurrency: "unbounded", discard: true })
-
-    const lacksTopics = (): boolean => {
-      for (const topic of subscription.topics) if (cluster.topic(topic) === undefined) return true
-      for (const { topic } of subscription.partitions.values()) if (cluster.topic(topic) === undefined) return true
-      return false
-    }
-
-    const refreshTopics = (): void => {
-      refresher?.interruptUnsafe()
-      refresher = runFork(refresh())
-    }
+    const topics = new ConsumerTopics(cluster, subscription, settings, {
+      fork: runFork,
+      fail,
+      changed,
+      listed: (all) => {
+        if (membership?.match(all) === true) membership.subscribed("the topics that match the pattern have changed")
+        changed()
+      }
+    })
 
     yield* Effect.acquireRelease(
       Effect.sync(() =>
         cluster.onView(() => {
           if (isClosed) return
           membership?.onView()
-          // Deleted, perhaps to be made again.
-          if (refresher?.pollUnsafe() !== undefined && lacksTopics()) refreshTopics()
+          topics.onView()
           changed()
         })
       ),
@@ -354,7 +236,7 @@ export const makeConsumer = (
           const error = pending.shift()
           if (error !== undefined) return yield* Effect.fail(error)
           const nowMs = now()
-          autoCommit(nowMs)
+          commits.autoCommit(nowMs)
           const records = fetcher.take(settings.maxPollRecords)
           if (records.length > 0) return records
           if (nowMs >= deadlineMs) return NO_RECORDS
@@ -368,7 +250,7 @@ export const makeConsumer = (
       Effect.suspend(() => {
         if (!isPolling && !isClosed && fetcher.hasRecords && pending.length === 0 && membership?.hasWork !== true) {
           if (membership !== undefined && subscription.kind !== "Manual") membership.polled()
-          autoCommit(now())
+          commits.autoCommit(now())
           const records = fetcher.take(settings.maxPollRecords)
           if (records.length > 0) return Effect.succeed(records)
         }
@@ -461,13 +343,13 @@ export const makeConsumer = (
         if (subscription.kind === "None") return
         const owned = [...subscription.partitions.values()].map(bare)
         yield* removing(owned)
-        yield* autoCommitNow(settings.requestTimeoutMs)
+        yield* commits.autoCommitNow(settings.requestTimeoutMs)
         const hook = subscription.kind === "Manual" || owned.length === 0 ? undefined : hooks.onRevoked
         yield* Effect.ensuring(hook?.(owned) ?? Effect.void, Effect.sync(() => {
           if (subscription.kind !== "Manual") membership?.leave(reason)
           setAssigned([])
           subscription.unsubscribe()
-          refresher?.interruptUnsafe()
+          topics.stop()
           pending.length = 0
         }))
       })
@@ -478,13 +360,13 @@ export const makeConsumer = (
       const wasMember = isSubscribed()
       const owned = [...subscription.partitions.values()].map(bare)
       yield* removing(owned)
-      yield* autoCommitNow(CLOSE_TIMEOUT_MS)
+      yield* commits.autoCommitNow(CLOSE_TIMEOUT_MS)
       if (owned.length > 0 && wasMember && hooks.onRevoked !== undefined) {
         yield* Effect.catch(hooks.onRevoked(owned), (error) => Effect.logWarning(`onRevoked at close: ${error.message}`))
       }
       isClosed = true
       wake()
-      refresher?.interruptUnsafe()
+      topics.stop()
       const leftMs = (): number => Math.max(0, Math.min(settings.requestTimeoutMs, deadlineMs - now()))
       if (wasMember && membership !== undefined) yield* membership.leaveAndWait("the consumer is being closed", leftMs())
       yield* fetcher.close(leftMs())
@@ -537,9 +419,9 @@ export const makeConsumer = (
             subscription.subscribeTopics(what.topics)
           } else subscription.subscribePattern(what.pattern)
           hooks = newHooks
-          autoCommitAtMs = now() + (settings.autoCommitIntervalMs ?? Infinity)
+          commits.restart()
           membership.subscribed("the subscription has changed")
-          refreshTopics()
+          topics.ask()
         }),
       assign: (partitions) =>
         Effect.gen(function*() {
@@ -557,9 +439,9 @@ export const makeConsumer = (
             }
           }
           if (partitions.length === 0) return yield* abandon("")
-          if (subscription.kind === "Manual") autoCommit(Infinity)
+          if (subscription.kind === "Manual") commits.autoCommit(Infinity)
           subscription.manual()
-          autoCommitAtMs = now() + (settings.autoCommitIntervalMs ?? Infinity)
+          commits.restart()
           const offsets = partitions.filter(({ offset }) => offset !== undefined)
           const keys = new Set(partitions.map(({ partition, topic }) => partitionKey(topic, partition)))
           yield* removing([...subscription.partitions.values()].filter(({ key }) => !keys.has(key)).map(bare))
@@ -570,7 +452,7 @@ export const makeConsumer = (
               state.seek(one.offset!)
             }
           })
-          refreshTopics()
+          topics.ask()
         }),
       unsubscribe: Effect.suspend(() => isClosed ? Effect.fail(closedError()) : abandon("the consumer unsubscribed from all topics")),
       subscription: () => subscription.topics,
@@ -582,7 +464,7 @@ export const makeConsumer = (
       partitionStreams: partitionStreams(internals),
 
       commit: (offsets) =>
-        Effect.andThen(openGroup("a commit"), commit(() => offsets ?? consumedOffsets())),
+        Effect.andThen(openGroup("a commit"), commits.commit(() => offsets ?? commits.consumed(), settings.apiTimeoutMs)),
       committed: (partitions) =>
         Effect.flatMap(openGroup("asking for committed offsets"), (groupId) =>
           partitions.length === 0 ? Effect.succeed([]) : cluster.retry(fetchCommitted(cluster, groupId, partitions))),
