@@ -13,6 +13,7 @@ import {
   type NetworkError
 } from "../../core/ports/Network.ts"
 import { type Libc, noLibc } from "../shared/Libc.ts"
+import { keepFreedMemory } from "../shared/Memory.ts"
 import { onAnyHost, toNetworkError } from "../shared/NetworkErrors.ts"
 import { SENDFILE_FROM_BYTES } from "../shared/SendQueue.ts"
 import { showAddress, SocketConnection, type SocketConnectionOptions } from "../shared/SocketConnection.ts"
@@ -212,6 +213,7 @@ export const make = (libc: Libc): Network => {
     handle: (connection: Connection) => ConnectionHandler
   ): Effect.Effect<Connection, NetworkError> =>
     Effect.callback<Connection, NetworkError>((resume) => {
+      keepFreedMemory()
       let interrupted = false
       deno().connect({ hostname: address.host, port: address.port }).then(
         (conn) => {

@@ -17,6 +17,7 @@ import {
   type NetworkError
 } from "../../core/ports/Network.ts"
 import { type Libc, noLibc } from "../shared/Libc.ts"
+import { keepFreedMemory } from "../shared/Memory.ts"
 import { toNetworkError } from "../shared/NetworkErrors.ts"
 import { SENDFILE_FROM_BYTES } from "../shared/SendQueue.ts"
 import { showAddress, SocketConnection, type SocketConnectionOptions } from "../shared/SocketConnection.ts"
@@ -152,6 +153,7 @@ export const make = (libc: Libc): Network => {
     handle: (connection: Connection) => ConnectionHandler
   ): Effect.Effect<Connection, NetworkError> =>
     Effect.callback<Connection, NetworkError>((resume) => {
+      keepFreedMemory()
       let connection: NodeConnection | undefined = undefined
       const socket = net.connect({
         host: address.host,
