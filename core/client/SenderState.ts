@@ -11,11 +11,13 @@ import { ErrorCode, isStaleMetadata } from "../protocol/ErrorCode.ts"
 import type { ProduceResponse, ProduceResponsePartitionProduceResponse } from "../protocol/generated/Produce.ts"
 import { NO_SEQUENCE } from "../records/RecordBatch.ts"
 import { Accumulator, type PartitionQueue } from "./Accumulator.ts"
+import { backoffMs } from "./Backoff.ts"
 import { type ClientError, errorOfCode, FatalError, RetriableError } from "./ClientError.ts"
 import type { ClusterView } from "./ClusterView.ts"
 import { bumpEpoch, judge, mayHaveAppended, type ProducerIdentity } from "./Idempotence.ts"
 import type { BatchResult, ProducerBatch } from "./ProducerBatch.ts"
 import type { ProducerSettings } from "./ProducerSettings.ts"
+import { SenderNode } from "./SenderNode.ts"
 
 /** A Produce request to one broker. */
 export interface ProduceCall {
@@ -49,21 +51,6 @@ export interface Ended {
   readonly result: BatchResult
 }
 
-interface Node {
-  readonly id: number
-  status: "Away" | "Connecting" | "Ready"
-  /** Requests without an answer. */
-  inFlight: number
-  /** Backoff, or the broker's throttling. */
-  notBeforeMs: number
-  failures: number
-  /** When it last had something to take, and when it last took something: for `partitioner.availability.timeout.ms`. */
-  lastReadyMs: number
-  lastDrainMs: number
-  /** Of this poll. */
-  candidates: Array<PartitionQueue>
-}
-
 /** What waits for memory makes every batch ready; the service tells. */
 export interface Pressure {
   readonly isExhausted: boolean
@@ -74,7 +61,7 @@ export class SenderState {
   readonly accumulator: Accumulator
   readonly #settings: ProducerSettings
   readonly #random: () => number
-  readonly #nodes: Map<number, Node> = new Map()
+  readonly #nodes: Map<number, SenderNode> = new Map()
   #identity: ProducerIdentity | undefined
   #identityState: "Unknown" | "Asked" | "Known" = "Unknown"
   #identityNotBeforeMs = 0
@@ -132,7 +119,7 @@ export class SenderState {
     const node = this.#node(nodeId)
     if (node.status === "Away") return
     node.status = "Away"
-    node.notBeforeMs = Math.max(node.notBeforeMs, nowMs + this.#backoffMs(node.failures++))
+    node.notBeforeMs = Math.max(node.notBeforeMs, nowMs + this.#backoffMs(++node.failures))
     this.#refresh = true
   }
 
@@ -144,7 +131,7 @@ export class SenderState {
 
   onProducerIdFailed(error: ClientError, nowMs: number): void {
     this.#identityState = "Unknown"
-    this.#identityNotBeforeMs = nowMs + this.#backoffMs(this.#identityFailures++)
+    this.#identityNotBeforeMs = nowMs + this.#backoffMs(++this.#identityFailures)
     if (error._tag === "FatalError") this.failAll(error)
   }
 
@@ -267,7 +254,7 @@ export class SenderState {
     if (batch.attempts > this.#settings.retries) return this.#fail(queue, batch, error(), true)
     if (batch.createdMs + this.#settings.deliveryTimeoutMs <= nowMs) return this.#expire(queue, batch, true)
     batch.state = "Retry"
-    batch.retryAtMs = nowMs + this.#backoffMs(batch.attempts - 1)
+    batch.retryAtMs = nowMs + this.#backoffMs(batch.attempts)
   }
 
   /** @param reusable whether the network holds no view of its bytes any more */
@@ -318,7 +305,7 @@ export class SenderState {
     const calls: Array<ProduceCall> = []
     const connect: Array<number> = []
     const askProducerId = this.#shouldAskProducerId(nowMs)
-    const nodes = new Set<Node>()
+    const nodes = new Set<SenderNode>()
     for (const queue of this.accumulator.active) {
       if (this.#settings.isIdempotent && !this.#settle(queue, nowMs)) continue
       const ready = this.#isReady(queue, nowMs, pressure)
@@ -335,8 +322,7 @@ export class SenderState {
       node.candidates.push(queue)
     }
     for (const node of nodes) {
-      if (node.lastReadyMs === 0) node.lastDrainMs = nowMs
-      node.lastReadyMs = nowMs
+      node.hasWork(nowMs)
       if (node.notBeforeMs > nowMs) this.#wakeAtMs = Math.min(this.#wakeAtMs, node.notBeforeMs)
       else if (node.status === "Away") {
         node.status = "Connecting"
@@ -440,7 +426,7 @@ export class SenderState {
   }
 
   /** As many requests as the connection takes. */
-  #drain(node: Node, nowMs: number, pressure: Pressure, calls: Array<ProduceCall>): void {
+  #drain(node: SenderNode, nowMs: number, pressure: Pressure, calls: Array<ProduceCall>): void {
     let candidates = node.candidates
     while (candidates.length > 0 && node.inFlight < this.#settings.maxInFlight) {
       const batches: Array<ProducerBatch> = []
@@ -490,45 +476,30 @@ export class SenderState {
     if (!this.#settings.adaptive || this.#loadToldMs === nowMs) return
     this.#loadToldMs = nowMs
     for (const topic of this.accumulator.topics.values()) {
-      const onLoad = topic.partitioner.onLoad
-      if (onLoad === undefined || topic.usedCount < topic.described.available.length) continue
+      const { partitioner } = topic
+      if (partitioner.onLoad === undefined || topic.usedCount < topic.described.available.length) continue
       const sizes: Array<number> = []
       const partitions: Array<number> = []
       for (const partition of topic.described.available) {
         const queue = topic.partitions[partition]!
         const node = this.#nodes.get(queue.leader)
-        const { availabilityTimeoutMs } = this.#settings
-        if (availabilityTimeoutMs > 0 && node !== undefined && node.lastReadyMs - node.lastDrainMs > availabilityTimeoutMs) continue
+        if (node?.isStuck(this.#settings.availabilityTimeoutMs) === true) continue
         sizes.push(queue.queue.length)
         partitions.push(partition)
       }
-      onLoad(sizes, partitions, topic.described)
+      partitioner.onLoad(sizes, partitions, topic.described)
     }
   }
 
-  #node(id: number): Node {
+  #node(id: number): SenderNode {
     let node = this.#nodes.get(id)
-    if (node === undefined) {
-      node = {
-        id,
-        status: "Away",
-        inFlight: 0,
-        notBeforeMs: 0,
-        failures: 0,
-        lastReadyMs: 0,
-        lastDrainMs: 0,
-        candidates: []
-      }
-      this.#nodes.set(id, node)
-    }
+    if (node === undefined) this.#nodes.set(id, node = new SenderNode(id))
     return node
   }
 
-  /** Doubles with each failure, with 20 % jitter. */
+  /** @param failures in a row, 1 or more */
   #backoffMs(failures: number): number {
-    const { retryBackoffMaxMs, retryBackoffMs } = this.#settings
-    const whole = Math.min(retryBackoffMaxMs, retryBackoffMs * 2 ** Math.min(failures, 30))
-    return Math.round(whole * (0.8 + 0.4 * this.#random()))
+    return backoffMs(this.#settings.retryBackoff, failures, this.#random())
   }
 }
 

@@ -82,7 +82,7 @@ class World {
     this.random = mulberry32(seed)
     this.faults = faults
     this.partitions = Array.from({ length: partitions }, () => new ModelPartition())
-    const settings = producerSettings({ "bootstrap.servers": "", "batch.size": 300, "linger.ms": 5, "request.timeout.ms": 100, ...config })
+    const settings = producerSettings({ "bootstrap.servers": "h:1", "batch.size": 300, "linger.ms": 5, "request.timeout.ms": 100, ...config })
     if (settings instanceof Error) throw settings
     this.idempotent = settings.isIdempotent
     this.accumulator = new Accumulator(settings, noCompression)

@@ -18,7 +18,7 @@ describe("A producer's configuration", () => {
     expect(of({})).toMatchObject({
       acks: -1, isIdempotent: true, lingerMs: 5, batchBytes: 16_384, bufferBytes: 33_554_432, maxBlockMs: 60_000,
       deliveryTimeoutMs: 120_000, retries: 2_147_483_647, maxInFlight: 5, maxRequestBytes: 1_048_576, requestTimeoutMs: 30_000,
-      retryBackoffMs: 100, retryBackoffMaxMs: 1000, codec: 0, adaptive: true, ignoreKeys: false
+      retryBackoff: { initialMs: 100, maxMs: 1000 }, codec: 0, adaptive: true, ignoreKeys: false
     })
   })
 
@@ -40,9 +40,10 @@ describe("A producer's configuration", () => {
   })
 
   it("says which key is wrong and what it takes", () => {
-    expect(refused({ "linger.ms": -1 })).toBe("producer configuration: linger.ms is -1, it takes an integer from 0 on")
+    expect(refused({ "linger.ms": -1 })).toBe("linger.ms is -1; it takes an integer of at least 0")
     expect(refused({ "batch.records": 0.5 })).toContain("batch.records is 0.5")
-    expect(refused({ acks: "2" as "1" })).toContain("it takes 0, 1, all or -1")
+    expect(refused({ acks: "2" as "1" })).toContain("it takes one of all, -1, 0, 1")
+    expect(refused({ "linger": 5 } as Partial<ProducerConfig>)).toContain("linger is no configuration of a producer")
     expect(refused({ "compression.type": "lzma" as "none" })).toContain("none, gzip, snappy, lz4, zstd")
   })
 })
