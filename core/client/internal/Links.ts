@@ -62,6 +62,8 @@ class Link {
   failures = 0
   /** No attempt before. */
   retryAtMs = 0
+  /** The last attempt failed. */
+  isDown = false
 
   constructor(nodeId: number) {
     this.nodeId = nodeId
@@ -143,6 +145,7 @@ export const makeLinks = (options: LinksOptions): Effect.Effect<Links, never, Ne
     const opened = (link: Link, rpc: RpcConnection, connectionScope: Scope.Closeable, jitter: number): void => {
       connections.add(rpc)
       link.failures = 0
+      link.isDown = false
       link.rpc = rpc
       rpc.onEnd(() => {
         connections.delete(rpc)
@@ -182,6 +185,7 @@ export const makeLinks = (options: LinksOptions): Effect.Effect<Links, never, Ne
           return
         }
         yield* Scope.close(connectionScope, Exit.void)
+        link.isDown = true
         lost(link, jitter)
         yield* Effect.logDebug(`broker ${link.nodeId} at ${address.host}:${address.port} cannot be reached`, exit.cause)
         yield* Deferred.done(done, Exit.mapError(exit, clientErrorOf))
@@ -218,6 +222,7 @@ export const makeLinks = (options: LinksOptions): Effect.Effect<Links, never, Ne
         if (link === undefined) continue
         link.retryAtMs = 0
         link.failures = 0
+        link.isDown = false
         const rpc = link.rpc
         if (rpc === undefined) continue
         link.rpc = undefined
@@ -232,7 +237,8 @@ export const makeLinks = (options: LinksOptions): Effect.Effect<Links, never, Ne
     const adopt = (bootstrapId: number, nodeId: number): void => {
       for (const lane of lanes) {
         const link = links[lane].get(bootstrapId)
-        if (link?.rpc === undefined || links[lane].has(nodeId)) continue
+        const own = links[lane].get(nodeId)
+        if (link?.rpc === undefined || own?.rpc !== undefined || own?.attempt !== undefined) continue
         links[lane].delete(bootstrapId)
         link.nodeId = nodeId
         links[lane].set(nodeId, link)
@@ -254,10 +260,7 @@ export const makeLinks = (options: LinksOptions): Effect.Effect<Links, never, Ne
       open: (nodeId, lane) => links[lane].get(nodeId)?.rpc,
       connected,
       order,
-      isDown: (nodeId, lane) => {
-        const link = links[lane].get(nodeId)
-        return link !== undefined && link.rpc === undefined && link.failures > 0
-      },
+      isDown: (nodeId, lane) => links[lane].get(nodeId)?.isDown ?? false,
       retire,
       adopt,
       close
