@@ -49,6 +49,8 @@ export const DELETE_HORIZON_FLAG = 0x40
 
 /** The CRC of fewer bytes is computed here: a view on them and a call out of the runtime would take longer. */
 const NATIVE_CRC_FROM = 256
+const crcOf = (bytes: Uint8Array, from: number, end: number, crypto: Crypto): number =>
+  end - from < NATIVE_CRC_FROM ? crc32cOf(bytes, from, end) : crypto.crc32c(bytes.subarray(from, end))
 
 const LENGTH_AT = 8
 const LEADER_EPOCH_AT = 12
@@ -198,7 +200,7 @@ export class RecordBatch {
   computeCrc(crypto: Crypto): number {
     const from = this.position + ATTRIBUTES_AT
     const end = this.endPosition
-    return end - from < NATIVE_CRC_FROM ? crc32cOf(this.bytes, from, end) : crypto.crc32c(this.bytes.subarray(from, end))
+    return crcOf(this.bytes, from, end, crypto)
   }
   /** Whether the stored CRC is the bytes' own. */
   isIntact(crypto: Crypto): boolean {
@@ -266,5 +268,5 @@ export const writeBatchHeader = (
   setInt16(bytes, position + PRODUCER_EPOCH_AT, header.producerEpoch)
   setInt32(bytes, position + BASE_SEQUENCE_AT, header.baseSequence)
   setInt32(bytes, position + RECORD_COUNT_AT, header.recordCount)
-  setInt32(bytes, position + CRC_AT, crypto.crc32c(bytes.subarray(position + ATTRIBUTES_AT, end)))
+  setInt32(bytes, position + CRC_AT, crcOf(bytes, position + ATTRIBUTES_AT, end, crypto))
 }
