@@ -27,8 +27,8 @@ const { values } = parseArgs({
 })
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
 
-/** The tests count on four partitions where nobody says how many. */
-const properties = ["num.partitions=4"]
+/** The tests count on four partitions where nobody says how many, and on Kafka's time for a group's first members. */
+const properties = ["num.partitions=4", "group.initial.rebalance.delay.ms=3000"]
 
 interface Work {
   readonly number: string

@@ -18,7 +18,7 @@ export interface LibrdkafkaTest {
 
 /** Parts of 0081 that need no access control: what is left of the admin client. */
 const adminParts: ReadonlyArray<string> = [
-  "do_test_CreateTopics", "do_test_DeleteTopics", "do_test_CreatePartitions", "do_test_AlterConfigs", "do_test_IncrementalAlterConfigs",
+  "do_test_CreateTopics", "do_test_DeleteTopics", "do_test_CreatePartitions", "do_test_AlterConfigs",
   "do_test_DeleteRecords", "do_test_ListConsumerGroups", "do_test_DescribeConsumerGroups", "do_test_DescribeTopics",
   "do_test_DescribeCluster", "do_test_DeleteGroups", "do_test_DeleteConsumerGroupOffsets", "do_test_ListOffsets",
   "do_test_AlterConsumerGroupOffsets", "do_test_ListConsumerGroupOffsets"
@@ -69,7 +69,7 @@ export const librdkafkaTests: ReadonlyArray<LibrdkafkaTest> = [
   { number: "0057", about: "illegal topic names", short: true },
   { number: "0059", about: "binary search by time" },
   { number: "0060", about: "order of operations while committing", short: true },
-  { number: "0061", about: "lag as the consumer counts it" },
+  { number: "0061", about: "lag as the consumer counts it", parts: ["lag without transactions"] },
   { number: "0063", about: "the cluster's id", short: true },
   { number: "0064", about: "interceptors" },
   { number: "0065", about: "events are yielded", short: true },
@@ -82,6 +82,12 @@ export const librdkafkaTests: ReadonlyArray<LibrdkafkaTest> = [
   { number: "0076", about: "retries of produce" },
   { number: "0077", about: "compaction and deletion under a consumer" },
   { number: "0081", about: "the admin client", parts: adminParts },
+  {
+    number: "0081",
+    about: "the admin client: changes of configurations",
+    parts: ["do_test_IncrementalAlterConfigs"],
+    failsBecause: "it also sets a configuration of a group, which belongs to the protocol of KIP-848: INVALID_REQUEST until that is there"
+  },
   { number: "0082", about: "large fetches" },
   { number: "0083", about: "events call back" },
   { number: "0084", about: "ways to be destroyed" },
@@ -95,7 +101,6 @@ export const librdkafkaTests: ReadonlyArray<LibrdkafkaTest> = [
   { number: "0094", about: "the idempotent producer and timeouts" },
   { number: "0099", about: "metadata of commits", short: true },
   { number: "0102", about: "static members: bounces, leaving, fencing" },
-  { number: "0109", about: "topics created by a consumer that may", timeoutS: 300 },
   { number: "0110", about: "sizes of batches" },
   { number: "0112", about: "an assigned partition that is not there", short: true },
   { number: "0113", about: "cooperative rebalances", timeoutS: 900 },
@@ -107,6 +112,13 @@ export const librdkafkaTests: ReadonlyArray<LibrdkafkaTest> = [
   { number: "0127", about: "a full fetch queue", short: true },
   { number: "0130", about: "stored offsets", short: true },
   { number: "0132", about: "order of assignment strategies" },
-  { number: "0137", about: "consume in batches across rebalances and seeks" },
+  {
+    number: "0137",
+    about: "consume in batches across pauses and seeks",
+    parts: [
+      "do_test_consume_batch_with_seek", "do_test_consume_batch_store_offset", "do_test_consume_batch_eof_position",
+      "do_test_consume_batch_with_pause_and_resume_different_batch", "do_test_consume_batch_with_pause_and_resume_same_batch"
+    ]
+  },
   { number: "0140", about: "commit metadata in C++", short: true }
 ]

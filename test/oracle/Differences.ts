@@ -65,7 +65,9 @@ export interface Accepted {
 /** Rows of the table under the line `<!-- oracle -->`: six cells each, backticks around patterns are left out. */
 export const parseAccepted = (markdown: string): ReadonlyArray<Accepted> => {
   const lines = markdown.slice(Math.max(0, markdown.indexOf("<!-- oracle -->"))).split("\n")
-  return lines.filter((line) => line.startsWith("|")).slice(2).map((line) => {
+  const first = lines.findIndex((line) => line.startsWith("|"))
+  const end = lines.findIndex((line, at) => at > first && !line.startsWith("|"))
+  return lines.slice(first, end).slice(2).map((line) => {
     const cells = line.split(/(?<!\\)\|/).slice(1, -1).map((cell) => cell.trim().replace(/^`(.*)`$/, "$1").replace(/\\\|/g, "|"))
     const [api = "", versions = "", fields = "", kafka = "", ottla = "", why = ""] = cells
     if (cells.length !== 6 || why === "") throw new RangeError(`docs/compatibility.md: a row needs six cells: ${line}`)
