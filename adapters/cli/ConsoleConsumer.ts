@@ -67,7 +67,8 @@ export const printPoll = (
       if (request.formatter === undefined) continue
       const before = page.length
       try {
-        format(request.formatter, record, page)
+        if (typeof request.formatter === "function") request.formatter(record, page)
+        else format(request.formatter, record, page)
       } catch (thrown) {
         if (!(thrown instanceof DeserializationError)) throw thrown
         page.cut(before)

@@ -2,6 +2,7 @@
 import type { ConsumerConfig } from "../../core/client/Consumer.ts"
 import { clientConfig, readProperties } from "./Command.ts"
 import { formatterConfig, type FormatterConfig } from "./Formatter.ts"
+import { formatGroups, formatOffsets, type RecordFormat } from "./GroupFormatters.ts"
 import { type Flags, keyValues, needs, type ParsedFlags, shown, UsageError } from "./Options.ts"
 
 const FORMATTERS = "org.apache.kafka.tools.consumer."
@@ -24,7 +25,7 @@ export const flags: Flags = {
   "enable-systest-events": { takes: "nothing", help: "Print shutdown_complete at the end." },
   "key-deserializer": { takes: "text", value: "class", help: "How keys are read, by the name of Kafka's class." },
   "value-deserializer": { takes: "text", value: "class", help: "How values are read, by the name of Kafka's class." },
-  formatter: { takes: "text", value: "class", default: DEFAULT_FORMATTER, help: `Or ${FORMATTERS}NoOpMessageFormatter, which prints nothing.` },
+  formatter: { takes: "text", value: "class", default: DEFAULT_FORMATTER, help: "Or NoOpMessageFormatter, which prints nothing, or OffsetsMessageFormatter and GroupMetadataMessageFormatter of the same package, for __consumer_offsets." },
   "formatter-property": {
     takes: "text",
     value: "name=value",
@@ -50,7 +51,7 @@ export interface ConsumerRequest {
   readonly source: Source
   readonly config: ConsumerConfig
   /** Undefined: nothing is printed. */
-  readonly formatter: FormatterConfig | undefined
+  readonly formatter: FormatterConfig | RecordFormat | undefined
   readonly maxMessages: number | undefined
   /** Undefined: no limit. */
   readonly timeoutMs: number | undefined
@@ -110,11 +111,21 @@ const groupOf = (parsed: ParsedFlags, ...properties: ReadonlyArray<ReadonlyMap<s
 /** How many groups of their own there may be. */
 const OWN_GROUPS = 100_000
 
-const parseFormatter = (parsed: ParsedFlags): FormatterConfig | undefined => {
+/** Formatters beside the default one. */
+const otherFormatters: Readonly<Record<string, RecordFormat | undefined>> = {
+  NoOpMessageFormatter: undefined,
+  OffsetsMessageFormatter: formatOffsets,
+  GroupMetadataMessageFormatter: formatGroups
+}
+
+const parseFormatter = (parsed: ParsedFlags): ConsumerRequest["formatter"] => {
   const name = parsed.value("formatter")!
-  if (name === `${FORMATTERS}NoOpMessageFormatter`) return undefined
-  if (name !== DEFAULT_FORMATTER && name !== `${FORMATTERS}LoggingMessageFormatter`) {
-    throw new UsageError(`there is no formatter ${name}; there are ${DEFAULT_FORMATTER} and ${FORMATTERS}NoOpMessageFormatter`)
+  const short = name.startsWith(FORMATTERS) ? name.slice(FORMATTERS.length) : ""
+  if (Object.hasOwn(otherFormatters, short)) return otherFormatters[short]
+  // what the logging one adds goes to a log that nobody sees
+  if (name !== DEFAULT_FORMATTER && short !== "LoggingMessageFormatter") {
+    const others = Object.keys(otherFormatters).map((one) => `${FORMATTERS}${one}`)
+    throw new UsageError(`there is no formatter ${name}; there are ${[DEFAULT_FORMATTER, ...others].join(", ")}`)
   }
   const properties = new Map(readProperties(parsed.value("formatter-config")))
   for (const side of ["key", "value"] as const) {

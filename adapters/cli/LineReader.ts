@@ -3,6 +3,7 @@
  * each other with separators between them. What Kafka decodes and encodes again we leave as bytes: text that is not
  * UTF-8 arrives as it was.
  */
+import { Buffer } from "node:buffer"
 import type { RecordHeader } from "../../core/records/Record.ts"
 import { UsageError } from "./Options.ts"
 
