@@ -1,8 +1,7 @@
-/** Programs of the documents: found, run in this process on its runtime, and type-checked as they stand there. */
-import { spawnSync } from "node:child_process"
+/** Programs of the documents: found, run on the runtime that the tests run on, and type-checked as they stand there. */
+import { spawn, spawnSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join, relative, resolve } from "node:path"
-import { vi } from "vitest"
 
 export const root: string = resolve(import.meta.dirname, "../..")
 const runtime = "Bun" in globalThis ? "bun" : "Deno" in globalThis ? "deno" : "node"
@@ -51,19 +50,27 @@ const inDirectory = async <A>(use: (directory: string) => A | Promise<A>): Promi
   }
 }
 
-/** Runs a program to its end. @returns what it printed */
+/**
+ * Runs a program as a process of its own until it ends by itself: what it leaves open would show.
+ * @returns what it printed; rejects with what it says when it fails
+ */
 export const run = (program: DocumentProgram): Promise<ReadonlyArray<string>> =>
-  inDirectory(async (directory) => {
+  inDirectory((directory) => {
     const file = join(directory, "Program.ts")
     writeFileSync(file, resolved(program))
-    const lines: Array<string> = []
-    const log = vi.spyOn(console, "log").mockImplementation((line: unknown) => void lines.push(String(line)))
-    try {
-      await import(/* @vite-ignore */ file)
-    } finally {
-      log.mockRestore()
-    }
-    return lines
+    return new Promise((resolve, reject) => {
+      const args = runtime === "deno" ? ["run", "--allow-all", "--quiet", file] : [file]
+      const child = spawn(process.execPath, args, { cwd: directory, stdio: ["ignore", "pipe", "pipe"] })
+      let printed = ""
+      let complaints = ""
+      child.stdout.on("data", (bytes: Buffer) => (printed += bytes.toString()))
+      child.stderr.on("data", (bytes: Buffer) => (complaints += bytes.toString()))
+      child.on("error", reject)
+      child.on("close", (code) =>
+        code === 0
+          ? resolve(printed.split("\n").slice(0, -1))
+          : reject(new Error(`${program.name} ended with ${code}:\n${printed}${complaints}`)))
+    })
   })
 
 /** @returns what the compiler says; "" when it finds nothing */
