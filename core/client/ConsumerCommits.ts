@@ -70,6 +70,11 @@ export class ConsumerCommits {
     )
   }
 
+  /** When `autoCommit` has something to do; Infinity: never. */
+  get dueAtMs(): number {
+    return this.#isAutoCommitting || !this.#isAllowed() ? Infinity : this.#autoCommitAtMs
+  }
+
   /** Partitions are new: the interval begins. */
   restart(): void {
     this.#autoCommitAtMs = this.#host.now() + (this.#settings.autoCommitIntervalMs ?? Infinity)

@@ -233,14 +233,16 @@ export const makeConsumer = (
             yield* Effect.uninterruptible(membership.work)
             continue
           }
-          const error = pending.shift()
+          const error = pending.shift() ?? membership?.fenced
           if (error !== undefined) return yield* Effect.fail(error)
           const nowMs = now()
           commits.autoCommit(nowMs)
           const records = fetcher.take(settings.maxPollRecords)
           if (records.length > 0) return records
           if (nowMs >= deadlineMs) return NO_RECORDS
-          yield* waitForChange(since, deadlineMs - nowMs)
+          // A poll that waits long still polls, and commits what earlier ones returned.
+          const restMs = Math.min(deadlineMs, nowMs + settings.maxPollIntervalMs / 2, Math.max(commits.dueAtMs, nowMs + 1)) - nowMs
+          yield* waitForChange(since, restMs)
         }
       }).pipe(pollLock.withPermits(1))
 
@@ -248,7 +250,7 @@ export const makeConsumer = (
     /** Where records wait and nothing else is to do, poll is a function call. */
     const poll = (timeoutMs: number): Effect.Effect<ReadonlyArray<PartitionRecords>, ClientError> =>
       Effect.suspend(() => {
-        if (!isPolling && !isClosed && fetcher.hasRecords && pending.length === 0 && membership?.hasWork !== true) {
+        if (!isPolling && !isClosed && fetcher.hasRecords && pending.length === 0 && !(membership?.isBusy === true)) {
           if (membership !== undefined && subscription.kind !== "Manual") membership.polled()
           commits.autoCommit(now())
           const records = fetcher.take(settings.maxPollRecords)

@@ -155,9 +155,7 @@ export class Membership {
   get commitMetadata(): GroupMetadata | FatalError {
     if (isMember(this.#state)) return this.metadata
     const { isFenced, isWanted, phase, work } = this.#state
-    if (isFenced) {
-      return errorOfCode(ErrorCode.FENCED_INSTANCE_ID, `commit of group ${this.#groupId}`) as FatalError
-    }
+    if (isFenced) return new FatalError("FENCED_INSTANCE_ID", this.#fencedError().message, ErrorCode.FENCED_INSTANCE_ID)
     return isWanted && (phase === "Joining" || phase === "Syncing") && hasGeneration(this.#state)
       ? new FatalError(
         "REBALANCE_IN_PROGRESS",
@@ -174,6 +172,21 @@ export class Membership {
   /** Whether the consumer's fiber has something to run before it gives out records. */
   get hasWork(): boolean {
     return this.#state.work !== "None"
+  }
+
+  /** Whether a poll must not give out records before it has looked here. */
+  get isBusy(): boolean {
+    return this.#state.work !== "None" || this.#state.isFenced
+  }
+
+  /** What every poll fails with until the consumer subscribes anew. */
+  get fenced(): ClientError | undefined {
+    return this.#state.isFenced ? this.#fencedError() : undefined
+  }
+
+  #fencedError(): ClientError {
+    const code = ErrorCode.FENCED_INSTANCE_ID
+    return errorOfCode(code, `group ${this.#groupId}, member ${this.#settings.groupInstanceId}`, hintOf(code))
   }
 
   subscribed(reason: string): void {
@@ -334,6 +347,8 @@ export class Membership {
       case "Wake":
         return this.#host.wake()
       case "Fail":
+        // That one is told by every poll.
+        if (action.errorCode === ErrorCode.FENCED_INSTANCE_ID) return this.#host.wake()
         return this.#host.fail(errorOfCode(action.errorCode, `${action.request} of group ${this.#groupId}`, hintOf(action.errorCode)))
     }
   }

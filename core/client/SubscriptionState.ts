@@ -160,7 +160,8 @@ export class AssignedPartition implements TopicPartition {
   /** The committed position, or what is to be committed: what the application is done with. */
   get consumed(): { readonly offset: number; readonly leaderEpoch: number } | undefined {
     if (this.processed !== undefined) return { offset: this.processed, leaderEpoch: this.processedEpoch }
-    return this.position === NO_OFFSET ? undefined : { offset: this.position, leaderEpoch: this.positionEpoch }
+    // While it is validated nobody knows whether the log still has that position.
+    return this.phase === "Fetching" ? { offset: this.position, leaderEpoch: this.positionEpoch } : undefined
   }
 }
 

@@ -180,6 +180,37 @@ overBroker("Consumer in a group", (test) => {
       yield* pollAll([twin], () => twin.assignment().length > 0)
       const error = yield* Effect.flip(Effect.forever(one.poll({ timeoutMs: 10 })))
       expect(error).toMatchObject({ _tag: "FatalError", reason: "FENCED_INSTANCE_ID" })
+      // It does not read on beside its twin.
+      expect(yield* Effect.flip(one.poll())).toMatchObject({ reason: "FENCED_INSTANCE_ID" })
+    }))
+
+  test("a poll that waits longer than max.poll.interval.ms keeps its place", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("waits")
+      const consumer = yield* memberOf(broker, broker.name("group"), { "max.poll.interval.ms": 400, "auto.commit.interval.ms": 100 })
+      yield* consumer.subscribe({ topics: [topic] })
+      yield* pollAll([consumer], () => consumer.assignment().length === 1)
+      const before = consumer.groupMetadata()
+      expect(yield* consumer.poll({ timeoutMs: 1500 })).toEqual([])
+      expect(consumer.groupMetadata()).toEqual(before)
+      expect(names(consumer.assignment())).toEqual([`${topic}-0`])
+    }))
+
+  test("who does not poll for max.poll.interval.ms loses its partitions, is told, and joins again", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("idle")
+      const group = broker.name("group")
+      const lost: Array<string> = []
+      const slow = yield* memberOf(broker, group, { "max.poll.interval.ms": 500 })
+      yield* slow.subscribe({ topics: [topic] }, { onLost: (partitions) => Effect.sync(() => void lost.push(...names(partitions))) })
+      yield* pollAll([slow], () => slow.assignment().length === 1)
+      const other = yield* memberOf(broker, group)
+      yield* other.subscribe({ topics: [topic] })
+      yield* pollAll([other], () => other.assignment().length === 1)
+      expect(lost).toEqual([])
+      yield* pollAll([slow], () => lost.length > 0)
+      expect(lost).toEqual([`${topic}-0`])
+      yield* pollAll([slow, other], () => slow.assignment().length + other.assignment().length === 1 && slow.groupMetadata()!.memberId !== "")
     }))
 
   test("a pattern takes in topics that are created later", (broker) =>
