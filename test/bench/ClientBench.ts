@@ -34,7 +34,7 @@ interface Case {
 const cases = (quick: boolean): ReadonlyArray<Case> => {
   const scale = quick ? 0.2 : 1
   return [100, 1024].flatMap((recordBytes): ReadonlyArray<Case> => {
-    const many = Math.round((recordBytes === 100 ? 1_500_000 : 300_000) * scale)
+    const many = Math.round((recordBytes === 100 ? 1_500_000 : 600_000) * scale)
     return [
       { what: "produce", mode: "batched", recordBytes, records: many },
       { what: "produce", mode: "single", recordBytes, records: Math.round(15_000 * scale) },
@@ -50,15 +50,17 @@ interface Report {
   readonly cpuSeconds: number
 }
 
+const program = new URL("./ClientProgram.ts", import.meta.url).pathname
+
 const programOf = (runtime: Runtime): readonly [string, ...ReadonlyArray<string>] => {
-  const [program] = ottlaCommand(runtime)
-  return [program, ...runtime === "deno" ? ["run", "--allow-all"] : []]
+  const [command] = ottlaCommand(runtime)
+  return [command, ...runtime === "deno" ? ["run", "--allow-all"] : []]
 }
 
 const measure = async ({ client, runtime }: Client, peer: Peer, topic: string, one: Case): Promise<Metrics> => {
-  const [program, ...args] = programOf(runtime)
-  const { stdout } = await runOrThrow(program, [
-    ...args, "test/bench/ClientProgram.ts", client, one.what, one.mode, peer.bootstrap, topic, `${one.recordBytes}`, `${one.records}`
+  const [command, ...args] = programOf(runtime)
+  const { stdout } = await runOrThrow(command, [
+    ...args, program, client, one.what, one.mode, peer.bootstrap, topic, `${one.recordBytes}`, `${one.records}`
   ], { timeoutMs: 300_000 })
   const { cpuSeconds, records, seconds } = JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as Report
   return { "records/CPU s": records / cpuSeconds, "records/s": records / seconds, "CPU us/record": cpuSeconds * 1e6 / records }
@@ -94,7 +96,7 @@ export const client = async (options: BenchOptions): Promise<Bench> => {
   const properties = ["node.id=1", "log.segment.delete.delay.ms=500"]
   const brokers: ReadonlyArray<readonly [string, () => Promise<Peer>]> = [
     ["ottla", () => startOttla({ runtime: options.runtime, overrides: properties })],
-    ["Kafka", () => startKafka({ properties, heap: "1g" })]
+    ["Kafka", () => startKafka({ properties: [...properties, "group.initial.rebalance.delay.ms=0"], heap: "1g" })]
   ]
   const rows: Array<Row> = []
   for (const [broker, start] of brokers) {

@@ -94,7 +94,7 @@ const platformatic = async (): Promise<Subject> => {
   const consumer = new Consumer({ ...base, groupId: `bench-${process.pid}` })
   const count = new Count()
   const work = count.start(async () => {
-    const stream = await consumer.consume({ topics: [topic], mode: "earliest", autocommit: true, maxBytes: 10_485_760 })
+    const stream = await consumer.consume({ topics: [topic], mode: "earliest", autocommit: true, maxBytes: 10_485_760, maxWaitTime: 500, isolationLevel: 0 })
     if (!isSingle) return stream.on("data", () => count.add(1))
     for await (const _ of stream) count.add(1)
   })
