@@ -40,9 +40,9 @@ const printed: Readonly<Record<string, ReadonlyArray<string>>> = {
     "20 customers, each in 1 partition; several partitions are used"
   ],
   "peak-shaving.ts": [
-    "4000 of 4000 records arrived, each once and in order",
-    "the topic held up to most of them while the peak lasted",
-    "the producer never had more than its buffer in memory"
+    "5000 of 5000 records arrived, each once and in order",
+    "at the peak most of them waited in the topic",
+    "the producer kept within its buffer"
   ],
   "web-logs.ts": ["real time: 60 errors in 600 requests", "offline: 779700 bytes in 600 requests"],
   "work-queue.ts": [
