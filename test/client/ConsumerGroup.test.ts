@@ -187,7 +187,7 @@ overBroker("Consumer in a group", (test) => {
   test("a poll that waits longer than max.poll.interval.ms keeps its place", (broker) =>
     Effect.gen(function*() {
       const topic = yield* broker.createTopic("waits")
-      const consumer = yield* memberOf(broker, broker.name("group"), { "max.poll.interval.ms": 400, "auto.commit.interval.ms": 100 })
+      const consumer = yield* memberOf(broker, broker.name("group"), { "max.poll.interval.ms": 400, "enable.auto.commit": false })
       yield* consumer.subscribe({ topics: [topic] })
       yield* pollAll([consumer], () => consumer.assignment().length === 1)
       const before = consumer.groupMetadata()
