@@ -111,8 +111,8 @@ overBroker("commands", (test) => {
       )
       const wrong = yield* run(broker, producer, `--topic ${topic} --reader-property parse.key=true`, "good\tline\nwrong line\nnever\tsent\n")
       expect([wrong.code, wrong.err]).toEqual([1, expect.stringContaining("No key separator found on line number 2: 'wrong line'")])
-      const { out } = yield* run(broker, consumer, `--topic ${topic} --partition 0 --offset 3 --max-messages 5 --timeout-ms 500`)
-      expect(out).toBe("line\n")
+      yield* run(broker, producer, `--topic ${topic} --timeout 0`, "after it\n")
+      expect((yield* run(broker, consumer, `--topic ${topic} --partition 0 --offset 3 --max-messages 2`)).out).toBe("line\nafter it\n")
     }))
 
   test("an input much larger than the producer's memory arrives whole and in order", (broker) =>
@@ -139,8 +139,8 @@ overBroker("commands", (test) => {
       expect(refused.code).toBe(1)
       expect(refused.err).toMatch(new RegExp(`Error when sending message to topic ${topic} with key: null, value: 500 bytes with error: .+\n1 records were not acknowledged\n`))
       expect((yield* run(broker, producer, `--topic ${topic} --sync --timeout 3600000`, `${big}\nnever\n`)).code).toBe(1)
-      const { out } = yield* run(broker, consumer, `--topic ${topic} --partition 0 --offset earliest --timeout-ms 500`)
-      expect(out).toBe("a\nb\n")
+      yield* run(broker, producer, `--topic ${topic} --timeout 0`, "c\n")
+      expect((yield* run(broker, consumer, `--topic ${topic} --partition 0 --offset earliest --max-messages 3`)).out).toBe("a\nb\nc\n")
     }))
 
   test("a group goes on where it stopped printing, not where it stopped reading", (broker) =>
@@ -156,7 +156,7 @@ overBroker("commands", (test) => {
       expect(err).toBe(`\nConsumer group '${group}' has no active members.\n`)
     }))
 
-  test("a consumer ends when it is interrupted or nobody reads, and tells how many it printed", (broker) =>
+  test("a consumer ends when it is interrupted, nothing comes or nobody reads, and tells how many it printed", (broker) =>
     Effect.gen(function*() {
       const topic = yield* broker.createTopic("ended")
       yield* run(broker, producer, `--topic ${topic} --timeout 0`, "1\n2\n3\n")
@@ -173,6 +173,13 @@ overBroker("commands", (test) => {
       yield* Deferred.await(printed)
       yield* Fiber.interrupt(fiber)
       expect(waiting.told()).toBe("Processed a total of 3 messages\n")
+
+      const empty = yield* broker.createTopic("empty")
+      expect(yield* run(broker, consumer, `--topic ${empty} --partition 0 --from-beginning --timeout-ms 50`)).toEqual({
+        code: 0,
+        out: "",
+        err: "Processed a total of 0 messages\n"
+      })
 
       const gone = screen(pieces(""), () => false)
       yield* runOn(broker, consumer, ["--topic", topic, "--partition", "0", "--offset", "earliest"], gone)
