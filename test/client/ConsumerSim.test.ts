@@ -47,6 +47,8 @@ interface Plan {
   readonly strategy: string
   readonly isAuto: boolean
   readonly faults: boolean
+  /** The broker is stopped, or killed, and starts again. */
+  readonly restarts: boolean
   /** Read by partition streams instead of polls. */
   readonly streams: boolean
 }
@@ -182,16 +184,25 @@ const scenario = (random: () => number, plan: Plan): Effect.Effect<History, unkn
       members.push(yield* Effect.forkChild(again))
     })
     yield* Effect.gen(function*() {
-      const writer = yield* topicWriter(broker)
       for (let member = 0; member < MEMBERS; member++) {
         yield* start
         yield* Effect.sleep(Math.floor(random() * 500))
       }
       for (let at = 0; at < RECORDS; at += 5) {
-        for (let partition = 0; partition < PARTITIONS; partition++) yield* writer.write(topic, numbers(at, at + 5), { partition })
+        yield* Effect.scoped(Effect.gen(function*() {
+          const writer = yield* topicWriter(broker)
+          for (let partition = 0; partition < PARTITIONS; partition++) yield* writer.write(topic, numbers(at, at + 5), { partition })
+        }))
         yield* Effect.sleep(Math.floor(random() * 2000))
+        if (!plan.restarts || random() < 0.6) continue
+        if (random() < 0.5) yield* broker.restart
+        else {
+          yield* broker.running().crash({ _tag: "process" })
+          yield* Effect.sleep(Math.floor(random() * 500))
+          yield* broker.start
+        }
       }
-    }).pipe(Effect.scoped, Effect.provideService(Network, Context.get(broker.world.context, Network)))
+    }).pipe(Effect.provideService(Network, Context.get(broker.world.context, Network)))
 
     // From here on nobody leaves: the group settles, all is seen, all is committed.
     isLast = true
@@ -219,7 +230,7 @@ describe("A group whose members come and go", () => {
   const strategies = ["range", "roundrobin", "sticky", "cooperative-sticky"]
   for (let seed = 1; seed <= 16; seed++) {
     const strategy = strategies[seed % strategies.length]!
-    const plan: Plan = { strategy, isAuto: seed % 3 !== 0, faults: seed > 4, streams: false }
+    const plan: Plan = { strategy, isAuto: seed % 3 !== 0, faults: seed > 4, restarts: seed > 12, streams: false }
     it(`has one owner for each partition and loses nothing: seed ${seed}, ${strategy}`, async () => {
       const sim = new Sim(seed)
       const history = await sim.run(scenario(sim.random, plan), seed)
@@ -231,7 +242,7 @@ describe("A group whose members come and go", () => {
     const strategy = strategies[seed % strategies.length]!
     it(`reads by partition streams and loses nothing: seed ${seed}, ${strategy}`, async () => {
       const sim = new Sim(seed)
-      await sim.run(scenario(sim.random, { strategy, isAuto: true, faults: seed > 20, streams: true }), seed)
+      await sim.run(scenario(sim.random, { strategy, isAuto: true, faults: seed > 20, restarts: seed > 23, streams: true }), seed)
     }, 60_000)
   }
 })
