@@ -129,6 +129,42 @@ overBroker("Producer", (test) => {
       expect(yield* producer.send({ topic, value: bytes("small") })).toMatchObject({ offset: 200 })
     }))
 
+  test("tells the log's own time where that is the topic's", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("append-time", { configs: { "message.timestamp.type": "LogAppendTime" } })
+      const producer = yield* Producer.make({ "bootstrap.servers": broker.bootstrap, "linger.ms": 0 })
+      const { timestamp } = yield* producer.send({ topic, value: bytes("v"), timestamp: 1234 })
+      expect(timestamp).toBeGreaterThan(1_600_000_000_000)
+      expect((yield* readLog(broker.bootstrap, topic))[0]!.offset).toBe(0)
+    }))
+
+  test("sends to a topic that is created for it", (broker) =>
+    Effect.gen(function*() {
+      const topic = broker.name("created")
+      const producer = yield* Producer.make({ "bootstrap.servers": broker.bootstrap, "linger.ms": 0 })
+      expect(yield* producer.send({ topic, value: bytes("v") })).toMatchObject({ topic, offset: 0 })
+    }))
+
+  test("keeps the order of keys over partitions, and one partition for each key", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("keys", { partitions: 5 })
+      const producer = yield* Producer.make({ "bootstrap.servers": broker.bootstrap, "batch.size": 200 })
+      yield* producer.sendAll(Array.from({ length: 2000 }, (_, n) => ({ topic, key: bytes(`k${n % 17}`), value: bytes(`${n}`) })))
+      const places = new Map<string, { readonly partition: number; last: number }>()
+      let count = 0
+      for (let partition = 0; partition < 5; partition++) {
+        for (const { key, value } of yield* readLog(broker.bootstrap, topic, partition)) {
+          const place = places.get(textOf(key)!) ?? { partition, last: -1 }
+          expect(place.partition).toBe(partition)
+          expect(Number(textOf(value))).toBeGreaterThan(place.last)
+          place.last = Number(textOf(value))
+          places.set(textOf(key)!, place)
+          count++
+        }
+      }
+      expect(count).toBe(2000)
+    }))
+
   test("refuses what can never be sent", (broker) =>
     Effect.gen(function*() {
       const topic = yield* broker.createTopic("refused")
