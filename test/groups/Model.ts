@@ -4,6 +4,7 @@
  *  - no join and no sync waits longer than the group's timeouts: every rebalance ends
  *  - when the members behave again, the group becomes stable within its timeouts, has just the members that live, and
  *    each partition has one owner, who knows it
+ *  - one that vanishes then is given up, and the others take over
  *  - a restart then changes nothing: members, generation, assignments, offsets, and no member needs to join again
  *  - when all have left, the group is empty, its offsets stay; deleted, they are gone
  */
@@ -156,17 +157,20 @@ const simulate = (
 
     run.isCalm = true
     note("calm")
-    if (alive.length === 0) yield* add
-    yield* Effect.sleep(4 * run.sessionTimeoutMs + 3 * run.rebalanceTimeoutMs)
-    yield* checkAlive
+    const settle = Effect.andThen(Effect.sleep(4 * run.sessionTimeoutMs + 3 * run.rebalanceTimeoutMs), checkAlive)
+    yield* settle
+    if (alive.length === 0) yield* Effect.andThen(add, settle)
 
     const describe = eventually((rpc) =>
       Effect.flatMap(rpc.call(Apis.describeGroupsApi, { groups: [GROUP] }, { version: between(0, 5) }), ({ groups }) =>
         groups[0]!.errorCode === ErrorCode.NONE ? Effect.succeed(groups[0]!) : Effect.fail("again" as const)))
     const members = (): ReadonlyArray<Member> => alive.map(({ member }) => member)
+    checkStable(yield* describe, members(), fail)
+
+    // one vanishes, and nobody else does anything: its session ends, the others take over
+    if (alive.length > 1) yield* Effect.andThen(kill, settle)
     const before = yield* describe
     checkStable(before, members(), fail)
-    const generations = members().map(({ generation }) => generation)
 
     // a restart is not noticed
     yield* restart
@@ -175,7 +179,6 @@ const simulate = (
     const after = yield* describe
     checkStable(after, members(), fail)
     if (shown(after) !== shown(before)) fail(`after a restart:\n${shown(after)}\nbefore:\n${shown(before)}`)
-    void generations
 
     for (let partition = 0; partition < PARTITIONS; partition++) {
       yield* eventually((rpc) => fetchOffset(run, { name: "the end" }, rpc, partition))

@@ -1,7 +1,7 @@
 /**
  * A member of a group as a client would be one, by the classic protocol at random versions: it joins, leads or follows,
- * keeps its session alive, commits and reads offsets; and it misbehaves: it joins and never syncs, falls silent past
- * its session, leaves, comes back. Everything it is told goes to the history, which holds the rules.
+ * keeps its session alive, commits and reads offsets; and it misbehaves: it joins and never syncs, or does not
+ * join again, with its session alive or not; it falls silent, speaks of an older generation, leaves, comes back. Everything it is told goes to the history, which holds the rules.
  */
 import * as Effect from "effect/Effect"
 import type { Scope } from "effect/Scope"
@@ -100,8 +100,7 @@ const session = (run: ModelRun, member: Member, rpc: RpcConnection): Effect.Effe
         continue
       }
       if (!run.isCalm && run.chance(6)) {
-        run.note(`${member.name} never syncs`)
-        yield* Effect.sleep(run.between(100, 2 * run.rebalanceTimeoutMs))
+        yield* hang(run, member, rpc, "never syncs")
         continue
       }
       const owned = yield* sync(run, member, rpc, joined)
@@ -120,6 +119,30 @@ interface Joined {
   readonly protocolName: string | null
   readonly assignments: ReadonlyArray<{ readonly memberId: string; readonly assignment: Uint8Array }>
 }
+
+/** Does not do what the group waits for, with its session kept alive or not: only the rebalance timeout ends that. */
+const hang = (run: ModelRun, member: Member, rpc: RpcConnection, what: string): Effect.Effect<void, RpcError> =>
+  Effect.gen(function*() {
+    const isAlive = run.chance(60)
+    const untilMs = run.sim.nowMs + run.between(100, 3 * run.rebalanceTimeoutMs)
+    run.note(`${member.name} ${what}, ${isAlive ? "alive" : "silent"}`)
+    while (run.sim.nowMs < untilMs) {
+      yield* Effect.sleep(Math.min(run.sessionTimeoutMs / 3, untilMs - run.sim.nowMs))
+      if (isAlive) yield* heartbeat(run, member, rpc, member.generation)
+    }
+  })
+
+/** Tells the history when it says that the generation is in force. */
+const heartbeat = (run: ModelRun, member: Member, rpc: RpcConnection, generation: number): Effect.Effect<number, RpcError> =>
+  Effect.gen(function*() {
+    const version = run.between(member.instance === null ? 0 : 3, 4)
+    const called = run.history.generation
+    const { errorCode } = yield* rpc.call(Apis.heartbeatApi, {
+      groupId: GROUP, generationId: generation, memberId: member.memberId, ...(version >= 3 ? { groupInstanceId: member.instance } : {})
+    }, { version, timeoutMs: CALL_MS })
+    if (errorCode === ErrorCode.NONE && generation < called) run.fail(`${member.name}: a heartbeat of generation ${generation} is fine, though ${called} was in force`)
+    return errorCode
+  })
 
 const join = (run: ModelRun, member: Member, rpc: RpcConnection): Effect.Effect<Joined | undefined, RpcError | "again"> =>
   Effect.gen(function*() {
@@ -151,22 +174,24 @@ const join = (run: ModelRun, member: Member, rpc: RpcConnection): Effect.Effect<
     return { protocolName: answer.protocolName, assignments: answer.skipAssignment ? [] : assignments }
   })
 
-const sync = (run: ModelRun, member: Member, rpc: RpcConnection, joined: Joined): Effect.Effect<ReadonlyArray<number> | undefined, RpcError | "again"> =>
+const sync = (run: ModelRun, member: Member, rpc: RpcConnection, joined: Joined, generation: number = member.generation): Effect.Effect<ReadonlyArray<number> | undefined, RpcError | "again"> =>
   Effect.gen(function*() {
     const version = run.between(member.instance === null ? 0 : 3, 5)
     if (run.chance(20)) yield* Effect.sleep(run.between(1, 200))
-    const answer = yield* timed(run, `${member.name}'s sync`, run.rebalanceTimeoutMs + run.sessionTimeoutMs + SLACK_MS, rpc.call(Apis.syncGroupApi, {
+    const inForce = run.history.generation
+    const answer = yield* timed(run, `${member.name}'s sync`, run.rebalanceTimeoutMs + SLACK_MS, rpc.call(Apis.syncGroupApi, {
       groupId: GROUP,
-      generationId: member.generation,
+      generationId: generation,
       memberId: member.memberId,
       ...(version >= 3 ? { groupInstanceId: member.instance } : {}),
-      ...(version >= 5 ? { protocolType: "consumer", protocolName: joined.protocolName } : {}),
+      ...(version >= 5 && joined.protocolName !== null ? { protocolType: "consumer", protocolName: joined.protocolName } : {}),
       assignments: joined.assignments
     }, { version, timeoutMs: CALL_MS }))
-    run.note(`${member.name} syncs generation ${member.generation}: ${answer.errorCode} ${text.decode(answer.assignment)}`)
-    if (answer.errorCode !== ErrorCode.NONE) return yield* refused(run, member, "sync", answer.errorCode)
+    run.note(`${member.name} syncs generation ${generation}: ${answer.errorCode} ${text.decode(answer.assignment)}`)
+    if (answer.errorCode !== ErrorCode.NONE) return generation < member.generation ? undefined : yield* refused(run, member, "sync", answer.errorCode)
+    if (generation < inForce) run.fail(`${member.name}: a sync of generation ${generation} is fine, though ${inForce} was in force`)
     const owned = partitionsOf(answer.assignment)
-    run.history.assigned(member.generation, member.instance ?? member.memberId, owned)
+    run.history.assigned(generation, member.instance ?? member.memberId, owned)
     return owned
   })
 
@@ -207,13 +232,18 @@ const work = (run: ModelRun, member: Member, rpc: RpcConnection): Effect.Effect<
       if (owned.length > 0 && run.chance(50)) {
         const partition = owned[run.between(0, owned.length - 1)]!
         if (run.chance(30)) yield* fetchOffset(run, member, rpc, partition)
-        else if (!(yield* commit(run, member, rpc, partition))) return
+        else if (!(yield* commit(run, member, rpc, partition, member.generation))) return
       }
-      const version = run.between(member.instance === null ? 0 : 3, 4)
-      const { errorCode } = yield* rpc.call(Apis.heartbeatApi, {
-        groupId: GROUP, generationId: member.generation, memberId: member.memberId, ...(version >= 3 ? { groupInstanceId: member.instance } : {})
-      }, { version, timeoutMs: CALL_MS })
+      // a thread of its own that has not heard of the rebalance
+      if (!run.isCalm && run.chance(4)) {
+        const kind = run.between(0, 2)
+        if (kind === 0) yield* commit(run, member, rpc, run.between(0, run.partitions - 1), member.generation - 1)
+        else if (kind === 1) yield* heartbeat(run, member, rpc, member.generation - 1)
+        else yield* sync(run, member, rpc, { protocolName: null, assignments: [] }, member.generation - 1)
+      }
+      const errorCode = yield* heartbeat(run, member, rpc, member.generation)
       if (errorCode === ErrorCode.NONE) continue
+      if (errorCode === ErrorCode.REBALANCE_IN_PROGRESS && !run.isCalm && run.chance(20)) yield* hang(run, member, rpc, "does not join again")
       run.note(`${member.name} heartbeat of ${member.generation}: ${errorCode}`)
       return yield* refused(run, member, "heartbeat", errorCode)
     }
@@ -234,23 +264,23 @@ export const leave = (run: ModelRun, member: Member, rpc: RpcConnection): Effect
   })
 
 /** True when it was accepted. */
-const commit = (run: ModelRun, member: Member, rpc: RpcConnection, partition: number): Effect.Effect<boolean, RpcError | "again"> =>
+const commit = (run: ModelRun, member: Member, rpc: RpcConnection, partition: number, generation: number): Effect.Effect<boolean, RpcError | "again"> =>
   Effect.gen(function*() {
     const version = run.between(member.instance === null ? 2 : 7, 9)
     const offset = run.nextOffset++
-    const call = run.history.commitCalled(partition, offset, member.generation)
+    const call = run.history.commitCalled(partition, offset, generation)
     const answer = yield* rpc.call(Apis.offsetCommitApi, {
       groupId: GROUP,
-      generationIdOrMemberEpoch: member.generation,
+      generationIdOrMemberEpoch: generation,
       memberId: member.memberId,
       ...(version >= 7 ? { groupInstanceId: member.instance } : {}),
       topics: [{ name: TOPIC, partitions: [{ partitionIndex: partition, committedOffset: offset, committedMetadata: `at ${offset}` }] }]
     }, { version, timeoutMs: CALL_MS })
     const errorCode = answer.topics[0]!.partitions[0]!.errorCode
-    run.note(`${member.name} commits ${offset} of ${partition} in generation ${member.generation}: ${errorCode}`)
+    run.note(`${member.name} commits ${offset} of ${partition} in generation ${generation}: ${errorCode}`)
     run.history.commitAnswered(call, errorCode === ErrorCode.NONE)
     if (errorCode === ErrorCode.NONE) return true
-    yield* refused(run, member, "commit", errorCode)
+    if (generation === member.generation) yield* refused(run, member, "commit", errorCode)
     return false
   })
 
