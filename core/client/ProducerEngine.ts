@@ -25,7 +25,7 @@ import type { ProducerRecord, SendListener } from "./Producer.ts"
 import { maxSizeOfOne, NO_HEADERS } from "./ProducerBatch.ts"
 import { initProducerIdApi, newProducerId, produceApi, produceRequest } from "./ProducerRequests.ts"
 import type { ProducerSettings } from "./ProducerSettings.ts"
-import { closedError, type ProduceCall, SenderState, type Todo } from "./SenderState.ts"
+import { closedError, isHopeless, type ProduceCall, SenderState, type Todo } from "./SenderState.ts"
 
 /** Someone who waits for memory. */
 interface Waiter {
@@ -360,7 +360,7 @@ export class ProducerEngine {
   #connect(nodeId: number): void {
     this.#run(this.#cluster.versionOf(nodeId, "data", produceApi), (result) => {
       if (!isClientError(result)) return this.#sender.onConnected(nodeId)
-      if (result._tag === "FatalError") this.#sender.failAll(result)
+      if (isHopeless(result)) this.#sender.failAll(result)
       else this.#sender.onDisconnected(nodeId, this.nowMs())
     })
   }

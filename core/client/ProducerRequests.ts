@@ -12,10 +12,12 @@ import {
   encodeProduceRequest,
   type ProduceRequestInput,
   type ProduceRequestPartitionProduceDataInput,
-  type ProduceResponse
+  type ProduceResponse,
+  type ProduceResponsePartitionProduceResponse,
+  type ProduceResponseTopicProduceResponse
 } from "../protocol/generated/Produce.ts"
 import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
-import type { TopicState } from "./Accumulator.ts"
+import type { PartitionQueue, TopicState } from "./Accumulator.ts"
 import type { ProducerSettings } from "./ProducerSettings.ts"
 import type { ProduceCall } from "./SenderState.ts"
 
@@ -54,4 +56,25 @@ export const produceRequest = (
   }
   const topicData = [...topics].map(([{ name, view }, partitionData]) => ({ name, topicId: view.id, partitionData }))
   return { transactionalId: null, acks, timeoutMs: requestTimeoutMs, topicData }
+}
+
+interface Answer {
+  readonly topic: ProduceResponseTopicProduceResponse
+  readonly answer: ProduceResponsePartitionProduceResponse
+}
+
+/** From version 13 on topics are named by their ids. */
+const isFor = ({ partition, topic: { name, view } }: PartitionQueue, { answer, topic }: Answer): boolean =>
+  answer.index === partition && (topic.name === "" ? topic.topicId === view.id : topic.name === name)
+
+/** Finds the answer to a partition of the request, given its place there; undefined when the broker left it out. */
+export const answersOf = (
+  response: ProduceResponse
+): (queue: PartitionQueue, index: number) => ProduceResponsePartitionProduceResponse | undefined => {
+  const answers = response.responses.flatMap((topic) => topic.partitionResponses.map((answer) => ({ topic, answer })))
+  return (queue, index) => {
+    // Brokers answer in the order of the request, which nothing promises.
+    const inPlace = answers[index]
+    return (inPlace !== undefined && isFor(queue, inPlace) ? inPlace : answers.find((one) => isFor(queue, one)))?.answer
+  }
 }

@@ -16,6 +16,7 @@ import { type ClientError, errorOfCode, FatalError, RetriableError } from "./Cli
 import type { ClusterView } from "./ClusterView.ts"
 import { bumpEpoch, judge, mayHaveAppended, type ProducerIdentity } from "./Idempotence.ts"
 import type { BatchResult, ProducerBatch } from "./ProducerBatch.ts"
+import { answersOf } from "./ProducerRequests.ts"
 import type { ProducerSettings } from "./ProducerSettings.ts"
 import { SenderNode } from "./SenderNode.ts"
 
@@ -132,7 +133,7 @@ export class SenderState {
   onProducerIdFailed(error: ClientError, nowMs: number): void {
     this.#identityState = "Unknown"
     this.#identityNotBeforeMs = nowMs + this.#backoffMs(++this.#identityFailures)
-    if (error._tag === "FatalError") this.failAll(error)
+    if (isHopeless(error)) this.failAll(error)
   }
 
   /** Every batch fails, and every send from now on. */
@@ -160,7 +161,8 @@ export class SenderState {
     for (const [index, batch] of call.batches.entries()) {
       if (batch.state !== "InTransit") continue
       const queue = call.queues[index]!
-      if (error.reason === "UNSUPPORTED") this.#fail(queue, batch, error, true)
+      // Nothing was sent.
+      if (error.reason === "UNSUPPORTED" || error.reason === "INVALID_ARGUMENT") this.#fail(queue, batch, error, true)
       // Who closed the cluster under us sends nothing again.
       else if (error.reason === "CLOSED") this.#fail(queue, batch, error, false)
       else {
@@ -175,10 +177,11 @@ export class SenderState {
     const node = this.#node(call.nodeId)
     node.inFlight--
     if (response.throttleTimeMs > 0) node.notBeforeMs = Math.max(node.notBeforeMs, nowMs + response.throttleTimeMs)
+    const answerTo = answersOf(response)
     for (const [index, batch] of call.batches.entries()) {
       if (batch.state !== "InTransit") continue
       const queue = call.queues[index]!
-      const answer = answerOf(response, queue)
+      const answer = answerTo(queue, index)
       if (answer === undefined) {
         batch.maybeAppended = true
         this.#retryOrFail(queue, batch, nowMs, () =>
@@ -506,14 +509,8 @@ export class SenderState {
 /** Whether it may be in the log, and the broker has not been asked since. */
 const isUncertain = ({ isOutOfOrder, maybeAppended }: ProducerBatch): boolean => maybeAppended && !isOutOfOrder
 
-const answerOf = (response: ProduceResponse, queue: PartitionQueue): ProduceResponsePartitionProduceResponse | undefined => {
-  for (const topic of response.responses) {
-    // From version 13 on topics are named by their ids.
-    if (topic.name === "" ? topic.topicId !== queue.topic.view.id : topic.name !== queue.topic.name) continue
-    for (const answer of topic.partitionResponses) if (answer.index === queue.partition) return answer
-  }
-  return undefined
-}
+/** Whether asking again changes nothing. A broken answer may be whole the next time. */
+export const isHopeless = (error: ClientError): boolean => error._tag === "FatalError" && error.reason !== "CORRUPT"
 
 /** What a producer that was closed says. */
 export const closedError = (): FatalError => new FatalError("CLOSED", "the producer is closed")
