@@ -273,7 +273,12 @@ export class PartitionLog {
    */
   truncateTo(offset: number): void {
     const { segments, state } = this
-    if (offset >= state.endOffset) return
+    if (offset >= state.endOffset) {
+      // A leadership that wrote nothing left its epoch's start at the end: a history that is not the leader's either.
+      if (!state.epochs.cache.truncateFromEnd(offset)) return
+      state.epochs.changed()
+      return this.writeEpochs()
+    }
     if (offset < segments.first.baseOffset) return this.truncateFullyAndStartAt(offset)
     this.appender.requireNothingStaged()
     const index = segments.floor(offset)

@@ -233,6 +233,16 @@ describe("leader epochs", () => {
     expect(log.latestEpoch).toBe(2)
   })
 
+  test("a leadership that wrote nothing is forgotten when its end is cut, although no record goes", () => {
+    const { log } = newLog()
+    append(log, ["a", "b"], { leaderEpoch: 2 })
+    log.assignEpoch(5, 2)
+    expect(log.latestEpoch).toBe(5)
+    log.truncateTo(2)
+    expect(log.logEndOffset).toBe(2)
+    expect(log.latestEpoch).toBe(2)
+  })
+
   test("epochs are found again in the batches when a crash took the checkpoint", async () => {
     const { log, memory } = newLog()
     append(log, ["a", "b"], { leaderEpoch: 2 })
