@@ -38,6 +38,18 @@ const withIsr = (partition: PartitionImage, isr: Replicas, minIsr: number, uncle
 }
 
 /**
+ * Nobody is left who surely has every committed record. As in Kafka the last leader is the one that is known, else who
+ * left the ISR last: when only processes died, and no machine, it has them all.
+ */
+const withLastKnown = (before: PartitionImage, next: PartitionImage): PartitionImage => {
+  if (next.isr.length > 0 || next.elr.length > 0) return next
+  const known = before.isr.includes(before.leader)
+    ? before.leader
+    : before.isr[0] ?? before.lastKnownElr[0] ?? before.elr[0]
+  return known === undefined ? next : { ...next, lastKnownElr: [known] }
+}
+
+/**
  * The partition with a leader, when it may have one. In this order: the live members of the ISR, of the ELR, the
  * one that was last known when both are empty (its loss is bounded by what it had not synced), any live replica when
  * unclean elections are allowed.
@@ -84,7 +96,7 @@ const electionOf = (
 
   let next = before
   const minIsr = context.minInSyncReplicas(topic.name)
-  if (drop.length > 0) next = withIsr(before, without(before.isr, drop), minIsr, drop)
+  if (drop.length > 0) next = withLastKnown(before, withIsr(before, without(before.isr, drop), minIsr, drop))
   // The dead leave the ISR, but never its last member: it is the one that has every committed record.
   const live = next.isr.filter(isLive)
   if (live.length < next.isr.length && live.length > 0) next = withIsr(next, live, minIsr, [])

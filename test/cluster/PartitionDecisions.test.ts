@@ -100,6 +100,18 @@ describe("elections", () => {
     ])
   })
 
+  it("elects the last leader, and says so, when all that were eligible come back after an unclean stop", () => {
+    const dead = partition({ leader: -1, isr: [3], elr: [2] })
+    const returned = (...ids: ReadonlyArray<number>) => live.map((one) =>
+      ids.includes(one.id) ? { ...one, epoch: 200, cleanStart: false } : { ...one, fenced: true })
+    const [first] = elected(imageOf(dead, returned(1, 2)), 2)
+    expect(first).toMatchObject({ leader: -1, isr: [3], elr: [], lastKnownElr: [2] })
+    const [second] = elected(imageOf(dead, returned(1, 2, 3)), 2)
+    expect(second).toMatchObject({ leader: 3, isr: [3], elr: [], lastKnownElr: [], leaderEpoch: 4, unclean: true })
+    // Who comes back is taken only once the one that is known is there.
+    expect(elected(imageOf(partition({ leader: -1, isr: [], lastKnownElr: [3] }), returned(1, 2)), 2)).toEqual([])
+  })
+
   it("holds KIP-966's invariants in any state, and is done after one round", () => {
     fc.assert(
       fc.property(
