@@ -15,6 +15,7 @@ import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import type { Scope } from "effect/Scope"
 import { logConfigFor, replicationConfigFor, validateTopicConfigs } from "../cluster/configs/TopicConfigs.ts"
+import type { AlterPartition } from "../cluster/Commands.ts"
 import { type Controller, make as makeController } from "../cluster/Controller.ts"
 import { brokerConfigOf, type MetadataImage, topicConfigOf } from "../cluster/MetadataImage.ts"
 import { Coordinator } from "../coordinator/Coordinator.ts"
@@ -30,6 +31,7 @@ import { FrameBuffers } from "../protocol/FrameBuffers.ts"
 import type { Partition } from "../replication/Partition.ts"
 import { Partitions } from "../replication/Partitions.ts"
 import { Purgatory } from "../replication/Purgatory.ts"
+import { ReplicaFetchers } from "../replication/ReplicaFetcher.ts"
 import { AppendTurn } from "./AppendTurn.ts"
 import type { BrokerServices } from "./BrokerServices.ts"
 import type { BrokerConfig } from "./config/BrokerConfig.ts"
@@ -41,6 +43,9 @@ import { FetchSessions } from "./FetchSessions.ts"
 import { GroupCoordinators, groupConfigOf, OFFSETS_TOPIC, offsetsCodecOf } from "./GroupCoordinators.ts"
 import { makeHandlers } from "./Handlers.ts"
 import { unsupportedApiVersions } from "./handlers/ApiVersions.ts"
+
+/** After which an ISR change is submitted again that the metadata store could not take, in milliseconds. */
+const ISR_CHANGE_RETRY_MS = 50
 
 /** Requests in flight are given this long when the broker stops, in milliseconds. */
 export const STOP_TIMEOUT_MS = 5000
@@ -112,26 +117,35 @@ const startPartitions = (
     const change = partition.state.isrInFlight
     const registration = controller.image().brokers.get(config.nodeId)
     if (change === undefined || registration === undefined) return
-    const settled = Effect.sync(() => {
-      if (partition.state.isrInFlight === change) partition.apply({ _tag: "IsrRefused" })
-    })
-    fork(Effect.matchEffect(
-      controller.alterPartition({
-        topicId: partition.topicId,
-        partition: partition.partition,
-        leader: config.nodeId,
-        leaderEpoch: change.leaderEpoch,
-        brokerEpoch: registration.epoch,
-        partitionEpoch: change.partitionEpoch,
-        newIsr: change.isr.map((brokerId) => ({
-          brokerId,
-          brokerEpoch: brokerId === config.nodeId
-            ? registration.epoch
-            : partition.state.followers.get(brokerId)?.brokerEpoch ?? -1
-        }))
-      }),
-      { onFailure: () => settled, onSuccess: () => settled }
-    ))
+    const request: AlterPartition = {
+      topicId: partition.topicId,
+      partition: partition.partition,
+      leader: config.nodeId,
+      leaderEpoch: change.leaderEpoch,
+      brokerEpoch: registration.epoch,
+      partitionEpoch: change.partitionEpoch,
+      newIsr: change.isr.map((brokerId) => ({
+        brokerId,
+        brokerEpoch: brokerId === config.nodeId
+          ? registration.epoch
+          : partition.state.followers.get(brokerId)?.brokerEpoch ?? -1
+      }))
+    }
+    const isWanted = (): boolean => partition.state.isrInFlight === change
+    const attempt: Effect.Effect<void> = Effect.suspend(() => isWanted() ? controller.alterPartition(request) : Effect.void).pipe(
+      Effect.matchEffect({
+        // It may be committed all the same: until that is known whoever it adds counts, and whoever it removes too.
+        onFailure: (error) =>
+          Effect.logWarning(`an ISR change waits for the metadata store: ${error.message}`).pipe(
+            Effect.annotateLogs({ topic: partition.topic, partition: partition.partition }),
+            Effect.andThen(Effect.sleep(ISR_CHANGE_RETRY_MS)),
+            Effect.andThen(attempt)
+          ),
+        // A committed change came by the image before its answer: what is still in flight was refused.
+        onSuccess: () => Effect.sync(() => isWanted() ? partition.apply({ _tag: "IsrRefused" }) : undefined)
+      })
+    )
+    fork(attempt)
   }
   return new Partitions({
     brokerId: config.nodeId,
@@ -143,6 +157,42 @@ const startPartitions = (
     minInsyncReplicasFor: (topic, image) =>
       replicationConfigFor(topicConfigOf(image, topic), config.texts).minInsyncReplicas,
     isrChangeWanted: submitIsr
+  })
+}
+
+/** What replicas are fetched with, and where from: the listener of `inter.broker.listener.name`, else the first in the clear. */
+const startFetchers = (
+  config: BrokerConfig,
+  controller: Controller,
+  partitions: Partitions,
+  network: Network,
+  nowMs: () => number,
+  fork: Fork
+): ReplicaFetchers => {
+  const named = config.value("inter.broker.listener.name")
+  const listenerName = typeof named === "string" ? named.toUpperCase() : undefined
+  return new ReplicaFetchers({
+    brokerId: config.nodeId,
+    brokerEpoch: () => controller.image().brokers.get(config.nodeId)?.epoch ?? -1,
+    partitions,
+    addressOf: (brokerId) => {
+      const broker = controller.image().brokers.get(brokerId)
+      if (broker === undefined || broker.fenced) return undefined
+      return broker.listeners.find(({ name, securityProtocol }) =>
+        listenerName === undefined ? securityProtocol === "PLAINTEXT" : name === listenerName
+      )
+    },
+    network,
+    settings: {
+      partitionMaxBytes: config.number("replica.fetch.max.bytes"),
+      backoffMs: config.number("replica.fetch.backoff.ms"),
+      maxWaitMs: config.number("replica.fetch.wait.max.ms"),
+      minBytes: config.number("replica.fetch.min.bytes"),
+      maxBytes: config.number("replica.fetch.response.max.bytes"),
+      socketTimeoutMs: config.number("replica.socket.timeout.ms")
+    },
+    nowMs,
+    fork
   })
 }
 
@@ -208,10 +258,16 @@ export const make = (
       }),
       config.number("offsets.topic.num.partitions")
     )
+    const fetchers = startFetchers(config, controller, partitions, network, nowMs, fork)
+    const followImage = (image: MetadataImage): void => {
+      partitions.applyImage(image)
+      // A broker that is alone follows nobody.
+      if (image.brokers.size > 1) fetchers.refresh()
+      groups.applyImage(image)
+    }
     const applyImage = (image: MetadataImage): void => {
       applyConfigs(image)
-      partitions.applyImage(image)
-      groups.applyImage(image)
+      followImage(image)
     }
 
     const randomInt31 = (): number => {
@@ -261,6 +317,7 @@ export const make = (
     yield* Effect.addFinalizer(() =>
       Effect.gen(function*() {
         connections.stop()
+        fetchers.close()
         groups.close()
         purgatory.close()
         yield* connections.awaitEmpty.pipe(
@@ -287,8 +344,7 @@ export const make = (
       previousBrokerEpoch: logManager.previousBrokerEpoch
     })
     logManager.setBrokerEpoch(registration.epoch)
-    partitions.applyImage(controller.image())
-    groups.applyImage(controller.image())
+    followImage(controller.image())
     yield* Effect.acquireRelease(
       Effect.sync(() => controller.onChange(applyImage)),
       (stop) => Effect.sync(stop)

@@ -24,6 +24,7 @@ import {
   step
 } from "./PartitionState.ts"
 import { type Purgatory, Watchers } from "./Purgatory.ts"
+import { type LogPosition, truncationOffset } from "./ReplicaFetcherState.ts"
 
 /** How far a reader may see. A replica reads to the log end. */
 export type FetchIsolation = "LogEnd" | "HighWatermark" | "LastStable"
@@ -108,8 +109,10 @@ export class Partition {
   readonly partition: number
   readonly log: PartitionLog
   readonly state: PartitionState
-  /** Fetches that wait for bytes; ListOffsets never waits. */
+  /** Consumers' fetches that wait for bytes; ListOffsets never waits. */
   readonly fetchWatchers: Watchers
+  /** Fetches by replicas: what is appended is there for them before it is committed. */
+  readonly replicaWatchers: Watchers
   /** Produces that wait for the high watermark, or for a flush. */
   readonly produceWatchers: Watchers
   /** The topic is gone: everything is answered UNKNOWN_TOPIC_OR_PARTITION. */
@@ -134,7 +137,10 @@ export class Partition {
       logEndOffset: log.logEndOffset,
       ...initial
     })
+    // From the first on: else the log would take markers for decided that are not committed yet.
+    log.onHighWatermark(this.state.highWatermark)
     this.fetchWatchers = new Watchers(context.purgatory)
+    this.replicaWatchers = new Watchers(context.purgatory)
     this.produceWatchers = new Watchers(context.purgatory)
   }
 
@@ -179,6 +185,7 @@ export class Partition {
         this.markOffline()
       }
     }
+    if ((flags & HIGH_WATERMARK_MOVED) !== 0) this.log.onHighWatermark(this.state.highWatermark)
     if ((flags & ISR_CHANGE_WANTED) !== 0) this.#context.isrChangeWanted(this)
     if ((flags & (HIGH_WATERMARK_MOVED | LEADERSHIP_CHANGED)) !== 0) this.wake()
   }
@@ -187,6 +194,7 @@ export class Partition {
   wake(): void {
     this.produceWatchers.check()
     this.fetchWatchers.check()
+    this.replicaWatchers.check()
   }
 
   markDeleted(): void {
@@ -215,6 +223,38 @@ export class Partition {
     return this.state.role === "leader" || (anyReplica && this.state.role === "follower")
       ? ErrorCode.NONE
       : ErrorCode.NOT_LEADER_OR_FOLLOWER
+  }
+
+  /**
+   * A replica asked for what follows `fetchOffset`, so it has all below, if its history is ours up to there.
+   * @param eligible may it join the ISR: alive, and of the epoch that the image knows
+   */
+  followerFetched(fetch: {
+    readonly replica: number
+    readonly brokerEpoch: number
+    readonly fetchOffset: number
+    readonly lastFetchedEpoch: number
+    readonly logStartOffset: number
+    readonly eligible: boolean
+  }): void {
+    const { brokerEpoch, eligible, fetchOffset, lastFetchedEpoch, logStartOffset, replica } = fetch
+    // Out of range, or of another history: it has to go back first.
+    if (fetchOffset < this.log.logStartOffset || fetchOffset > this.log.logEndOffset) return
+    if (this.#divergence(lastFetchedEpoch, fetchOffset) !== undefined) return
+    this.apply({ _tag: "FollowerFetched", replica, brokerEpoch, fetchOffset, logStartOffset, eligible })
+  }
+
+  /** Where a reader's history leaves this one (KIP-595); an unknown epoch leaves it nowhere that can be told. */
+  #divergence(
+    lastFetchedEpoch: number,
+    offset: number
+  ): { readonly epoch: number; readonly endOffset: number } | "Unknown" | undefined {
+    if (lastFetchedEpoch === -1) return undefined
+    const end = this.log.endOffsetForEpoch(lastFetchedEpoch)
+    if (end.endOffset === -1 || end.leaderEpoch === -1) return "Unknown"
+    return end.leaderEpoch < lastFetchedEpoch || end.endOffset < offset
+      ? { epoch: end.leaderEpoch, endOffset: end.endOffset }
+      : undefined
   }
 
   /** Appends that wait for `commitStaged`. */
@@ -271,6 +311,8 @@ export class Partition {
     }
     const flushDue = this.log.flushDue(this.#context.nowMs())
     this.apply({ _tag: "Appended", logEndOffset: this.log.logEndOffset, flushDue })
+    // Where the leader is alone the high watermark has moved already, and nobody else reads ahead of it.
+    if (this.state.replicas.length > 1) this.replicaWatchers.check()
     if (flushDue) this.#flush()
   }
 
@@ -328,6 +370,89 @@ export class Partition {
     return ErrorCode.KAFKA_STORAGE_ERROR
   }
 
+  // -- follow --------------------------------------------------------------------------------------------------
+
+  /** Where this follower goes on; undefined when it cannot now. */
+  get position(): LogPosition | undefined {
+    if (this.isDeleted || this.isOffline || this.state.role !== "follower") return undefined
+    const { latestEpoch, logEndOffset, logStartOffset } = this.log
+    return { fetchOffset: logEndOffset, lastFetchedEpoch: latestEpoch, logStartOffset }
+  }
+
+  /** Follows a leader in that epoch, at that log end: what was fetched from there may be applied. */
+  isFollowing(leaderId: number, leaderEpoch: number, logEndOffset: number): boolean {
+    const { state } = this
+    return !this.isDeleted && !this.isOffline && state.role === "follower" && state.leaderId === leaderId &&
+      state.leaderEpoch === leaderEpoch && this.log.logEndOffset === logEndOffset
+  }
+
+  /**
+   * Writes what the leader gave for this log's end, then takes over its high watermark and log start.
+   * @returns NONE, CORRUPT_MESSAGE, or KAFKA_STORAGE_ERROR
+   */
+  appendAsFollower(
+    records: Uint8Array | null,
+    leader: { readonly highWatermark: number; readonly logStartOffset: number }
+  ): number {
+    try {
+      if (records !== null && records.length > 0) {
+        const nowMs = this.#context.nowMs()
+        const appended = this.log.appendAsFollower(records, { nowMs, leaderEpoch: this.state.leaderEpoch })
+        if (appended._tag === "Refusal") return appended.error
+        this.log.write()
+        const flushDue = this.log.flushDue(nowMs)
+        this.apply({ _tag: "Appended", logEndOffset: this.log.logEndOffset, flushDue })
+        if (flushDue) this.#flush()
+      }
+      this.apply({ _tag: "LeaderHighWatermark", highWatermark: leader.highWatermark })
+      // What was deleted on the leader was committed: not before it is here.
+      if (leader.logStartOffset > this.log.logStartOffset && leader.logStartOffset <= this.state.highWatermark) {
+        this.log.incrementLogStartOffset(leader.logStartOffset)
+        this.apply({ _tag: "LogStartMoved", logStartOffset: this.log.logStartOffset })
+      }
+      return ErrorCode.NONE
+    } catch (error) {
+      return this.#storageError(error)
+    }
+  }
+
+  /** The leader's history parts from this log's (KIP-279). @returns NONE or KAFKA_STORAGE_ERROR */
+  truncateToLeader(leader: { readonly epoch: number; readonly endOffset: number }): number {
+    const own = this.log.endOffsetForEpoch(leader.epoch)
+    return this.truncateTo(truncationOffset(leader, own, this.log.logEndOffset))
+  }
+
+  /** Removes what lies at `offset` and behind. @returns NONE or KAFKA_STORAGE_ERROR */
+  truncateTo(offset: number): number {
+    const { highWatermark } = this.state
+    return this.#truncate(() => {
+      // Only an unclean election makes a leader that has less than what is committed.
+      if (offset < highWatermark) this.#warn("truncated below its high watermark", { offset, highWatermark })
+      this.log.truncateTo(offset)
+    })
+  }
+
+  /** The leader's log begins behind this one's end: nothing here is of use. @returns NONE or KAFKA_STORAGE_ERROR */
+  restartAt(offset: number): number {
+    return this.#truncate(() => this.log.truncateFullyAndStartAt(offset))
+  }
+
+  #truncate(change: () => void): number {
+    try {
+      change()
+    } catch (error) {
+      return this.#storageError(error)
+    }
+    const { logEndOffset, logStartOffset } = this.log
+    this.apply({ _tag: "Truncated", logStartOffset, logEndOffset })
+    return ErrorCode.NONE
+  }
+
+  #warn(message: string, details: Readonly<Record<string, number>>): void {
+    const { partition, topic } = this
+    this.#context.fork(Effect.annotateLogs(Effect.logWarning(`partition ${message}`), { topic, partition, ...details }))
+  }
+
   // -- read ----------------------------------------------------------------------------------------------------
 
   /**
@@ -341,18 +466,10 @@ export class Partition {
     isolation: FetchIsolation,
     lastFetchedEpoch = -1
   ): PartitionRead {
-    if (lastFetchedEpoch !== -1) {
-      const end = this.log.endOffsetForEpoch(lastFetchedEpoch)
-      if (end.endOffset === -1 || end.leaderEpoch === -1) return refusedRead(ErrorCode.OFFSET_OUT_OF_RANGE)
-      if (end.leaderEpoch < lastFetchedEpoch || end.endOffset < offset) {
-        return {
-          error: ErrorCode.NONE,
-          slices: NO_SLICES,
-          sizeBytes: 0,
-          endOffset: offset,
-          diverging: { epoch: end.leaderEpoch, endOffset: end.endOffset }
-        }
-      }
+    const diverging = this.#divergence(lastFetchedEpoch, offset)
+    if (diverging === "Unknown") return refusedRead(ErrorCode.OFFSET_OUT_OF_RANGE)
+    if (diverging !== undefined) {
+      return { error: ErrorCode.NONE, slices: NO_SLICES, sizeBytes: 0, endOffset: offset, diverging }
     }
     const endOffset = this.readableEnd(isolation)
     const slices: Array<FileSlice> = []

@@ -14,7 +14,8 @@
  *  - The leader's own log counts up to what is written, or, when the flush policy asked for an fsync, to what was
  *    flushed: until then its end waits at the last offset that needed none.
  *
- * For a follower the high watermark is min(leader's high watermark, own log end). It can go back after a truncation.
+ * For a follower the high watermark is the largest min(leader's high watermark, own log end) so far. Only a truncation
+ * takes it back.
  */
 import { invariant } from "../model/Invariant.ts"
 
@@ -29,6 +30,8 @@ export interface FollowerState {
   /** The leader's log end at the follower's last fetch, and when that was. */
   lastFetchLeaderEnd: number
   lastFetchMs: number
+  /** The high watermark it was told last, -1 for none: a newer one is not kept back until there are records. */
+  toldHighWatermark: number
 }
 
 export interface IsrChange {
@@ -246,7 +249,8 @@ export const step = (state: PartitionState, event: PartitionEvent, nowMs: number
           brokerEpoch: -1,
           lastCaughtUpMs: event.isr.includes(replica) ? nowMs : 0,
           lastFetchLeaderEnd: state.logEndOffset,
-          lastFetchMs: 0
+          lastFetchMs: 0,
+          toldHighWatermark: -1
         })
       }
       for (const replica of state.followers.keys()) {
@@ -285,8 +289,9 @@ export const step = (state: PartitionState, event: PartitionEvent, nowMs: number
     }
     case "LeaderHighWatermark": {
       if (state.role !== "follower") return 0
+      // A new leader may not know yet how far the one before had come: what was committed stays so.
       const next = Math.max(state.logStartOffset, Math.min(event.highWatermark, state.logEndOffset))
-      if (next === state.highWatermark) return 0
+      if (next <= state.highWatermark) return 0
       state.highWatermark = next
       return HIGH_WATERMARK_MOVED
     }

@@ -100,6 +100,13 @@ export const makeWorld = (
     return { disk, context }
   })
 
+/** Worlds of brokers on machines of their own that share network, metadata store and dice: one cluster. */
+export const makeCluster = (count: number, options: { readonly seed?: number } = {}): Effect.Effect<ReadonlyArray<World>> =>
+  Effect.map(makeWorld(options), (first) => [
+    first,
+    ...Array.from({ length: count - 1 }, () => ({ disk: new MemoryDisk(), context: first.context }))
+  ])
+
 export type Overrides = Readonly<Record<string, string>>
 
 export const testConfig = (overrides: Overrides = {}): BrokerConfig => {
@@ -186,13 +193,14 @@ export class TestClient {
   createTopic(
     name: string,
     partitions = 1,
-    configs: Readonly<Record<string, string>> = {}
+    configs: Readonly<Record<string, string>> = {},
+    replicationFactor = 1
   ): Effect.Effect<{ readonly topicId: string; readonly errorCode: number }, RpcConnection.RpcError> {
     const request = {
       topics: [{
         name,
         numPartitions: partitions,
-        replicationFactor: 1,
+        replicationFactor,
         assignments: [],
         configs: Object.entries(configs).map(([name, value]) => ({ name, value }))
       }],

@@ -9,7 +9,9 @@
  *  - KIP-320 (9): leader epochs are checked; KIP-595 (12): last fetched epoch, answered with where histories part
  *  - KIP-392 (11): the rack is read; every client is told to stay here (preferred replica -1)
  *  - KIP-516 (13): topics by id; KIP-951 (16): where the leader is, when it is another
- * Left out: reading from followers, KRaft's snapshot id, waking a follower for a high watermark alone.
+ *  - By replicas: reads to the log end, and tells the leader what the replica has. KIP-903 (15): a fetch of a broker's
+ *    earlier life is refused. Answered at once too when the replica was not told the present high watermark yet.
+ * Left out: reading from followers, KRaft's snapshot id, places in the cache of sessions that are kept for replicas.
  */
 import { ApiKey } from "../../protocol/ApiKey.ts"
 import { ErrorCode } from "../../protocol/ErrorCode.ts"
@@ -116,6 +118,8 @@ interface Target {
   partition: Partition | undefined
   /** Bytes it would give, as last looked. */
   availableBytes: number
+  /** Asked for by an earlier life of its broker. */
+  isStaleReplica: boolean
 }
 
 class Fetch extends DelayedOperation {
@@ -126,6 +130,8 @@ class Fetch extends DelayedOperation {
   readonly #isolation: FetchIsolation
   /** -1 for consumers. */
   readonly #replicaId: number
+  /** Of the replica's registration, as it says; -1 in versions that don't. */
+  readonly #replicaEpoch: number
   readonly #minBytes: number
   readonly #maxBytes: number
   readonly #targets: Array<Target>
@@ -135,14 +141,17 @@ class Fetch extends DelayedOperation {
     broker: BrokerServices,
     context: RequestContext,
     fetch: FetchContext,
-    request: FetchRequest,
-    replicaId: number
+    request: FetchRequest
   ) {
+    const { replicaEpoch, replicaId } = context.apiVersion >= 15
+      ? request.replicaState
+      : { replicaId: request.replicaId, replicaEpoch: -1 }
     super(context.nowMs + Math.max(0, request.maxWaitMs))
     this.#broker = broker
     this.#context = context
     this.#fetch = fetch
     this.#replicaId = replicaId
+    this.#replicaEpoch = toSafe(replicaEpoch) ?? -1
     this.#isolation = replicaId >= 0 ? "LogEnd" : request.isolationLevel === 1 ? "LastStable" : "HighWatermark"
     this.#maxBytes = Math.min(request.maxBytes, broker.fetchMaxBytes())
     this.#minBytes = Math.min(request.minBytes, this.#maxBytes)
@@ -154,17 +163,19 @@ class Fetch extends DelayedOperation {
         asked,
         topicName: topic?.name ?? asked.topic ?? "",
         partition: topic?.partitions[asked.partition],
-        availableBytes: 0
+        availableBytes: 0,
+        isStaleReplica: false
       }
     })
   }
 
   /** A response now, or later. */
   start(maxWaitMs: number): Reply {
+    if (this.#replicaId >= 0) this.#replicaFetched()
     if (this.#targets.length === 0 || maxWaitMs <= 0) return this.#respond(this.#readAll())
     const fetched = this.#readAll()
     let sizeBytes = 0
-    let isUrgent = false
+    let isUrgent = this.#isBehindHighWatermark()
     for (let i = 0; i < fetched.length; i++) {
       const { errorCode, sizeBytes: bytes, diverging } = fetched[i]!
       sizeBytes += bytes
@@ -174,7 +185,7 @@ class Fetch extends DelayedOperation {
     if (isUrgent || sizeBytes >= this.#minBytes) return this.#respond(fetched)
     const { purgatory } = this.#broker.partitions
     const watching: Array<Watchers> = []
-    for (const { partition } of this.#targets) if (partition !== undefined) watching.push(partition.fetchWatchers)
+    for (const { partition } of this.#targets) if (partition !== undefined) watching.push(this.#watchersOf(partition))
     if (!purgatory.watch(this, watching)) return this.#respond(fetched)
     for (const { slices } of fetched) for (const slice of slices) slice.release()
     this.#availableBytes = sizeBytes
@@ -186,8 +197,8 @@ class Fetch extends DelayedOperation {
   override tryComplete(source: Watchers | undefined): boolean {
     // Its answer let in a request that woke it again: it is leaving.
     if (this.later.isDone) return true
-    const target = this.#targets.find(({ partition }) => partition?.fetchWatchers === source)
-    if (target !== undefined) {
+    const target = this.#targets.find(({ partition }) => partition !== undefined && this.#watchersOf(partition) === source)
+    if (target !== undefined && !this.#isBehindHighWatermark(target)) {
       const read = this.#readOne(target, target.asked.maxBytes, true)
       for (const slice of read.slices) slice.release()
       this.#availableBytes += read.sizeBytes - target.availableBytes
@@ -204,6 +215,41 @@ class Fetch extends DelayedOperation {
     this.later.complete(this.#respond(this.#readAll()))
   }
 
+  #watchersOf(partition: Partition): Watchers {
+    return this.#replicaId >= 0 ? partition.replicaWatchers : partition.fetchWatchers
+  }
+
+  /** A replica has all below where it goes on: the leaders here learn of it, once per request. */
+  #replicaFetched(): void {
+    const broker = this.#broker.image().brokers.get(this.#replicaId)
+    // An earlier life of that broker may have had what this one has lost.
+    const isStale = this.#replicaEpoch >= 0 && broker !== undefined && this.#replicaEpoch < broker.epoch
+    for (const target of this.#targets) {
+      const { asked, partition } = target
+      if (partition === undefined || !partition.state.followers.has(this.#replicaId)) continue
+      target.isStaleReplica = isStale
+      if (isStale || partition.check(asked.currentLeaderEpoch) !== ErrorCode.NONE) continue
+      partition.followerFetched({
+        replica: this.#replicaId,
+        brokerEpoch: this.#replicaEpoch,
+        fetchOffset: asked.fetchOffset,
+        lastFetchedEpoch: asked.lastFetchedEpoch,
+        logStartOffset: asked.logStartOffset,
+        eligible: broker !== undefined && !broker.fenced &&
+          (this.#replicaEpoch === -1 || this.#replicaEpoch === broker.epoch)
+      })
+    }
+  }
+
+  /** A replica that learns late what is committed would be a leader that knows it late. */
+  #isBehindHighWatermark(one?: Target): boolean {
+    if (this.#replicaId < 0) return false
+    return (one === undefined ? this.#targets : [one]).some(({ partition }) => {
+      const follower = partition?.state.followers.get(this.#replicaId)
+      return follower !== undefined && follower.toldHighWatermark < partition!.highWatermark
+    })
+  }
+
   #readAll(): Array<FetchedPartition> {
     const fetched: Array<FetchedPartition> = []
     let leftBytes = this.#maxBytes
@@ -217,16 +263,18 @@ class Fetch extends DelayedOperation {
     return fetched
   }
 
-  #readOne({ asked, partition, topicName }: Target, maxBytes: number, minOneBatch: boolean): FetchedPartition {
+  #readOne({ asked, isStaleReplica, partition, topicName }: Target, maxBytes: number, minOneBatch: boolean): FetchedPartition {
     const base = { asked, topicName, partition }
     if (partition === undefined) {
       const code = asked.topic === null && topicName === "" ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
       // As Kafka: an empty list where the partition was not found, null where reading it failed.
       return { ...failed(base, code), abortedTransactions: [] }
     }
-    const error = this.#replicaId >= 0 && !partition.state.followers.has(this.#replicaId)
+    const checked = partition.check(asked.currentLeaderEpoch)
+    const follower = partition.state.followers.get(this.#replicaId)
+    const error = checked === ErrorCode.NONE && this.#replicaId >= 0 && (follower === undefined || isStaleReplica)
       ? ErrorCode.NOT_LEADER_OR_FOLLOWER
-      : partition.check(asked.currentLeaderEpoch)
+      : checked
     if (error !== ErrorCode.NONE) {
       // The id is unknown, not the partition, once its topic is deleted.
       return failed(
@@ -259,6 +307,10 @@ class Fetch extends DelayedOperation {
   }
 
   #respond(fetched: ReadonlyArray<FetchedPartition>): Response {
+    if (this.#replicaId >= 0) for (const { highWatermark, partition } of fetched) {
+      const follower = partition?.state.followers.get(this.#replicaId)
+      if (follower !== undefined && highWatermark >= 0) follower.toldHighWatermark = highWatermark
+    }
     const { session, wantsSession } = this.#fetch
     const sessions = this.#broker.fetchSessions
     if (session !== undefined) {
@@ -331,7 +383,6 @@ export const makeFetch = (broker: BrokerServices): Handler => ({
     if (!isLevel && fetch.partitions.some((asked) => isHeld(broker, asked))) {
       return encodeFetchFailure(context, ErrorCode.UNKNOWN_SERVER_ERROR, request)
     }
-    const replicaId = context.apiVersion >= 15 ? request.replicaState.replicaId : request.replicaId
-    return new Fetch(broker, context, fetch, request, replicaId).start(request.maxWaitMs)
+    return new Fetch(broker, context, fetch, request).start(request.maxWaitMs)
   }
 })

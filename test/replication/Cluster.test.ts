@@ -1,0 +1,256 @@
+/** What three brokers keep for a client through failures: nothing acknowledged is lost. */
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/testing/TestClock"
+import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
+import * as Apis from "../broker/Apis.ts"
+import type { ProduceOptions, TestClient } from "../broker/TestBroker.ts"
+import { bytesOf, IDS, settle, startCluster, type TestCluster, until, withTime } from "./TestCluster.ts"
+
+/** A topic of one partition with three replicas. */
+const create = (cluster: TestCluster, topic: string, configs: Readonly<Record<string, string>> = {}) =>
+  Effect.gen(function*() {
+    const client = yield* [...cluster.running.values()][0]!.connect
+    const { errorCode } = yield* withTime(client.createTopic(topic, 1, configs, 3))
+    expect(errorCode).toBe(ErrorCode.NONE)
+    yield* until("replicas", () => [...cluster.running.keys()].every((id) => cluster.partition(id, topic) !== undefined))
+  })
+
+const produce = (client: TestClient, values: ReadonlyArray<string>, options: ProduceOptions = {}) =>
+  Effect.map(withTime(client.produce("t", values, options)), ({ baseOffset, errorCode }) => {
+    expect(errorCode).toBe(ErrorCode.NONE)
+    return Number(baseOffset)
+  })
+
+const expectEqualLogs = (cluster: TestCluster) =>
+  until("equal logs", () => new Set(IDS.map((id) => bytesOf(cluster.partition(id, "t")!))).size === 1)
+
+describe("A partition with three replicas", () => {
+  it.effect("acknowledges acks=all when every member of the ISR has the records, and tells them what is committed", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      yield* create(cluster, "t")
+      expect(cluster.partitionImage("t")).toMatchObject({ leaderEpoch: 0, partitionEpoch: 0, elr: [] })
+      expect([...cluster.partitionImage("t").replicas].sort()).toEqual(IDS)
+      const client = yield* cluster.leaderClient("t")
+      expect(yield* produce(client, ["a", "b"])).toBe(0)
+      for (const id of IDS) expect(cluster.partition(id, "t")!.logEndOffset).toBe(2)
+      expect(cluster.leading("t").highWatermark).toBe(2)
+      // Without time passing: a follower's fetch is not kept waiting when there is a new high watermark to tell.
+      yield* settle
+      expect(IDS.map((id) => cluster.partition(id, "t")!.highWatermark)).toEqual([2, 2, 2])
+      yield* expectEqualLogs(cluster)
+      expect(bytesOf(cluster.leading("t"))).not.toBe("")
+      expect(yield* withTime(client.readAll("t"))).toEqual(["a", "b"])
+    }))
+
+  it.effect("goes on under another leader when the first is killed; who returns gives up what was not committed", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      yield* create(cluster, "t", { "min.insync.replicas": "2" })
+      const first = cluster.partitionImage("t").leader
+      const others = cluster.followers("t")
+      const client = yield* cluster.leaderClient("t")
+      yield* produce(client, ["a", "b", "c"])
+
+      // In the log of the leader alone.
+      cluster.cut(others)
+      expect(yield* produce(client, ["lost", "too"], { acks: 1 })).toBe(3)
+      expect(cluster.leading("t").highWatermark).toBe(3)
+      yield* cluster.crash(first)
+      cluster.heal(others)
+      yield* until("another leader", () => ![-1, first].includes(cluster.partitionImage("t").leader))
+      const second = cluster.partitionImage("t")
+      expect(second).toMatchObject({ leaderEpoch: 1, elr: [] })
+      expect([...second.isr].sort()).toEqual(others)
+
+      const survivor = yield* cluster.leaderClient("t")
+      expect(yield* withTime(survivor.readAll("t"))).toEqual(["a", "b", "c"])
+      expect(yield* produce(survivor, ["d"])).toBe(3)
+
+      yield* cluster.start(first)
+      yield* cluster.isrIs("t", IDS)
+      expect(cluster.partitionImage("t")).toMatchObject({ leader: second.leader, leaderEpoch: 1, elr: [] })
+      yield* produce(survivor, ["e"])
+      yield* expectEqualLogs(cluster)
+      expect(yield* withTime(survivor.readAll("t"))).toEqual(["a", "b", "c", "d", "e"])
+    }))
+
+  it.effect("keeps everything acknowledged while each broker in turn is killed and returns", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      yield* create(cluster, "t", { "min.insync.replicas": "2" })
+      const acknowledged: Array<string> = []
+      for (const victim of [1, 2, 3, 1, 2, 3]) {
+        yield* produce(yield* cluster.leaderClient("t"), [`before ${acknowledged.length}`])
+        acknowledged.push(`before ${acknowledged.length}`)
+        yield* cluster.crash(victim)
+        yield* until("a leader that lives", () => cluster.running.has(cluster.partitionImage("t").leader))
+        const client = yield* cluster.leaderClient("t")
+        yield* produce(client, [`during ${acknowledged.length}`])
+        acknowledged.push(`during ${acknowledged.length}`)
+        expect(yield* withTime(client.readAll("t"))).toEqual(acknowledged)
+        yield* cluster.start(victim)
+        yield* cluster.isrIs("t", IDS)
+      }
+      yield* expectEqualLogs(cluster)
+      expect(cluster.partitionImage("t").leaderEpoch).toBeGreaterThan(1)
+    }))
+
+  it.effect("is whole again when all processes died and return, one after the other", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      yield* create(cluster, "t", { "min.insync.replicas": "2" })
+      yield* produce(yield* cluster.leaderClient("t"), ["a", "b"])
+      for (const id of IDS) yield* cluster.crash(id)
+      for (const id of IDS) yield* cluster.start(id)
+      yield* cluster.isrIs("t", IDS)
+      const client = yield* cluster.leaderClient("t")
+      yield* produce(client, ["c"])
+      expect(yield* withTime(client.readAll("t"))).toEqual(["a", "b", "c"])
+    }))
+
+  it.effect("knows the producers of another leader: what is sent again after a failover is not appended again", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      yield* create(cluster, "t")
+      const batch = { producerId: 7, producerEpoch: 0, baseSequence: 0 }
+      expect(yield* produce(yield* cluster.leaderClient("t"), ["a", "b"], batch)).toBe(0)
+      const first = cluster.partitionImage("t").leader
+      yield* cluster.crash(first)
+      yield* until("another leader", () => ![-1, first].includes(cluster.partitionImage("t").leader))
+      const client = yield* cluster.leaderClient("t")
+      expect(yield* produce(client, ["a", "b"], batch)).toBe(0)
+      expect(yield* produce(client, ["c"], { ...batch, baseSequence: 2 })).toBe(2)
+      expect(yield* withTime(client.readAll("t"))).toEqual(["a", "b", "c"])
+    }))
+})
+
+describe("The ISR", () => {
+  it.effect("loses who lags for replica.lag.time.max.ms, stands under min.insync.replicas, and grows again", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "10000" })
+      yield* create(cluster, "t", { "min.insync.replicas": "2" })
+      const { leader } = cluster.partitionImage("t")
+      const [near, far] = cluster.followers("t") as [number, number]
+      const client = yield* cluster.leaderClient("t")
+      yield* produce(client, ["a"])
+
+      // Whoever asks for acks=all waits as long as the lagging replica is in the ISR.
+      cluster.cut([far])
+      const waiting = yield* Effect.forkChild(client.produce("t", ["b"]), { startImmediately: true })
+      yield* TestClock.adjust(5000)
+      yield* settle
+      expect(cluster.leading("t").highWatermark).toBe(1)
+      expect(cluster.partitionImage("t").isr).toHaveLength(3)
+      yield* cluster.isrIs("t", [leader, near].sort())
+      expect(yield* withTime(Fiber.join(waiting))).toMatchObject({ errorCode: ErrorCode.NONE, baseOffset: 1 })
+      expect(cluster.partitionImage("t").elr).toEqual([])
+
+      cluster.cut([near])
+      expect(yield* produce(client, ["c"], { acks: 1 })).toBe(2)
+      yield* cluster.isrIs("t", [leader])
+      expect(cluster.partitionImage("t").elr).toEqual([near])
+      expect(yield* withTime(client.produce("t", ["refused"]))).toMatchObject({ errorCode: ErrorCode.NOT_ENOUGH_REPLICAS })
+      expect(cluster.leading("t").highWatermark).toBe(2)
+      expect(yield* withTime(client.readAll("t"))).toEqual(["a", "b"])
+
+      cluster.heal([near, far])
+      yield* cluster.isrIs("t", IDS)
+      expect(cluster.partitionImage("t")).toMatchObject({ leader, leaderEpoch: 0, elr: [] })
+      yield* until("the high watermark", () => cluster.leading("t").highWatermark === 3)
+      expect(yield* withTime(client.readAll("t"))).toEqual(["a", "b", "c"])
+    }))
+
+  it.effect("takes a follower back whose leader has deleted what it had, from the log start on", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "10000" })
+      yield* create(cluster, "t")
+      const [, far] = cluster.followers("t") as [number, number]
+      const client = yield* cluster.leaderClient("t")
+      yield* produce(client, ["a"])
+      cluster.cut([far])
+      yield* produce(client, ["b"])
+      yield* produce(client, ["c"])
+      expect(cluster.leading("t").deleteRecords(2)).toEqual({ error: ErrorCode.NONE, lowWatermark: 2 })
+      cluster.heal([far])
+      yield* cluster.isrIs("t", IDS)
+      expect(cluster.partition(far, "t")).toMatchObject({ logStartOffset: 2, logEndOffset: 3 })
+      yield* until("the log start", () => IDS.every((id) => cluster.partition(id, "t")!.logStartOffset === 2))
+    }))
+
+  it.effect("counts no fetch of an earlier life of a broker (KIP-903), nor one in another leader epoch", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "10000" })
+      yield* create(cluster, "t")
+      const [, far] = cluster.followers("t") as [number, number]
+      const client = yield* cluster.leaderClient("t")
+      cluster.cut([far])
+      yield* produce(client, ["a"])
+      expect(cluster.partitionImage("t").isr).not.toContain(far)
+      const { topicId } = cluster.leading("t")
+      const { epoch } = cluster.image().brokers.get(far)!
+      const fetchAs = (replicaEpoch: number, currentLeaderEpoch: number) =>
+        Effect.map(
+          withTime(client.rpc.call(Apis.fetchApi, {
+            replicaState: { replicaId: far, replicaEpoch },
+            maxWaitMs: 0,
+            minBytes: 1,
+            topics: [{ topicId, partitions: [{ partition: 0, fetchOffset: 1, currentLeaderEpoch, partitionMaxBytes: 1000 }] }]
+          })),
+          ({ responses }) => responses[0]!.partitions[0]!.errorCode
+        )
+      const known = () => cluster.leading("t").state.followers.get(far)!.logEndOffset
+      const before = known()
+      expect(yield* fetchAs(epoch - 1, 0)).toBe(ErrorCode.NOT_LEADER_OR_FOLLOWER)
+      expect(yield* fetchAs(epoch, 1)).toBe(ErrorCode.UNKNOWN_LEADER_EPOCH)
+      expect(known()).toBe(before)
+      // The broker that it is today.
+      expect(yield* fetchAs(epoch, 0)).toBe(ErrorCode.NONE)
+      expect(known()).toBe(1)
+      yield* cluster.isrIs("t", IDS)
+    }))
+})
+
+describe("The cluster", () => {
+  it.effect("has another controller when its broker dies, and shows clients who lives", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      const first = cluster.image().controllerId
+      expect(IDS).toContain(first)
+      yield* cluster.crash(first)
+      yield* until("another controller", () => ![-1, first].includes(cluster.image().controllerId))
+      const others = IDS.filter((id) => id !== first)
+      expect(others).toContain(cluster.image().controllerId)
+      // All three are registered: the third replica is there once its broker is.
+      yield* create(cluster, "t")
+      expect([...cluster.partitionImage("t").replicas].sort()).toEqual(IDS)
+      expect([...cluster.partitionImage("t").isr].sort()).toEqual(others)
+      const client = yield* cluster.leaderClient("t")
+      const metadata = yield* withTime(client.rpc.call(Apis.metadataApi, { topics: null }))
+      expect(metadata.brokers.map(({ nodeId }) => nodeId)).toEqual(others)
+      expect(others).toContain(metadata.controllerId)
+      expect(metadata.topics[0]!.partitions[0]).toMatchObject({ errorCode: ErrorCode.NONE, offlineReplicas: [first] })
+      yield* produce(client, ["a"])
+      yield* cluster.start(first)
+      yield* cluster.isrIs("t", IDS)
+      yield* expectEqualLogs(cluster)
+    }))
+
+  it.effect("leads on where a broker was stopped, which comes back with what it missed", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      yield* create(cluster, "t")
+      yield* produce(yield* cluster.leaderClient("t"), ["a"])
+      const first = cluster.partitionImage("t").leader
+      yield* cluster.stop(first)
+      yield* until("another leader", () => ![-1, first].includes(cluster.partitionImage("t").leader))
+      const client = yield* cluster.leaderClient("t")
+      yield* produce(client, ["b"])
+      yield* cluster.start(first)
+      yield* cluster.isrIs("t", IDS)
+      yield* expectEqualLogs(cluster)
+      expect(yield* withTime(client.readAll("t"))).toEqual(["a", "b"])
+    }))
+})

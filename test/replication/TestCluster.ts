@@ -1,0 +1,167 @@
+/**
+ * Three production brokers in one process: disks of their own, one network, one metadata store. Time is TestClock's and
+ * passes only while something is waited for.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type { Scope } from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
+import type { BrokerStartError } from "../../core/broker/Broker.ts"
+import type { MetadataImage, PartitionImage } from "../../core/cluster/MetadataImage.ts"
+import type { CrashMode } from "../../core/memory/MemoryDisk.ts"
+import { type Connection, Network, NetworkError } from "../../core/ports/Network.ts"
+import type { Partition } from "../../core/replication/Partition.ts"
+import { makeCluster, type Overrides, type RunningBroker, startBroker, type TestClient, type World } from "../broker/TestBroker.ts"
+
+export const IDS: ReadonlyArray<number> = [1, 2, 3]
+
+const STEP_MS = 50
+const MAX_STEPS = 2400
+
+/** Lets everything that can happen without time passing happen. */
+export const settle: Effect.Effect<void> = TestClock.adjust(0).pipe(
+  Effect.andThen(Effect.yieldNow),
+  Effect.repeat({ times: 10 }),
+  Effect.asVoid
+)
+
+/** Time passes until something holds; fails when it does not within two virtual minutes. */
+export const until = (what: string, holds: () => boolean): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    for (let step = 0; step < MAX_STEPS; step++) {
+      yield* settle
+      if (holds()) return
+      yield* TestClock.adjust(STEP_MS)
+    }
+    throw new Error(`it did not come about: ${what}`)
+  })
+
+/** Time passes until the effect is done. */
+export const withTime = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.gen(function*() {
+    let isDone = false
+    const fiber = yield* Effect.forkChild(
+      Effect.ensuring(effect, Effect.sync(() => {
+        isDone = true
+      })),
+      { startImmediately: true }
+    )
+    yield* until("an answer", () => isDone)
+    return yield* Fiber.join(fiber)
+  })
+
+/** A broker's own connections to others, which can be cut: it can be reached then, and reaches nobody. */
+class Link {
+  readonly world: World
+  readonly #open: Set<Connection> = new Set()
+  #isCut = false
+
+  constructor(world: World) {
+    const shared = Context.get(world.context, Network)
+    const network: Network = {
+      ...shared,
+      connect: (address, handle) =>
+        Effect.suspend(() => {
+          if (this.#isCut) return Effect.fail(new NetworkError("Unreachable", "the link is cut"))
+          return Effect.tap(shared.connect(address, handle), (connection) => Effect.sync(() => this.#open.add(connection)))
+        })
+    }
+    this.world = { disk: world.disk, context: Context.add(world.context, Network, network) }
+  }
+
+  cut(): void {
+    this.#isCut = true
+    for (const connection of this.#open) connection.destroy()
+    this.#open.clear()
+  }
+  heal(): void {
+    this.#isCut = false
+  }
+}
+
+export class TestCluster {
+  readonly #links: ReadonlyArray<Link>
+  readonly #overrides: Overrides
+  readonly running: Map<number, RunningBroker> = new Map()
+
+  constructor(worlds: ReadonlyArray<World>, overrides: Overrides) {
+    this.#links = worlds.map((world) => new Link(world))
+    this.#overrides = overrides
+  }
+
+  start(id: number): Effect.Effect<RunningBroker, BrokerStartError, Scope> {
+    const started = startBroker(this.#links[id - 1]!.world, { "node.id": String(id), ...this.#overrides })
+    return Effect.tap(withTime(started), (running) => Effect.sync(() => this.running.set(id, running)))
+  }
+
+  /** Its process or its machine dies; what the metadata store knew of it by its session is gone. */
+  crash(id: number, mode: CrashMode = { _tag: "process" }): Effect.Effect<void> {
+    return Effect.suspend(() => withTime(this.#take(id).crash(mode)))
+  }
+
+  stop(id: number): Effect.Effect<void> {
+    return Effect.suspend(() => withTime(this.#take(id).stop))
+  }
+
+  #take(id: number): RunningBroker {
+    const running = this.running.get(id)!
+    this.running.delete(id)
+    return running
+  }
+
+  /** These can fetch from nobody. */
+  cut(ids: ReadonlyArray<number>): void {
+    for (const id of ids) this.#links[id - 1]!.cut()
+  }
+  heal(ids: ReadonlyArray<number>): void {
+    for (const id of ids) this.#links[id - 1]!.heal()
+  }
+
+  /** As one that runs has it. */
+  image(): MetadataImage {
+    return [...this.running.values()][0]!.broker.services.image()
+  }
+  partitionImage(topic: string): PartitionImage {
+    return this.image().topicsByName.get(topic)!.partitions[0]!
+  }
+  partition(id: number, topic: string): Partition | undefined {
+    return this.running.get(id)?.broker.services.partitions.get(topic, 0)
+  }
+  /** The leader's own. */
+  leading(topic: string): Partition {
+    return this.partition(this.partitionImage(topic).leader, topic)!
+  }
+  followers(topic: string): ReadonlyArray<number> {
+    const { leader } = this.partitionImage(topic)
+    return IDS.filter((id) => id !== leader)
+  }
+  /** A client of the leader's broker. */
+  leaderClient(topic: string): Effect.Effect<TestClient, never, Scope> {
+    return Effect.suspend(() => Effect.orDie(this.running.get(this.partitionImage(topic).leader)!.connect))
+  }
+
+  isrIs(topic: string, isr: ReadonlyArray<number>): Effect.Effect<void> {
+    return until(`the ISR is ${isr.join()}`, () => [...this.partitionImage(topic).isr].sort().join() === isr.join())
+  }
+}
+
+export const startCluster = (overrides: Overrides = {}): Effect.Effect<TestCluster, BrokerStartError, Scope> =>
+  Effect.gen(function*() {
+    const cluster = new TestCluster(yield* makeCluster(IDS.length), overrides)
+    for (const id of IDS) yield* cluster.start(id)
+    const all = [...cluster.running.values()]
+    yield* until("all see all", () => all.every(({ broker }) => broker.services.image().brokers.size === IDS.length))
+    return cluster
+  })
+
+/** A log's bytes, committed or not. */
+export const bytesOf = (partition: Partition): string => {
+  const { slices } = partition.read(partition.logStartOffset, 1e6, true, "LogEnd")
+  return slices.map((slice) => {
+    const into = new Uint8Array(slice.length)
+    slice.file.read(into, slice.position)
+    slice.release()
+    return into.join()
+  }).join()
+}
