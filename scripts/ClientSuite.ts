@@ -38,7 +38,7 @@ if (!(values.runtime in runners)) {
 const runtime = values.runtime as keyof typeof runners
 
 /** Only files with such tests: the others would report what they leave out. */
-const files = (positionals.length > 0 ? positionals : globSync("test/client/**/*.test.ts"))
+const files = (positionals.length > 0 ? positionals : [...globSync("test/client/**/*.test.ts"), "test/adapters/cli/Commands.test.ts"])
   .filter((file) => readFileSync(file, "utf8").includes("overBroker(")).sort()
 
 let passed = 0
