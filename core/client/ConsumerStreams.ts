@@ -38,10 +38,16 @@ interface PartitionStream extends TopicPartition {
   readonly records: Stream.Stream<ConsumerRecord, ClientError>
 }
 
+/** Records and how often their partition had been sought before they were read. */
+interface Waiting {
+  readonly records: PartitionRecords
+  readonly moves: number
+}
+
 /** One partition's reader and what waits for it. */
 class Reader {
   readonly state: AssignedPartition
-  readonly waiting: Array<PartitionRecords> = []
+  readonly waiting: Array<Waiting> = []
   waitingRecords = 0
   hasBegun = false
   /** Revoked, or the consumer ended: no more is given out. */
@@ -77,15 +83,17 @@ export const partitionStreams = (internals: ConsumerInternals): Consumer["partit
 
     const offer = (records: PartitionRecords): void => {
       const state = internals.get(records)
-      if (state === undefined) return
+      // Revoked, or sought between the poll and here.
+      if (state === undefined || state.position !== records.nextOffset) return
       let reader = readers.get(state)
       if (reader === undefined) {
         readers.set(state, reader = new Reader(state))
-        state.processed = records.records[0]?.offset ?? state.position
         const topicPartition = { topic: state.topic, partition: state.partition }
         Queue.offerUnsafe(streams, { topicPartition, records: Stream.scoped(Stream.fromPull(pull(reader))) })
       }
-      reader.waiting.push(records)
+      // New, or sought: nothing from here on is processed yet.
+      if (state.processed === undefined) state.processed = records.records[0]?.offset ?? state.position
+      reader.waiting.push({ records, moves: state.moves })
       reader.waitingRecords += records.records.length
       if (reader.waitingRecords >= MAX_WAITING_RECORDS) internals.hold(state, true)
       reader.look?.()
@@ -98,12 +106,11 @@ export const partitionStreams = (internals: ConsumerInternals): Consumer["partit
     > =>
       Effect.gen(function*() {
         const { state } = reader
-        let given: PartitionRecords | undefined
-        let version = state.version
+        let given: Waiting | undefined
         const done = (): void => {
-          if (given !== undefined && state.version === version && internals.get(state) === state) {
-            state.processed = given.nextOffset
-            state.processedEpoch = given.records.at(-1)?.leaderEpoch ?? -1
+          if (given !== undefined && state.moves === given.moves && internals.get(state) === state) {
+            state.processed = given.records.nextOffset
+            state.processedEpoch = given.records.records.at(-1)?.leaderEpoch ?? -1
           }
           given = undefined
         }
@@ -112,8 +119,8 @@ export const partitionStreams = (internals: ConsumerInternals): Consumer["partit
         const next: Effect.Effect<Arr.NonEmptyReadonlyArray<ConsumerRecord>, ClientError | Cause.Done<void>> = Effect.suspend(() => {
           done()
           if (reader.end !== undefined) return reader.end
-          const records = reader.waiting.shift()
-          if (records === undefined) {
+          const waiting = reader.waiting.shift()
+          if (waiting === undefined) {
             return Effect.andThen(
               Effect.callback<void>((resume) => {
                 reader.look = () => resume(Effect.void)
@@ -124,11 +131,13 @@ export const partitionStreams = (internals: ConsumerInternals): Consumer["partit
               next
             )
           }
-          reader.waitingRecords -= records.records.length
+          const { records } = waiting.records
+          reader.waitingRecords -= records.length
           if (state.held && reader.waitingRecords < MAX_WAITING_RECORDS) internals.hold(state, false)
-          given = records
-          version = state.version
-          return Arr.isReadonlyArrayNonEmpty(records.records) ? Effect.succeed(records.records) : next
+          // Sought meanwhile: those are not what is wanted any more.
+          if (waiting.moves !== state.moves) return next
+          given = waiting
+          return Arr.isReadonlyArrayNonEmpty(records) ? Effect.succeed(records) : next
         })
         return next
       })

@@ -39,6 +39,8 @@ export class AssignedPartition implements TopicPartition {
   /** The leader's epoch that the position is known to be good for; goes along with each fetch. */
   leaderEpoch: number = UNKNOWN_EPOCH
   version: number = 0
+  /** Counts seeks and resets: what was read before the last is of no use after it. A position that is validated stays. */
+  moves: number = 0
   /** While Resetting: a timestamp as in ListOffsets. */
   resetTimestamp: number = LATEST_TIMESTAMP
   /** By the application. */
@@ -103,6 +105,7 @@ export class AssignedPartition implements TopicPartition {
 
   #moved(): void {
     this.version++
+    this.moves++
     this.asking = false
     this.retryAtMs = 0
     this.processed = undefined

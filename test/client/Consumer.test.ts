@@ -155,6 +155,34 @@ overBroker("Consumer with assigned partitions", (test) => {
       }
     }))
 
+  test("who seeks while partition streams run reads on from there, and commits nothing that it has not read", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("resought")
+      const writer = yield* topicWriter(broker)
+      yield* writer.write(topic, numbers(0, 100))
+      const consumer = yield* consumerOf(broker, { "group.id": broker.name("group"), "enable.auto.commit": false, "max.poll.records": 10 })
+      const here = { topic, partition: 0 }
+      yield* consumer.assign([here])
+      const seen: Array<string> = []
+      yield* consumer.partitionStreams.pipe(
+        Stream.flatMap(({ records }) =>
+          Stream.tap(records, (record) =>
+            Effect.gen(function*() {
+              seen.push(valueOf(record))
+              if (seen.length === 25) yield* consumer.seek(here, 50)
+              if (valueOf(record) === "75") yield* consumer.commit()
+            }))),
+        Stream.takeUntil((record) => valueOf(record) === "99"),
+        Stream.runDrain
+      )
+      const after = seen.slice(25).map(Number)
+      expect(after.slice(after.indexOf(50))).toEqual(Array.from({ length: 50 }, (_, index) => 50 + index))
+      // What the chunk before the seek still held comes first.
+      expect(after.slice(0, after.indexOf(50)).every((value) => value < 30)).toBe(true)
+      const [{ offset } = { offset: -1 }] = yield* consumer.committed([here])
+      expect(offset).toBe(70)
+    }))
+
   test("what makes no sense is refused with a reason", (broker) =>
     Effect.gen(function*() {
       const consumer = yield* consumerOf(broker)

@@ -238,7 +238,8 @@ describe("A group whose members come and go", () => {
     }, 60_000)
   }
 
-  for (let seed = 17; seed <= 26; seed++) {
+  // The last two: a leader epoch that changed made a reader's progress void.
+  for (const seed of [17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 306, 400]) {
     const strategy = strategies[seed % strategies.length]!
     it(`reads by partition streams and loses nothing: seed ${seed}, ${strategy}`, async () => {
       const sim = new Sim(seed)
