@@ -147,7 +147,8 @@ const simulate = (
 
     yield* add
     for (let round = 0; round < ROUNDS; round++) {
-      yield* Effect.sleep(run.chance(50) ? between(1, 300) : between(300, 2500))
+      // at times nothing happens for longer than a rebalance may take: then only timeouts end what hangs
+      yield* Effect.sleep(run.chance(12) ? between(5000, 20_000) : run.chance(50) ? between(1, 300) : between(300, 2500))
       yield* checkAlive
       const kind = between(0, 9)
       if (alive.length === 0 || kind < 4 && alive.length < MAX_MEMBERS) yield* add

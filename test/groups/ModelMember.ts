@@ -99,7 +99,7 @@ const session = (run: ModelRun, member: Member, rpc: RpcConnection): Effect.Effe
         if (member.isFenced) return
         continue
       }
-      if (!run.isCalm && run.chance(6)) {
+      if (!run.isCalm && run.chance(12)) {
         yield* hang(run, member, rpc, "never syncs")
         continue
       }
@@ -235,7 +235,7 @@ const work = (run: ModelRun, member: Member, rpc: RpcConnection): Effect.Effect<
         else if (!(yield* commit(run, member, rpc, partition, member.generation))) return
       }
       // a thread of its own that has not heard of the rebalance
-      if (!run.isCalm && run.chance(4)) {
+      if (!run.isCalm && run.chance(8)) {
         const kind = run.between(0, 2)
         if (kind === 0) yield* commit(run, member, rpc, run.between(0, run.partitions - 1), member.generation - 1)
         else if (kind === 1) yield* heartbeat(run, member, rpc, member.generation - 1)
