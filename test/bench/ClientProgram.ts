@@ -1,13 +1,15 @@
 /**
  * One client doing one thing, in a process of its own whose CPU time is measured: started by ClientBench.ts.
  *
- *   ClientProgram.ts <ottla|kafkajs|platformatic> <produce|consume> <batched|single> <bootstrap> <topic> <record bytes> <records>
+ *   ClientProgram.ts <ottla|kafkajs|platformatic> <produce|consume> <batched|single> <bootstrap> <record bytes> <seconds> <records>
  *
- * produce: `batched` has full batches in five requests at a time, `single` awaits each record's acknowledgement before
- * the next; a fifth of the records comes first, to warm up. consume: `batched` takes what a fetch brought, `single` one
- * record at a time; nothing comes first, because what a consumer fetched ahead would not be counted.
- * Prints {"records", "seconds", "cpuSeconds"}.
+ * Each line of standard input names a topic and is one round, with a new client; a round ends after so many seconds or
+ * records and prints {"records", "seconds", "cpuSeconds"}. The process stays, and its compiled code with it: the first
+ * round is the warm-up. produce: `batched` has full batches, five requests at a time, `single` awaits each record's
+ * acknowledgement before the next; the clock starts when a first record is acknowledged. consume: `batched` takes what a
+ * fetch brought, `single` one record at a time; the clock starts when the first have come.
  */
+import { createInterface } from "node:readline"
 import { setTimeout as sleep } from "node:timers/promises"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -18,9 +20,10 @@ import * as OttlaConsumer from "../../core/client/Consumer.ts"
 import * as OttlaProducer from "../../core/client/Producer.ts"
 import { adapters } from "../adapters/Runtime.ts"
 
-const [client, what, mode, bootstrap = "", topic = "", sizeText, countText] = process.argv.slice(2)
+const [client, what, mode, bootstrap = "", sizeText, secondsText, recordsText] = process.argv.slice(2)
 const recordBytes = Number(sizeText)
-const records = Number(countText)
+const maxMs = Number(secondsText) * 1000
+const maxRecords = Number(recordsText)
 /** Of records in one batch, the same for all. */
 const BATCH_BYTES = 100_000
 const perBatch = Math.floor(BATCH_BYTES / recordBytes)
@@ -28,43 +31,72 @@ const IN_FLIGHT = 5
 const value = Buffer.alloc(recordBytes, "x")
 const isSingle = mode === "single"
 
-/** Does so many records and is done when they are. */
-type Work = (count: number) => Promise<void>
+interface Measured {
+  readonly records: number
+  readonly seconds: number
+  readonly cpuSeconds: number
+}
 interface Subject {
-  readonly work: Work
+  readonly work: () => Promise<Measured>
   readonly close: () => Promise<unknown>
 }
 
-/** Batches of messages, five on their way. */
-const inBatches = (send: (count: number) => Promise<unknown>): Work => async (count) => {
-  let left = count
-  await Promise.all(Array.from({ length: isSingle ? 1 : IN_FLIGHT }, async () => {
-    while (left > 0) {
-      const now = Math.min(left, isSingle ? 1 : perBatch)
-      left -= now
-      await send(now)
-    }
-  }))
-}
+/** How often a loop over records looks at the clock. */
+const LOOK_EVERY = 256
 
-/** What a consumer's callback counts, and those who wait for it. */
-class Count {
-  #left = 0
-  #done: () => void = () => undefined
-  /** Begins and is done with so many. */
-  readonly start = (begin: () => Promise<unknown>): Work => (count) =>
-    new Promise((resolve, reject) => {
-      this.#left = count
-      this.#done = resolve
-      begin().catch(reject)
-    })
-  add(count: number): void {
-    this.#left -= count
-    if (this.#left <= 0) this.#done()
+class Watch {
+  readonly #cpu: NodeJS.CpuUsage = process.cpuUsage()
+  readonly #begin: number = performance.now()
+  get isOver(): boolean {
+    return performance.now() - this.#begin >= maxMs
+  }
+  read(records: number): Measured {
+    const { system, user } = process.cpuUsage(this.#cpu)
+    return { records, seconds: (performance.now() - this.#begin) / 1000, cpuSeconds: (system + user) / 1e6 }
   }
 }
 
-const kafkajs = async (): Promise<Subject> => {
+/** Batches of messages, five on their way. */
+const inBatches = (send: (count: number) => Promise<unknown>): Subject["work"] => async () => {
+  await send(1)
+  const watch = new Watch()
+  let sent = 0
+  await Promise.all(Array.from({ length: isSingle ? 1 : IN_FLIGHT }, async () => {
+    while (!watch.isOver && sent < maxRecords) {
+      const now = isSingle ? 1 : perBatch
+      sent += now
+      await send(now)
+    }
+  }))
+  return watch.read(sent)
+}
+
+/** What a consumer's callback counts. */
+class Count {
+  #watch: Watch | undefined
+  #seen = 0
+  #lookAt = LOOK_EVERY
+  #done: (measured: Measured) => void = () => undefined
+  readonly start = (begin: () => Promise<unknown>): Subject["work"] => () =>
+    new Promise((resolve, reject) => {
+      this.#done = resolve
+      begin().catch(reject)
+    })
+  /** What the first call counts was fetched before the clock started. */
+  add(count: number): void {
+    if (this.#watch === undefined) return void (this.#watch = new Watch())
+    this.#seen += count
+    if (this.#seen < this.#lookAt) return
+    this.#lookAt = this.#seen + LOOK_EVERY
+    if (this.#seen >= maxRecords || this.#watch.isOver) this.#done(this.#watch.read(this.#seen))
+  }
+}
+
+let rounds = 0
+/** Nobody has committed for it. */
+const newGroup = (): string => `bench-${process.pid}-${rounds++}`
+
+const kafkajs = async (topic: string): Promise<Subject> => {
   const { default: { Kafka, logLevel } } = await import("kafkajs")
   const kafka = new Kafka({ clientId: "bench", brokers: [bootstrap], logLevel: logLevel.NOTHING })
   if (what === "produce") {
@@ -73,7 +105,7 @@ const kafkajs = async (): Promise<Subject> => {
     const work = inBatches((count) => producer.send({ topic, acks: -1, messages: Array.from({ length: count }, () => ({ value, partition: 0 })) }))
     return { work, close: () => producer.disconnect() }
   }
-  const consumer = kafka.consumer({ groupId: `bench-${process.pid}` })
+  const consumer = kafka.consumer({ groupId: newGroup() })
   const count = new Count()
   await consumer.connect()
   await consumer.subscribe({ topics: [topic], fromBeginning: true })
@@ -83,7 +115,7 @@ const kafkajs = async (): Promise<Subject> => {
   return { work, close: () => consumer.disconnect() }
 }
 
-const platformatic = async (): Promise<Subject> => {
+const platformatic = async (topic: string): Promise<Subject> => {
   const { Consumer, Producer } = await import("@platformatic/kafka")
   const base = { clientId: "bench", bootstrapBrokers: [bootstrap] }
   if (what === "produce") {
@@ -91,7 +123,7 @@ const platformatic = async (): Promise<Subject> => {
     const work = inBatches((count) => producer.send({ acks: -1, messages: Array.from({ length: count }, () => ({ topic, value, partition: 0 })) }))
     return { work, close: () => producer.close() }
   }
-  const consumer = new Consumer({ ...base, groupId: `bench-${process.pid}` })
+  const consumer = new Consumer({ ...base, groupId: newGroup() })
   const count = new Count()
   const work = count.start(async () => {
     const stream = await consumer.consume({ topics: [topic], mode: "earliest", autocommit: true, maxBytes: 10_485_760, maxWaitTime: 500, isolationLevel: 0 })
@@ -117,7 +149,15 @@ const held = <A>(make: Effect.Effect<A, unknown, OttlaProducer.Requirements>): P
     run.catch(reject)
   })
 
-const ottla = async (): Promise<Subject> => {
+const oneByOne = <A, E>(send: Effect.Effect<A, E>): Effect.Effect<Measured, E> =>
+  Effect.gen(function*() {
+    const watch = new Watch()
+    let sent = 0
+    for (; sent < maxRecords && !watch.isOver; sent++) yield* send
+    return watch.read(sent)
+  })
+
+const ottla = async (topic: string): Promise<Subject> => {
   if (what === "produce") {
     const [producer, close] = await held(OttlaProducer.make({
       "bootstrap.servers": bootstrap,
@@ -125,31 +165,35 @@ const ottla = async (): Promise<Subject> => {
       "batch.records": perBatch,
       "linger.ms": isSingle ? 0 : 5
     }))
-    if (isSingle) {
-      const one = producer.send({ topic, partition: 0, value })
-      return { work: (count) => Effect.runPromise(Effect.asVoid(Effect.repeat(one, { times: count - 1 }))), close }
-    }
-    const work: Work = (count) =>
+    const send = producer.send({ topic, partition: 0, value })
+    if (isSingle) return { work: () => Effect.runPromise(Effect.flatMap(send, () => oneByOne(send))), close }
+    const work = (): Promise<Measured> =>
       Effect.runPromise(Effect.gen(function*() {
+        yield* send
+        const watch = new Watch()
         let ended = 0
+        let failure: Error | undefined
         const listener = (result: OttlaProducer.RecordMetadata | Error): void => {
-          if (result instanceof Error) throw result
+          if (result instanceof Error) failure ??= result
           ended++
         }
-        for (let sent = 0; sent < count;) {
+        let sent = 0
+        while (sent < maxRecords && (sent % LOOK_EVERY !== 0 || !watch.isOver)) {
           const answer = producer.offer({ topic, partition: 0, value }, listener)
           if (answer === "Accepted") sent++
           else if (answer === "Full") yield* producer.ready(topic)
           else return yield* Effect.fail(answer)
         }
         yield* producer.flush
-        if (ended !== count) throw new Error(`${ended} of ${count} records ended`)
+        if (failure !== undefined) throw failure
+        if (ended !== sent) throw new Error(`${ended} of ${sent} records ended`)
+        return watch.read(sent)
       }))
     return { work, close }
   }
   const [consumer, close] = await held(OttlaConsumer.make({
     "bootstrap.servers": bootstrap,
-    "group.id": `bench-${process.pid}`,
+    "group.id": newGroup(),
     "auto.offset.reset": "earliest",
     "max.poll.records": 10_000
   }))
@@ -163,14 +207,11 @@ const ottla = async (): Promise<Subject> => {
   return { work, close }
 }
 
-const subjects: Readonly<Record<string, () => Promise<Subject>>> = { ottla, kafkajs, platformatic }
-const subject = await subjects[client ?? ""]!()
-if (what === "produce") await subject.work(Math.ceil(records / 5))
-const cpu = process.cpuUsage()
-const begin = performance.now()
-await subject.work(records)
-const seconds = (performance.now() - begin) / 1000
-const { system, user } = process.cpuUsage(cpu)
-process.stdout.write(`${JSON.stringify({ records, seconds, cpuSeconds: (system + user) / 1e6 })}\n`)
-await Promise.race([subject.close(), sleep(3000)])
+const subjects: Readonly<Record<string, (topic: string) => Promise<Subject>>> = { ottla, kafkajs, platformatic }
+for await (const topic of createInterface({ input: process.stdin })) {
+  const subject = await subjects[client ?? ""]!(topic)
+  const measured = await subject.work()
+  await Promise.race([subject.close(), sleep(5000)])
+  process.stdout.write(`${JSON.stringify(measured)}\n`)
+}
 process.exit(0)

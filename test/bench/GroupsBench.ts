@@ -69,7 +69,7 @@ const oneRound = async (peer: Peer, load: GroupLoad, groups: number, seconds: { 
 /** One round to warm up, then rounds in which the contestants take turns. The first contestant is what others are compared with. */
 export const groupsBench = async (contestants: ReadonlyArray<GroupsContestant>, options: GroupsOptions): Promise<Bench> => {
   const groups = options.quick ? 100 : 1000
-  const seconds = options.quick ? { rest: 2, commit: 1.5 } : { rest: 20, commit: 6 }
+  const seconds = options.quick ? { rest: 2, commit: 1.5 } : { rest: 15, commit: 5 }
   const loads = contestants.map(() => new GroupLoad(TOPIC, groups))
   const rounds = contestants.map((): Array<Round> => [])
   try {

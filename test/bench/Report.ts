@@ -19,6 +19,8 @@ export interface Bench {
   readonly metrics: ReadonlyArray<string>
   readonly rows: ReadonlyArray<Row>
   readonly rounds: number
+  /** Markdown behind the table. */
+  readonly notes?: string
 }
 
 const number = (value: number): string => value >= 1000 ? value.toFixed(0) : value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)
@@ -98,6 +100,7 @@ export const writeReport = (bench: Bench): string => {
     `![ratios](${bench.what}.svg)`,
     "",
     table(bench),
+    ...bench.notes === undefined ? [] : ["", bench.notes],
     ""
   ].join("\n")
   writeFileSync(file("md"), text)
