@@ -153,7 +153,8 @@ export const nextTickMs = (state: MembershipState): number => {
     at = Math.min(at, state.sessionEndsMs)
     if (!state.isHeartbeatSending) at = Math.min(at, state.heartbeatAtMs)
   }
-  return Math.min(at, state.pollEndsMs)
+  // Who is nobody has nothing to leave.
+  return state.phase === "Unjoined" ? at : Math.min(at, state.pollEndsMs)
 }
 
 const beats = (state: MembershipState): boolean =>

@@ -115,6 +115,8 @@ class World {
   pass(ms: number): void {
     this.nowMs += ms
     this.run({ _tag: "Tick" })
+    // Else it would tick for ever without time passing.
+    expect(nextTickMs(this.state)).toBeGreaterThan(this.nowMs)
   }
 }
 
