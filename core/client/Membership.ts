@@ -86,6 +86,8 @@ const leaveGroupApi: RpcApi<LeaveGroupRequestInput, LeaveGroupResponse> = rpcApi
 
 /** JoinGroup answers when the slowest member has joined: as much later than that as Kafka's own client waits. */
 const JOIN_TIMEOUT_LAPSE_MS = 5000
+/** How long a LeaveGroup that failed is tried once more: closing should not wait for a cluster that is gone. */
+const LEAVE_RETRY_MS = 5000
 /** KIP-800: a longer reason is cut off. */
 const MAX_REASON_LENGTH = 255
 
@@ -507,8 +509,14 @@ export class Membership {
       version < 3
         ? { groupId, memberId }
         : { groupId, members: [{ memberId, ...(version >= 5 ? { reason: reason.slice(0, MAX_REASON_LENGTH) } : {}) }] }
-    return this.#cluster.coordinator({ kind: "group", key: groupId }).pipe(
+    const key = { kind: "group", key: groupId } as const
+    const attempt = this.#cluster.coordinator(key).pipe(
       Effect.flatMap((node) => this.#cluster.call(node, "data", leaveGroupApi, request)),
+      Effect.tapError(() => Effect.sync(() => this.#cluster.forgetCoordinator(key)))
+    )
+    // The connection may have ended unseen while nothing was sent; else the group would wait for the session to end.
+    return attempt.pipe(
+      Effect.catchTag("RetriableError", () => Effect.timeoutOption(attempt, LEAVE_RETRY_MS)),
       Effect.ignore
     )
   }

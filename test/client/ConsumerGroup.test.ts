@@ -1,4 +1,4 @@
-import { expect } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -11,7 +11,7 @@ import type { TopicPartition } from "../../core/client/ClusterView.ts"
 import * as Consumer from "../../core/client/Consumer.ts"
 import type { ConsumerConfig, ConsumerRecord } from "../../core/client/Consumer.ts"
 import { numbers, pollUntil, topicWriter, valueOf } from "./ConsumerTopic.ts"
-import { overBroker, type TestBroker } from "./TestBrokers.ts"
+import { overBroker, startOwnBroker, type TestBroker } from "./TestBrokers.ts"
 
 const memberOf = (broker: TestBroker, group: string, config: Partial<ConsumerConfig> = {}) =>
   Consumer.make({
@@ -341,4 +341,25 @@ overBroker("Consumer in a group", (test) => {
       expect(yield* Effect.flip(other.commit([{ topic, partition: 0, offset: 9 }]))).toMatchObject({ reason: "UNKNOWN_MEMBER_ID" })
       expect(yield* other.committed([{ topic, partition: 0 }])).toMatchObject([{ offset: 1 }])
     }))
+})
+
+describe("A member whose connections end", () => {
+  it.live("leaves its group also when its connections have just ended", () =>
+    Effect.gen(function*() {
+      const broker = yield* startOwnBroker()
+      const topic = yield* broker.createTopic("cut")
+      const group = broker.name("group")
+      yield* Effect.gen(function*() {
+        const config = { "session.timeout.ms": 45_000 }
+        const one = yield* memberOf(broker, group, config)
+        yield* one.subscribe({ topics: [topic] })
+        yield* pollAll([one], () => one.assignment().length === 1)
+        broker.network.drop()
+        yield* one.close
+        // Long before the session would end.
+        const two = yield* memberOf(broker, group, config)
+        yield* two.subscribe({ topics: [topic] })
+        yield* pollAll([two], () => two.assignment().length === 1)
+      }).pipe(Effect.provideContext(broker.ports))
+    }).pipe(Effect.scoped), 20_000)
 })
