@@ -239,12 +239,16 @@ export const make: (
 
     const electionsDue = (now: MetadataImage): boolean => decideElections(now, partitionContext).length > 0
 
-    /** Reacts to who is there: campaigns when there is no controller, elects when brokers came or went. */
+    /** Brokers came or went, or a configuration may allow an unclean election now. */
+    const mayElect = (now: MetadataImage, done: MetadataImage | undefined): boolean =>
+      now.brokers !== done?.brokers || now.topicConfigs !== done.topicConfigs || now.brokerConfigs !== done.brokerConfigs
+
+    /** Reacts to who is there: campaigns when there is no controller, elects when that may have become possible. */
     const govern = Effect.gen(function*() {
-      let done: MetadataImage["brokers"] | undefined
+      let done: MetadataImage | undefined
       for (;;) {
         const now = yield* follower.awaitImage((now) =>
-          now.controllerId === -1 || (isController(now) && now.brokers !== done)
+          now.controllerId === -1 || (isController(now) && mayElect(now, done))
         )
         if (now.controllerId === -1) {
           const result = yield* campaign
@@ -252,7 +256,7 @@ export const make: (
           else yield* follower.awaitImage((later) => later.revision >= result.revision)
         } else {
           yield* lock.withPermits(1)(reconcile)
-          done = now.brokers
+          done = now
         }
       }
     })

@@ -173,6 +173,10 @@ export const decideAlterPartition = (
     if (broker === undefined || broker.fenced || (brokerEpoch !== -1 && brokerEpoch !== broker.epoch)) {
       return answer(ErrorCode.INELIGIBLE_REPLICA, `broker ${brokerId} may not join the ISR now`)
     }
+    // This change would make it look as if the broker had been there all the time: the controller takes it out first.
+    if (partition.isr.includes(brokerId) && broker.epoch > partition.modRevision && !broker.cleanStart) {
+      return answer(ErrorCode.INELIGIBLE_REPLICA, `broker ${brokerId} came back after an unclean stop`)
+    }
   }
   const next = withIsr(partition, isr, context.minInSyncReplicas(topic.name), [])
   // A member that registers again between this image and the commit must be looked at again: it may have lost its tail.

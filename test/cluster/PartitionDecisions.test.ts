@@ -205,6 +205,17 @@ describe("a leader's change of the ISR", () => {
     expect(gone.result.error).toBe(ErrorCode.INELIGIBLE_REPLICA)
   })
 
+  it("keeps nobody in the ISR who came back after an unclean stop, whatever epoch the leader knows of it", () => {
+    const unknown = { newIsr: [{ brokerId: 1, brokerEpoch: 1 }, { brokerId: 2, brokerEpoch: -1 }] }
+    const returned = (cleanStart: boolean) => [broker(1), broker(2, { epoch: 200, cleanStart }), broker(3)]
+    const change = (one: PartitionImage, cleanStart: boolean) =>
+      decideAlterPartition(imageOf(one, returned(cleanStart)), request(unknown), context()).result.error
+    expect(change(partition(), false)).toBe(ErrorCode.INELIGIBLE_REPLICA)
+    expect(change(partition(), true)).toBe(ErrorCode.NONE)
+    // Who is not in it has been caught up with since.
+    expect(change(partition({ isr: [1, 3] }), false)).toBe(ErrorCode.NONE)
+  })
+
   it("is answered again when its answer was lost", () => {
     const { change, result } = decideAlterPartition(imageOf(partition({ isr: [2, 1], partitionEpoch: 6 }), live), request(), context())
     expect([result.error, change]).toEqual([ErrorCode.NONE, undefined])
