@@ -116,7 +116,7 @@ class LeaderFetcher {
       if (address === undefined) return this.#state.disconnected(nowMs())
       yield* connect(address, {
         clientId: `broker-${brokerId}-fetcher-0`,
-        requestTimeoutMs: settings.socketTimeoutMs + settings.maxWaitMs,
+        requestTimeoutMs: settings.socketTimeoutMs,
         connectTimeoutMs: settings.socketTimeoutMs
       }).pipe(
         Effect.flatMap((connection) => this.#fetchWhile(connection, address)),

@@ -45,6 +45,8 @@ const seededCrypto = (seed: number): Crypto => {
 export interface World {
   readonly disk: MemoryDisk
   readonly context: Context.Context<Network | MetadataStore | Crypto>
+  /** What clients connect by, when it is not what the broker connects by. */
+  readonly clientNetwork?: Network
 }
 
 /** The disk as one process has it: when it is killed, nothing that it still does reaches the disk. */
@@ -154,7 +156,7 @@ export const startBroker = (
           return Scope.close(scope, Exit.void)
         }),
       connect: RpcConnection.connect({ host, port }, { clientId: "test" }).pipe(
-        Effect.provide(world.context),
+        Effect.provideService(Network, world.clientNetwork ?? Context.get(world.context, Network)),
         Effect.map((rpc) => new TestClient(rpc))
       )
     }

@@ -5,6 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
 import * as Apis from "../broker/Apis.ts"
+import { GroupClient } from "../broker/handlers/GroupClient.ts"
 import type { ProduceOptions, TestClient } from "../broker/TestBroker.ts"
 import { bytesOf, IDS, settle, startCluster, type TestCluster, until, withTime } from "./TestCluster.ts"
 
@@ -34,7 +35,11 @@ describe("A partition with three replicas", () => {
       expect(cluster.partitionImage("t")).toMatchObject({ leaderEpoch: 0, partitionEpoch: 0, elr: [] })
       expect([...cluster.partitionImage("t").replicas].sort()).toEqual(IDS)
       const client = yield* cluster.leaderClient("t")
-      expect(yield* produce(client, ["a", "b"])).toBe(0)
+      // No time passes: who waits for records is given them when they are written.
+      const acknowledged = yield* Effect.forkChild(client.produce("t", ["a", "b"]), { startImmediately: true })
+      yield* settle
+      expect(acknowledged.pollUnsafe()).toBeDefined()
+      expect(yield* Fiber.join(acknowledged)).toMatchObject({ errorCode: ErrorCode.NONE, baseOffset: 0 })
       for (const id of IDS) expect(cluster.partition(id, "t")!.logEndOffset).toBe(2)
       expect(cluster.leading("t").highWatermark).toBe(2)
       // Without time passing: a follower's fetch is not kept waiting when there is a new high watermark to tell.
@@ -56,8 +61,8 @@ describe("A partition with three replicas", () => {
 
       // In the log of the leader alone.
       cluster.cut(others)
-      expect(yield* produce(client, ["lost", "too"], { acks: 1 })).toBe(3)
-      expect(cluster.leading("t").highWatermark).toBe(3)
+      for (const value of ["lost", "too"]) yield* produce(client, [value], { acks: 1 })
+      expect(cluster.leading("t")).toMatchObject({ highWatermark: 3, logEndOffset: 5 })
       yield* cluster.crash(first)
       cluster.heal(others)
       yield* until("another leader", () => ![-1, first].includes(cluster.partitionImage("t").leader))
@@ -67,14 +72,15 @@ describe("A partition with three replicas", () => {
 
       const survivor = yield* cluster.leaderClient("t")
       expect(yield* withTime(survivor.readAll("t"))).toEqual(["a", "b", "c"])
-      expect(yield* produce(survivor, ["d"])).toBe(3)
+      // As many records as the other has lost, and more: the end of the log tells nothing of what is in it.
+      for (const value of ["d", "e", "f"]) yield* produce(survivor, [value])
 
       yield* cluster.start(first)
       yield* cluster.isrIs("t", IDS)
       expect(cluster.partitionImage("t")).toMatchObject({ leader: second.leader, leaderEpoch: 1, elr: [] })
-      yield* produce(survivor, ["e"])
+      yield* produce(survivor, ["g"])
       yield* expectEqualLogs(cluster)
-      expect(yield* withTime(survivor.readAll("t"))).toEqual(["a", "b", "c", "d", "e"])
+      expect(yield* withTime(survivor.readAll("t"))).toEqual(["a", "b", "c", "d", "e", "f", "g"])
     }))
 
   it.effect("keeps everything acknowledged while each broker in turn is killed and returns", () =>
@@ -124,6 +130,45 @@ describe("A partition with three replicas", () => {
       expect(yield* produce(client, ["a", "b"], batch)).toBe(0)
       expect(yield* produce(client, ["c"], { ...batch, baseSequence: 2 })).toBe(2)
       expect(yield* withTime(client.readAll("t"))).toEqual(["a", "b", "c"])
+    }))
+
+  it.effect("waits for who has all that is committed, unless unclean.leader.election.enable gives up what only that one has", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "10000" })
+      yield* create(cluster, "t")
+      const first = cluster.partitionImage("t").leader
+      const others = cluster.followers("t")
+      const client = yield* cluster.leaderClient("t")
+      yield* produce(client, ["a"])
+      cluster.cut(others)
+      // Acknowledged by the whole ISR, which is the leader alone by then.
+      yield* produce(client, ["b"])
+      expect(cluster.partitionImage("t")).toMatchObject({ isr: [first], elr: [] })
+      yield* cluster.crash(first)
+      cluster.heal(others)
+      yield* until("no leader", () => cluster.partitionImage("t").leader === -1)
+      yield* TestClock.adjust(60_000)
+      yield* settle
+      expect(cluster.partitionImage("t")).toMatchObject({ leader: -1, isr: [first] })
+
+      const admin = yield* cluster.running.get(others[0]!)!.connect
+      yield* withTime(admin.rpc.call(Apis.incrementalAlterConfigsApi, {
+        resources: [{
+          resourceType: 2,
+          resourceName: "t",
+          configs: [{ name: "unclean.leader.election.enable", configOperation: 0, value: "true" }]
+        }],
+        validateOnly: false
+      }))
+      yield* until("a leader", () => cluster.partitionImage("t").leader !== -1)
+      const survivor = yield* cluster.leaderClient("t")
+      yield* cluster.isrIs("t", others)
+      expect(yield* withTime(survivor.readAll("t"))).toEqual(["a"])
+      yield* produce(survivor, ["c"])
+      yield* cluster.start(first)
+      yield* cluster.isrIs("t", IDS)
+      yield* expectEqualLogs(cluster)
+      expect(yield* withTime(survivor.readAll("t"))).toEqual(["a", "c"])
     }))
 })
 
@@ -236,6 +281,29 @@ describe("The cluster", () => {
       yield* cluster.start(first)
       yield* cluster.isrIs("t", IDS)
       yield* expectEqualLogs(cluster)
+    }))
+
+  it.effect("moves a group's coordinator with its partition's leader, with what the group has committed", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster({ "offsets.topic.replication.factor": "3", "offsets.topic.num.partitions": "1" })
+      yield* create(cluster, "t")
+      const find = Effect.gen(function*() {
+        const group = new GroupClient((yield* [...cluster.running.values()][0]!.connect).rpc)
+        const { coordinators } = yield* withTime(group.find("g"))
+        yield* until("a coordinator", () => cluster.partitionImage("__consumer_offsets").leader !== -1)
+        const { leader } = cluster.partitionImage("__consumer_offsets")
+        return { coordinators, leader, group: new GroupClient((yield* cluster.running.get(leader)!.connect).rpc) }
+      })
+      yield* find
+      const first = yield* find
+      expect(first.coordinators[0]).toMatchObject({ errorCode: ErrorCode.NONE, nodeId: first.leader })
+      yield* settle
+      expect(yield* withTime(first.group.commit("g", "t", 0, 42))).toBe(ErrorCode.NONE)
+      yield* cluster.crash(first.leader)
+      yield* until("another leader", () => ![-1, first.leader].includes(cluster.partitionImage("__consumer_offsets").leader))
+      const second = yield* find
+      expect(second.coordinators[0]).toMatchObject({ errorCode: ErrorCode.NONE, nodeId: second.leader })
+      expect(yield* withTime(second.group.committed("g"))).toEqual({ "t-0": 42 })
     }))
 
   it.effect("leads on where a broker was stopped, which comes back with what it missed", () =>

@@ -227,6 +227,9 @@ describe("PartitionState", () => {
     step(state, { _tag: "BecomeFollower", leaderId: 2, leaderEpoch: 1, partitionEpoch: 0, replicas: [1, 2], isr: [1, 2] }, 0)
     step(state, { _tag: "LeaderHighWatermark", highWatermark: 9 }, 1)
     expect(state.highWatermark).toBe(6)
+    // Another leader that does not know yet how far it is.
+    expect(step(state, { _tag: "LeaderHighWatermark", highWatermark: 4 }, 2)).toBe(0)
+    expect(state.highWatermark).toBe(6)
     step(state, { _tag: "Truncated", logStartOffset: 0, logEndOffset: 3 }, 2)
     expect(state.highWatermark).toBe(3)
   })

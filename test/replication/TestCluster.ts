@@ -11,6 +11,10 @@ import type { BrokerStartError } from "../../core/broker/Broker.ts"
 import type { MetadataImage, PartitionImage } from "../../core/cluster/MetadataImage.ts"
 import type { CrashMode } from "../../core/memory/MemoryDisk.ts"
 import { type Connection, Network, NetworkError } from "../../core/ports/Network.ts"
+import { ApiKey } from "../../core/protocol/ApiKey.ts"
+import { ByteReader } from "../../core/protocol/ByteReader.ts"
+import { decodeFetchRequest, type FetchRequest } from "../../core/protocol/generated/Fetch.ts"
+import { decodeRequestHeader } from "../../core/protocol/Headers.ts"
 import type { Partition } from "../../core/replication/Partition.ts"
 import { makeCluster, type Overrides, type RunningBroker, startBroker, type TestClient, type World } from "../broker/TestBroker.ts"
 
@@ -54,6 +58,12 @@ export const withTime = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect
 /** A broker's own connections to others, which can be cut: it can be reached then, and reaches nobody. */
 class Link {
   readonly world: World
+  /** Fetch requests that it sent. */
+  readonly fetches: Array<FetchRequest> = []
+  /** Where it connected to, or tried to, at which virtual millisecond. */
+  readonly attempts: Array<{ readonly atMs: number; readonly port: number }> = []
+  /** What it sends goes nowhere, and nobody tells. */
+  isSilent = false
   readonly #open: Set<Connection> = new Set()
   #isCut = false
 
@@ -62,12 +72,30 @@ class Link {
     const network: Network = {
       ...shared,
       connect: (address, handle) =>
-        Effect.suspend(() => {
+        Effect.clockWith((clock) => {
+          this.attempts.push({ atMs: clock.currentTimeMillisUnsafe(), port: address.port })
           if (this.#isCut) return Effect.fail(new NetworkError("Unreachable", "the link is cut"))
-          return Effect.tap(shared.connect(address, handle), (connection) => Effect.sync(() => this.#open.add(connection)))
+          return shared.connect(address, (connection) => {
+            this.#open.add(connection)
+            this.#listenTo(connection)
+            return handle(connection)
+          })
         })
     }
-    this.world = { disk: world.disk, context: Context.add(world.context, Network, network) }
+    this.world = { disk: world.disk, context: Context.add(world.context, Network, network), clientNetwork: shared }
+  }
+
+  #listenTo(connection: Connection): void {
+    const send = connection.send.bind(connection)
+    connection.send = (payloads) => {
+      for (const payload of payloads) {
+        if (!(payload instanceof Uint8Array)) continue
+        const reader = new ByteReader(payload.slice(4))
+        const { apiKey, apiVersion } = decodeRequestHeader(reader)
+        if (apiKey === ApiKey.Fetch) this.fetches.push(decodeFetchRequest(reader, apiVersion))
+      }
+      if (!this.isSilent) send(payloads)
+    }
   }
 
   cut(): void {
@@ -108,6 +136,10 @@ export class TestCluster {
     const running = this.running.get(id)!
     this.running.delete(id)
     return running
+  }
+
+  link(id: number): Link {
+    return this.#links[id - 1]!
   }
 
   /** These can fetch from nobody. */

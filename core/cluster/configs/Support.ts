@@ -39,10 +39,21 @@ const honouredTopic: Readonly<Record<string, ReadonlyArray<string>>> = {
     "segment.ms"
   ],
   "test/cluster/configs/TopicConfigs.test.ts": ["segment.jitter.ms"],
+  "test/replication/Cluster.test.ts": ["unclean.leader.election.enable"],
   "test/replication/PartitionState.test.ts": ["min.insync.replicas"]
 }
 
 const honouredBroker: Readonly<Record<string, ReadonlyArray<string>>> = {
+  "test/replication/Cluster.test.ts": ["replica.lag.time.max.ms", "unclean.leader.election.enable"],
+  "test/replication/ReplicaFetcher.test.ts": [
+    "inter.broker.listener.name",
+    "replica.fetch.backoff.ms",
+    "replica.fetch.max.bytes",
+    "replica.fetch.min.bytes",
+    "replica.fetch.response.max.bytes",
+    "replica.fetch.wait.max.ms",
+    "replica.socket.timeout.ms"
+  ],
   "test/broker/handlers/GroupConfigs.test.ts": [
     "group.initial.rebalance.delay.ms",
     "group.max.session.timeout.ms",
@@ -145,9 +156,8 @@ type Reasons = ReadonlyArray<readonly [reason: string, keys: ReadonlyArray<strin
 
 const warnedTopic: Reasons = [
   ["a segment's file grows as it is written", ["preallocate"]],
-  ["replicas are not throttled: a broker is alone yet", ["follower.replication.throttled.replicas", "leader.replication.throttled.replicas"]],
-  ["there is no tiered storage", ["local.retention.bytes", "local.retention.ms", "remote.log.copy.disable", "remote.log.delete.on.disable"]],
-  ["a broker is alone yet: there is no other replica to elect", ["unclean.leader.election.enable"]]
+  ["replicas are not throttled yet", ["follower.replication.throttled.replicas", "leader.replication.throttled.replicas"]],
+  ["there is no tiered storage", ["local.retention.bytes", "local.retention.ms", "remote.log.copy.disable", "remote.log.delete.on.disable"]]
 ]
 
 const refusedTopic: Reasons = [["there is no tiered storage", ["remote.storage.enable"]]]
@@ -155,24 +165,22 @@ const refusedTopic: Reasons = [["there is no tiered storage", ["remote.storage.e
 const warnedBroker: Reasons = [
   ["a segment's file grows as it is written", ["log.preallocate"]],
   [
-    "a broker is alone yet: nothing is replicated or moved",
+    "replicas and leaders are not moved or throttled yet, and consumers read from leaders",
     [
       "alter.log.dirs.replication.quota.window.num",
       "alter.log.dirs.replication.quota.window.size.seconds",
       "auto.leader.rebalance.enable",
       "controlled.shutdown.enable",
       "follower.fetch.last.tiered.offset.enable",
-      "inter.broker.listener.name",
       "leader.imbalance.check.interval.seconds",
       "num.replica.alter.log.dirs.threads",
-      "num.replica.fetchers",
-      "replica.*",
+      "replica.selector.class",
       "replication.quota.window.num",
-      "replication.quota.window.size.seconds",
-      "unclean.leader.election.enable",
-      "unclean.leader.election.interval.ms"
+      "replication.quota.window.size.seconds"
     ]
   ],
+  ["a leader is elected as soon as its replica or its configuration allows it", ["unclean.leader.election.interval.ms"]],
+  ["one connection to each leader's broker fetches all that it leads", ["num.replica.fetchers"]],
   [
     "there is no KRaft quorum: the controller is part of the broker and keeps a journal of its own",
     [
@@ -215,7 +223,7 @@ const warnedBroker: Reasons = [
   ["values are taken as they are: there are no configuration providers", ["config.providers"]],
   [
     "the host's own choice is kept",
-    ["socket.receive.buffer.bytes", "socket.send.buffer.bytes", "socket.connection.setup.timeout.max.ms", "socket.connection.setup.timeout.ms"]
+    ["replica.socket.receive.buffer.bytes", "socket.receive.buffer.bytes", "socket.send.buffer.bytes", "socket.connection.setup.timeout.max.ms", "socket.connection.setup.timeout.ms"]
   ],
   [
     "waiting requests leave their queue when they are done: nothing is purged",
