@@ -208,6 +208,34 @@ describe("The ISR", () => {
       expect(yield* withTime(client.readAll("t"))).toEqual(["a", "b", "c"])
     }))
 
+  it.effect("counts who was to join until it is known whether that was committed, and commits it when the store is back", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "10000" })
+      yield* create(cluster, "t")
+      const { leader } = cluster.partitionImage("t")
+      const [near, far] = cluster.followers("t") as [number, number]
+      const client = yield* cluster.leaderClient("t")
+      cluster.cut([far])
+      yield* produce(client, ["a"])
+      expect([...cluster.partitionImage("t").isr].sort()).toEqual([leader, near].sort())
+
+      cluster.link(leader).isWithoutStore = true
+      cluster.heal([far])
+      yield* until("the change is asked for", () => cluster.leading("t").state.isrInFlight !== undefined)
+      cluster.cut([far])
+      const waiting = yield* Effect.forkChild(client.produce("t", ["b"]), { startImmediately: true })
+      yield* until("the nearer one has it", () => cluster.partition(near, "t")!.logEndOffset === 2)
+      yield* TestClock.adjust(1000)
+      yield* settle
+      expect(cluster.leading("t").highWatermark).toBe(1)
+
+      cluster.link(leader).isWithoutStore = false
+      yield* cluster.isrIs("t", IDS)
+      cluster.heal([far])
+      expect(yield* withTime(Fiber.join(waiting))).toMatchObject({ errorCode: ErrorCode.NONE, baseOffset: 1 })
+      yield* expectEqualLogs(cluster)
+    }))
+
   it.effect("takes a follower back whose leader has deleted what it had, from the log start on", () =>
     Effect.gen(function*() {
       const cluster = yield* startCluster({ "replica.lag.time.max.ms": "10000" })

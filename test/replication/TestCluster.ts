@@ -10,6 +10,7 @@ import * as TestClock from "effect/testing/TestClock"
 import type { BrokerStartError } from "../../core/broker/Broker.ts"
 import type { MetadataImage, PartitionImage } from "../../core/cluster/MetadataImage.ts"
 import type { CrashMode } from "../../core/memory/MemoryDisk.ts"
+import { MetadataStore, MetadataStoreError } from "../../core/ports/MetadataStore.ts"
 import { type Connection, Network, NetworkError } from "../../core/ports/Network.ts"
 import { ApiKey } from "../../core/protocol/ApiKey.ts"
 import { ByteReader } from "../../core/protocol/ByteReader.ts"
@@ -62,6 +63,8 @@ class Link {
   readonly fetches: Array<FetchRequest> = []
   /** Where it connected to, or tried to, at which virtual millisecond. */
   readonly attempts: Array<{ readonly atMs: number; readonly port: number }> = []
+  /** Its commits fail: the metadata store cannot be reached. Its session lives on. */
+  isWithoutStore = false
   /** What it sends goes nowhere, and nobody tells. */
   isSilent = false
   readonly #open: Set<Connection> = new Set()
@@ -82,7 +85,17 @@ class Link {
           })
         })
     }
-    this.world = { disk: world.disk, context: Context.add(world.context, Network, network), clientNetwork: shared }
+    const store = Context.get(world.context, MetadataStore)
+    const context = Context.add(world.context, Network, network).pipe(Context.add(MetadataStore, {
+      ...store,
+      commit: (comparisons, operations) =>
+        Effect.suspend(() =>
+          this.isWithoutStore
+            ? Effect.fail(new MetadataStoreError("Unavailable", "the link is cut"))
+            : store.commit(comparisons, operations)
+        )
+    }))
+    this.world = { disk: world.disk, context, clientNetwork: shared }
   }
 
   #listenTo(connection: Connection): void {
