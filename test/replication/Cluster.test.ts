@@ -50,6 +50,25 @@ describe("A partition with three replicas", () => {
       expect(yield* withTime(client.readAll("t"))).toEqual(["a", "b"])
     }))
 
+  it.effect("goes back to where histories part, not to the high watermark, which may be known late (KIP-101)", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      yield* create(cluster, "t")
+      const [near, far] = cluster.followers("t") as [number, number]
+      cluster.cut([near])
+      const client = yield* cluster.leaderClient("t")
+      for (const value of ["a", "b", "c"]) yield* produce(client, [value], { acks: 1 })
+      const follower = cluster.partition(far, "t")!
+      yield* until("the records", () => follower.logEndOffset === 3)
+      expect(follower.highWatermark).toBe(0)
+      expect(follower.truncateToLeader({ epoch: 0, endOffset: 2 })).toBe(ErrorCode.NONE)
+      expect(follower).toMatchObject({ logEndOffset: 2, highWatermark: 0 })
+      // What went is fetched again.
+      cluster.heal([near])
+      yield* until("the high watermark", () => cluster.leading("t").highWatermark === 3)
+      yield* expectEqualLogs(cluster)
+    }))
+
   it.effect("goes on under another leader when the first is killed; who returns gives up what was not committed", () =>
     Effect.gen(function*() {
       const cluster = yield* startCluster()
