@@ -33,7 +33,7 @@ export const offsetCommit: Generator = {
     const groupId = someGroupId(world, group)
     const caller = callerOf(world, group, version >= 7)
     // Kafka makes a group for a commit of which it then refuses every offset: such a group is nothing to compare
-    const hasGroup = groupId === group.id && group.members.length > 0
+    const hasGroup = groupId === group.id && group.members.some(({ generation }) => generation >= 0)
     const topics = someTargets(world).map(([topic, partitions]) => ({
       topic,
       partitions: partitions.map((partitionIndex) => ({
