@@ -4,7 +4,7 @@
  *   npm run test:librdkafka -- [--short] [--only 0081,0102] [--runtime node] [--against ottla|kafka] [--at HOST:PORT]
  *                              [--parallel 2]
  *
- * `--against kafka` runs them against Apache Kafka: it passes them too. A test that fails as docs/compatibility.md says
+ * `--against kafka` runs them against Apache Kafka. A test that fails as docs/compatibility.md says
  * counts as passed, and one of those that passes after all as failed: the table is wrong then. A test that the runner
  * skips is a failure. A failed test gets a second try alone, at the end.
  */
