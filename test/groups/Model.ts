@@ -15,7 +15,7 @@ import type { DescribeGroupsResponseDescribedGroup } from "../../core/protocol/g
 import type { RpcConnection, RpcError } from "../../core/rpc/RpcConnection.ts"
 import { hashOf, Sim } from "../broker/Sim.ts"
 import { makeWorld, type RunningBroker, startBroker } from "../broker/TestBroker.ts"
-import * as Apis from "./ModelApis.ts"
+import * as Apis from "../broker/handlers/GroupClient.ts"
 import { GroupHistory, RuleBroken } from "./ModelHistory.ts"
 import { fetchOffset, GROUP, leave, live, makeMember, type Member, type ModelRun, partitionsOf, TOPIC } from "./ModelMember.ts"
 

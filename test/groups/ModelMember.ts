@@ -10,7 +10,7 @@ import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
 import { encodeConsumerProtocolSubscription } from "../../core/protocol/generated/records/ConsumerProtocolSubscription.ts"
 import type { RpcConnection, RpcError } from "../../core/rpc/RpcConnection.ts"
 import type { Sim } from "../broker/Sim.ts"
-import * as Apis from "./ModelApis.ts"
+import * as Apis from "../broker/handlers/GroupClient.ts"
 import type { GroupHistory } from "./ModelHistory.ts"
 
 export const TOPIC = "t"
