@@ -53,8 +53,8 @@ const impure: ReadonlyArray<readonly [RegExp, string]> = [
   [/\bMath\s*\.\s*random\b/, "Math.random: randomness comes from Effect's Random or the Crypto port"],
   [/\bperformance\b(?!\s*:)/, "performance: time comes from Effect's Clock"],
   [/\b(setTimeout|setInterval|setImmediate)\b/, "timers come from Effect"],
-  // `process` is no function: what is called so is a method of ours, as what follows a dot is a property
-  [/(?<!\.)\b((globalThis|Buffer|Deno|Bun|require)\s*[.[(]|process\s*[.[])/, "a runtime's global: core reaches its host through ports"],
+  // `process` is no function: what is called so is a method of ours, as what follows a dot is a property; three dots are a spread
+  [/(?<![^.]\.)\b((globalThis|Buffer|Deno|Bun|require)\s*[.[(]|process\s*[.[])/, "a runtime's global: core reaches its host through ports"],
   [/\bconsole\s*\./, "console: log through Effect"],
   [/\bimport\s*\(/, "a dynamic import hides an edge from this check"]
 ]
