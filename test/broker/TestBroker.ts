@@ -4,18 +4,17 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Layer from "effect/Layer"
 import * as References from "effect/References"
-import * as Scope from "effect/Scope"
+import type { Scope } from "effect/Scope"
 import { layer as compressionLayer } from "../../adapters/shared/Compression.ts"
-import * as Broker from "../../core/broker/Broker.ts"
+import type { Broker, BrokerOptions, BrokerStartError } from "../../core/broker/Broker.ts"
+import * as BrokerProcess from "../../core/broker/BrokerProcess.ts"
 import { BrokerConfig, BrokerConfigError } from "../../core/broker/config/BrokerConfig.ts"
 import { type CrashMode, MemoryDisk, type MemoryDiskOptions } from "../../core/memory/MemoryDisk.ts"
 import * as MemoryMetadataStore from "../../core/memory/MemoryMetadataStore.ts"
 import * as MemoryNetwork from "../../core/memory/MemoryNetwork.ts"
 import { Crypto } from "../../core/ports/Crypto.ts"
-import { Disk, DiskError } from "../../core/ports/Disk.ts"
+import { Disk } from "../../core/ports/Disk.ts"
 import { MetadataStore } from "../../core/ports/MetadataStore.ts"
 import { Network } from "../../core/ports/Network.ts"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
@@ -47,45 +46,6 @@ export interface World {
   readonly context: Context.Context<Network | MetadataStore | Crypto>
   /** What clients connect by, when it is not what the broker connects by. */
   readonly clientNetwork?: Network
-}
-
-/** The disk as one process has it: when it is killed, nothing that it still does reaches the disk. */
-const diskOfProcess = (disk: Disk): { readonly disk: Disk; readonly kill: () => void } => {
-  let isAlive = true
-  const check = (operation: string, path: string): void => {
-    if (!isAlive) throw new DiskError("Closed", operation, path, "the process was killed")
-  }
-  const guard = <A>(operation: string, run: (path: string) => A) => (path: string): A => {
-    check(operation, path)
-    return run(path)
-  }
-  const later = <A, R>(operation: string, run: (path: string) => Effect.Effect<A, DiskError, R>) => (path: string) =>
-    Effect.suspend(() =>
-      isAlive ? run(path) : Effect.fail(new DiskError("Closed", operation, path, "the process was killed"))
-    )
-  return {
-    kill: () => {
-      isAlive = false
-    },
-    disk: {
-      open: (path, mode) => {
-        check("open", path)
-        return disk.open(path, mode)
-      },
-      stat: guard("stat", disk.stat),
-      list: guard("list", disk.list),
-      makeDirectory: guard("makeDirectory", disk.makeDirectory),
-      rename: (from, to) => {
-        check("rename", from)
-        disk.rename(from, to)
-      },
-      remove: guard("remove", disk.remove),
-      syncDirectory: later("syncDirectory", disk.syncDirectory),
-      lock: later("lock", disk.lock),
-      space: disk.space,
-      absolute: disk.absolute
-    }
-  }
 }
 
 /** What outlives a broker: its disk, the network, the metadata store. */
@@ -120,41 +80,36 @@ export const testConfig = (overrides: Overrides = {}): BrokerConfig => {
 }
 
 export interface RunningBroker {
-  readonly broker: Broker.Broker
+  readonly broker: Broker
   /** Stops it as its process would be by a signal. */
   readonly stop: Effect.Effect<void>
+  readonly kill: BrokerProcess.BrokerProcess["kill"]
   /** Kills its process, or stops its machine: what the disk keeps is the disk's to say. */
   readonly crash: (mode: CrashMode) => Effect.Effect<void>
   /** A connection of its own; it ends with the scope. */
-  readonly connect: Effect.Effect<TestClient, RpcConnection.RpcError, Scope.Scope>
+  readonly connect: Effect.Effect<TestClient, RpcConnection.RpcError, Scope>
 }
 
 export const startBroker = (
   world: World,
   overrides: Overrides = {},
-  options: Broker.BrokerOptions = {}
-): Effect.Effect<RunningBroker, Broker.BrokerStartError, Scope.Scope> =>
+  options: BrokerOptions = {}
+): Effect.Effect<RunningBroker, BrokerStartError, Scope> =>
   Effect.gen(function*() {
-    const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
-    const process = diskOfProcess(world.disk.disk)
-    const layer = Broker.layer(testConfig(overrides), options).pipe(
-      Layer.provide(Layer.mergeAll(Layer.succeedContext(world.context), Layer.succeed(Disk, process.disk), compressionLayer))
-    )
-    // What a broker says when it is crashed and lied to is no news here.
-    const context = yield* Layer.buildWithScope(layer, scope).pipe(
+    const context = Context.add(world.context, Disk, world.disk.disk)
+    const running = yield* BrokerProcess.start(testConfig(overrides), options).pipe(
+      Effect.provideContext(context),
+      Effect.provide(compressionLayer),
+      // What a broker says when it is crashed and lied to is no news here.
       Effect.provideService(References.MinimumLogLevel, "None")
     )
-    const broker = Context.get(context, Broker.Broker)
+    const { broker, stop } = running
     const { host, port } = broker.listeners[0]!
     return {
       broker,
-      stop: Scope.close(scope, Exit.void),
-      crash: (mode) =>
-        Effect.suspend(() => {
-          process.kill()
-          world.disk.crash(mode)
-          return Scope.close(scope, Exit.void)
-        }),
+      stop,
+      kill: running.kill,
+      crash: (mode) => Effect.andThen(running.kill(), Effect.sync(() => world.disk.crash(mode))),
       connect: RpcConnection.connect({ host, port }, { clientId: "test" }).pipe(
         Effect.provideService(Network, world.clientNetwork ?? Context.get(world.context, Network)),
         Effect.map((rpc) => new TestClient(rpc))
