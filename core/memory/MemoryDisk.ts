@@ -39,6 +39,8 @@ export interface MemoryDiskOptions {
   readonly isDurabilityTracked?: boolean
   /** For modification times. Default: always 0. */
   readonly nowMs?: () => number
+  /** What each sync waits for, while others run and the power may go. Default: a turn of the scheduler. */
+  readonly device?: Effect.Effect<void>
 }
 
 /**
@@ -70,7 +72,7 @@ class MemoryFile implements File {
       const covered = this.inode.unsynced
       this.inode.seal()
       // Others run while the device works, and the power may go.
-      return Effect.flatMap(Effect.yieldNow, () => {
+      return Effect.flatMap(this.disk.device, () => {
         this.check("sync")
         this.disk.change("sync", this.path)
         this.inode.synced(covered)
@@ -151,6 +153,8 @@ export class MemoryDisk {
   limitBytes: number
   /** Grows with each crash: what was opened before fails. */
   generation = 0
+  /** For MemoryFile. */
+  readonly device: Effect.Effect<void>
   private readonly isTracked: boolean
   private readonly nowMs: () => number
   private readonly root: Directory = { entries: new Map(), changes: [] }
@@ -164,6 +168,7 @@ export class MemoryDisk {
     this.limitBytes = options.limitBytes ?? Infinity
     this.isTracked = options.isDurabilityTracked ?? true
     this.nowMs = options.nowMs ?? ((): number => 0)
+    this.device = options.device ?? Effect.yieldNow
     this.disk = {
       open: (path, mode) => this.open(path, mode),
       stat: (path) => this.stat(path),
@@ -393,7 +398,7 @@ export class MemoryDisk {
     return Effect.suspend(() => {
       const { changes } = this.directory("syncDirectory", path)
       const covered = new Set(changes)
-      return Effect.flatMap(Effect.yieldNow, () => {
+      return Effect.flatMap(this.device, () => {
         const directory = this.directory("syncDirectory", path)
         this.change("syncDirectory", path)
         // The other half of a rename between directories goes with it.
