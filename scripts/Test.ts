@@ -9,7 +9,7 @@
  */
 import { spawnSync } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { scriptOptions } from "./Usage.ts"
 
@@ -32,6 +32,12 @@ for (const name of chosen) {
   }
 }
 
+/**
+ * As many workers as cores: vitest itself would leave one idle. They keep what they have loaded from file to file, a
+ * third of all time otherwise: nothing of ours has module state, and a test that leaves some behind should be noticed.
+ */
+const workers: ReadonlyArray<string> = ["--maxWorkers", `${availableParallelism()}`, "--no-isolate"]
+
 let passed = 0
 let failed = 0
 
@@ -44,7 +50,7 @@ const suite = (runtime: Runtime): void => {
   const pool = runtime === "bun" ? ["--pool=threads"] : []
   const { status } = spawnSync(
     command!,
-    [...prefix, "run", ...pool, "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...positionals],
+    [...prefix, "run", ...pool, ...workers, "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...positionals],
     { stdio: ["ignore", "inherit", "inherit"], env: { ...process.env, OTTLA_TEST_RUNTIME: runtime } }
   )
   try {
