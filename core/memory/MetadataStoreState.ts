@@ -117,11 +117,21 @@ export class MetadataStoreState {
     for (const deferred of waiting) Deferred.doneUnsafe(deferred, Effect.void)
   }
 
+  /** What a key holds, as of the newest commit. */
+  get(key: string): StoredEntry | undefined {
+    return this.entries.get(key)
+  }
+
   /** Keys under a prefix in their order, as of the newest commit. */
   list(prefix: string): ReadonlyArray<StoredEntry> {
     const found: Array<StoredEntry> = []
     for (const entry of this.entries.values()) if (entry.key.startsWith(prefix)) found.push(entry)
     return found.sort((a, b) => (a.key < b.key ? -1 : 1))
+  }
+
+  /** The session that a key dies with. */
+  sessionOf(key: string): string | undefined {
+    return this.entries.get(key)?.session
   }
 
   /** What ends a session: the deletion of its keys. */

@@ -48,6 +48,8 @@ export class Sim {
   /** Of the same dice, as a plain function. */
   readonly random: () => number
   readonly trace: Trace = new Trace()
+  /** Told after each task, with the process that it ran in: what watches the simulation looks here. It must change nothing. */
+  onStep: ((process: SimProcess) => void) | undefined
   /** What the effect that `run` was given runs in, and what stands for the world outside every process. */
   readonly main: SimProcess
   readonly #preemptEvery: number
@@ -159,6 +161,7 @@ export class Sim {
         }
         this.trace.number(index)
         if (!owner.turn(task)) continue
+        this.onStep?.(owner)
         if (++this.steps >= this.#maxSteps) {
           this.#isOver = true
           this.#failed?.(new SimLimit(`seed ${this.seed}: more than ${this.#limit} steps, at ${this.elapsedMs} ms`))

@@ -135,14 +135,9 @@ export class SimCluster {
     })
   }
 
-  /** The newest image that a broker has; undefined when none runs. */
-  image(): MetadataImage | undefined {
-    let newest: MetadataImage | undefined
-    for (const { broker } of this.running()) {
-      const image = broker!.services.image()
-      if (newest === undefined || image.revision > newest.revision) newest = image
-    }
-    return newest
+  /** What the metadata store holds now, whatever the brokers have seen of it. */
+  image(): MetadataImage {
+    return this.store.image
   }
 
   /** All that was wrong with network and metadata store is over, and paused processes go on. Who is down stays down. */

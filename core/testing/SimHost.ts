@@ -7,6 +7,8 @@ export class SimHost {
   /** Its IPv4 address: the host of what it listens on and connects from. */
   readonly address: string
   readonly #sim: Sim
+  /** For the network: it was switched on. */
+  onBoot: (() => void) | undefined
   #process: SimProcess | undefined
   #isOn = true
 
@@ -28,8 +30,10 @@ export class SimHost {
   /** Begins a process, on a machine that is off by switching it on. The last one must have ended. */
   boot(): SimProcess {
     if (this.process !== undefined) throw new Error(`a process runs on ${this.name} already`)
+    const wasOff = !this.#isOn
     this.#isOn = true
     this.#process = this.#sim.process(this.name)
+    if (wasOff) this.onBoot?.()
     return this.#process
   }
 

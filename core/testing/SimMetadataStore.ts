@@ -9,6 +9,8 @@
 import * as Effect from "effect/Effect"
 import type { Scope } from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { ImageState } from "../cluster/ImageApply.ts"
+import type { MetadataImage } from "../cluster/MetadataImage.ts"
 import { MetadataStoreState } from "../memory/MetadataStoreState.ts"
 import {
   type CommitResult,
@@ -76,6 +78,7 @@ export class SimMetadataStore {
   conflicts = 0
   readonly #sim: Sim
   readonly #dice: SimRandom
+  readonly #image: ImageState = new ImageState()
   readonly #faults: Map<SimHost, StoreFaults> = new Map()
   readonly #sessions: Map<string, SessionState> = new Map()
   /** Whom to wake when a machine can reach the store again. */
@@ -85,6 +88,11 @@ export class SimMetadataStore {
   constructor(sim: Sim) {
     this.#sim = sim
     this.#dice = sim.dice.fork("metadata store")
+  }
+
+  /** What a broker would have that had seen every commit. */
+  get image(): MetadataImage {
+    return this.#image.image
   }
 
   // -- faults --------------------------------------------------------------------------------------------------
@@ -220,7 +228,12 @@ export class SimMetadataStore {
     for (const operation of effective) {
       this.#sim.trace.text(operation._tag === "Put" ? `${operation.key}=${operation.value}` : `-${operation.key}`)
     }
-    this.state.publish(this.state.apply(effective))
+    const revision = this.state.apply(effective)
+    this.#image.apply({
+      revision,
+      events: effective.map(({ _tag, key }) => _tag === "Put" ? { _tag, entry: this.state.get(key)! } : { _tag, key })
+    })
+    this.state.publish(revision)
   }
 
   #commit(comparisons: ReadonlyArray<Comparison>, operations: ReadonlyArray<Operation>): CommitResult {

@@ -65,6 +65,10 @@ export class SimNetwork {
   /** Makes a machine reachable by its address. */
   add(host: SimHost): void {
     this.#hosts.set(host.address, host)
+    // What was sent to it meanwhile is sent again: it knows nothing of those connections.
+    host.onBoot = () => {
+      for (const from of this.#hosts.values()) this.#release(from, host)
+    }
   }
 
   // -- faults --------------------------------------------------------------------------------------------------
@@ -138,16 +142,18 @@ export class SimNetwork {
     )
   }
 
+  /** Whether a segment cannot arrive now. */
   #isBlocked(from: SimHost, to: SimHost): boolean {
-    return this.link(from, to).options.isBlocked
+    return !to.isOn || this.link(from, to).options.isBlocked
   }
 
   // -- the wire ------------------------------------------------------------------------------------------------
 
   #pump(from: SimConnection): void {
     const first = from.wire[0]
-    if (first === undefined || from.isOnTheWay || from.isLost || this.#isBlocked(from.host, from.peer.host)) return
+    if (first === undefined) return
     this.#ends.add(from)
+    if (from.isOnTheWay || from.isLost || this.#isBlocked(from.host, from.peer.host)) return
     from.isOnTheWay = true
     this.#sim.after(Math.max(0, first.atMs - this.#sim.nowMs), () => {
       from.isOnTheWay = false
@@ -156,7 +162,7 @@ export class SimNetwork {
       const { segment } = from.wire.shift()!
       this.#sim.trace.text(from.host.name)
       if (segment instanceof Uint8Array) this.#sim.trace.bytes(segment)
-      if (peer.host.isOn) peer.arrive(segment)
+      peer.arrive(segment)
       this.#pump(from)
       this.#forget(from)
     })
@@ -172,7 +178,7 @@ export class SimNetwork {
   }
 
   #forget(end: SimConnection): void {
-    if (end.isClosed && (end.wire.length === 0 || !end.peer.host.isOn || end.peer.isClosed)) this.#ends.delete(end)
+    if (end.isClosed && (end.wire.length === 0 || end.peer.isClosed)) this.#ends.delete(end)
   }
 
   // -- the port ------------------------------------------------------------------------------------------------
@@ -248,7 +254,7 @@ export class SimNetwork {
         const waitMs = CONNECT_RETRIES_MS[attempt]
         if (waitMs === undefined) return fail(new NetworkError("TimedOut", `${where}: no answer`))
         if (target === undefined) return fail(new NetworkError("Unreachable", `${where}: no such host`))
-        if (!this.#isBlocked(host, target) && !this.#isBlocked(target, host) && target.isOn) {
+        if (!this.#isBlocked(host, target) && !this.#isBlocked(target, host)) {
           return void this.#sim.after(this.#delay(host, target), () => arrived(target))
         }
         this.#sim.after(waitMs, () => ask(attempt + 1))
