@@ -23,6 +23,10 @@ interface StoredBroker {
   readonly cleanStart: boolean
 }
 
+interface StoredLife {
+  readonly shuttingDown?: boolean
+}
+
 const NONE: ReadonlyArray<number> = []
 
 const decodePartition = (partition: number, entry: Entry): PartitionImage => {
@@ -69,14 +73,15 @@ export class ImageState {
   /** Every partition key, by topic id, then index. */
   private partitions = new Map<string, Map<number, PartitionImage>>()
   private topics = new Map<string, TopicKey>()
-  private live = new Set<number>()
+  /** Brokers with a session, and whether they are about to stop. */
+  private live = new Map<number, boolean>()
 
   /** Starts over from a listing. */
   reset(revision: Revision, entries: ReadonlyArray<Entry>): MetadataImage {
     this.image = emptyImage
     this.partitions = new Map()
     this.topics = new Map()
-    this.live = new Set()
+    this.live = new Map()
     return this.apply({ revision, events: entries.map((entry) => ({ _tag: "Put" as const, entry })) })
   }
 
@@ -134,13 +139,14 @@ export class ImageState {
               id: parsed.id,
               epoch: entry.modRevision,
               ...(JSON.parse(entry.value) as StoredBroker),
-              fenced: !this.live.has(parsed.id)
+              fenced: !this.live.has(parsed.id),
+              inControlledShutdown: this.live.get(parsed.id) ?? false
             }
           )
           break
         case "Live":
           if (entry === undefined) this.live.delete(parsed.id)
-          else this.live.add(parsed.id)
+          else this.live.set(parsed.id, (JSON.parse(entry.value) as StoredLife).shuttingDown ?? false)
           revisions.set(key, entry?.modRevision)
           break
         case "Cluster":
@@ -162,7 +168,11 @@ export class ImageState {
 
     // A registration and its session's key may come in either order within a commit.
     for (const [id, broker] of brokers.current) {
-      if (broker.fenced === this.live.has(id)) brokers.set(id, { ...broker, fenced: !this.live.has(id) })
+      const fenced = !this.live.has(id)
+      const inControlledShutdown = this.live.get(id) ?? false
+      if (broker.fenced !== fenced || broker.inControlledShutdown !== inControlledShutdown) {
+        brokers.set(id, { ...broker, fenced, inControlledShutdown })
+      }
     }
 
     const topicsByName = new Draft<string, TopicImage>(before.topicsByName)

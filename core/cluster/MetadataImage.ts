@@ -27,7 +27,13 @@ export interface BrokerRegistration {
   readonly cleanStart: boolean
   /** A fenced broker is registered, leads nothing and is not told to clients: its session is gone. */
   readonly fenced: boolean
+  /** It is about to stop: it leads nothing and joins no ISR any more, and still answers. */
+  readonly inControlledShutdown: boolean
 }
+
+/** May lead, be in an ISR and be given replicas: its session lives, and it does not want to stop. */
+export const isActive = (broker: BrokerRegistration | undefined): boolean =>
+  broker !== undefined && !broker.fenced && !broker.inControlledShutdown
 
 export interface PartitionImage {
   readonly partition: number

@@ -1,10 +1,10 @@
 /**
  * Which brokers hold the replicas of new partitions: a pure function. Laws (test/cluster/Placement.test.ts): no
  * broker twice in a partition; leaders are spread evenly over the live brokers; a partition's replicas are on as many
- * racks as there are, up to the replication factor; a fenced broker is taken only when the live ones don't suffice,
- * and never as first replica.
+ * racks as there are, up to the replication factor; a broker that is fenced or about to stop is taken only when the
+ * others don't suffice, and never as first replica.
  */
-import type { BrokerRegistration } from "./MetadataImage.ts"
+import { type BrokerRegistration, isActive } from "./MetadataImage.ts"
 
 /** `replicationFactor` cannot be had from these brokers. */
 export class PlacementRefusal {
@@ -50,7 +50,7 @@ export const placeReplicas = (
   if (replicationFactor <= 0) {
     return new PlacementRefusal(`Invalid replication factor ${replicationFactor}: the replication factor must be positive.`)
   }
-  const live = interleaveRacks(all.filter((broker) => !broker.fenced))
+  const live = interleaveRacks(all.filter(isActive))
   if (live.length === 0) return new PlacementRefusal("All brokers are currently fenced or in controlled shutdown.")
   if (replicationFactor > all.length) {
     return new PlacementRefusal(
@@ -58,7 +58,7 @@ export const placeReplicas = (
         "registered or some brokers have all their log directories cordoned."
     )
   }
-  const candidates = [...live, ...interleaveRacks(all.filter((broker) => broker.fenced))]
+  const candidates = [...live, ...interleaveRacks(all.filter((broker) => !isActive(broker)))]
   /** Replicas given to each broker so far, leaders too. */
   const load = new Map<number, number>(candidates.map((broker) => [broker.id, 0]))
   const placed: Array<ReadonlyArray<number>> = []
@@ -80,7 +80,7 @@ export const placeReplicas = (
         const broker = (step <= live.length ? live[(start + step) % live.length] : candidates[step - 1]) as BrokerRegistration
         if (replicas.includes(broker.id)) continue
         // Being live comes before the rack, the rack before the load, the load before the neighbourhood.
-        const cost = [broker.fenced ? 1 : 0, perRack.get(broker.rack) ?? 0, load.get(broker.id) ?? 0]
+        const cost = [isActive(broker) ? 0 : 1, perRack.get(broker.rack) ?? 0, load.get(broker.id) ?? 0]
         if (best === undefined || lessThan(cost, bestCost)) {
           best = broker
           bestCost = cost

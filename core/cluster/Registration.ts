@@ -1,4 +1,7 @@
-/** A broker's registration, decided on an image: pure. KIP-631's registration, KIP-966's clean-shutdown check. */
+/**
+ * A broker's registration and its wish to stop, decided on an image: pure. KIP-631's registration, KIP-841's controlled
+ * shutdown, KIP-966's clean-shutdown check.
+ */
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import type { ItemResult, RegisterBroker } from "./Commands.ts"
 import { changeOf, put } from "./Decision.ts"
@@ -34,6 +37,20 @@ export const decideRegisterBroker = (
         put(brokerKey(request.id), JSON.stringify({ rack, listeners, logDirs, cleanStart })),
         put(liveKey(request.id), "{}", session)
       ]
+    )
+  }
+}
+
+/** Nothing where the broker is fenced, or has said so already: its session says all that is left to say. */
+export const decideBeginShutdown = (image: MetadataImage, brokerId: number, session: string): Decided<void> => {
+  const known = image.brokers.get(brokerId)
+  if (known === undefined || known.fenced || known.inControlledShutdown) return { result: undefined }
+  const key = liveKey(brokerId)
+  return {
+    result: undefined,
+    change: changeOf(
+      [{ key, modRevision: image.revisions.get(key) ?? 0 }],
+      [put(key, JSON.stringify({ shuttingDown: true }), session)]
     )
   }
 }

@@ -20,6 +20,10 @@ export interface MemoryMetadataStoreOptions {
 export interface MemoryMetadataStore extends MetadataStore {
   /** Ends a session as if its owner had not been heard of: its keys go in one commit. */
   readonly loseSession: (id: string) => void
+  /** The session that a key dies with. */
+  readonly sessionOf: (key: string) => string | undefined
+  /** Ids of the sessions that have not ended, oldest first. */
+  readonly openSessions: () => ReadonlyArray<string>
 }
 
 const tooMany = (max: number): MetadataStoreError =>
@@ -80,7 +84,9 @@ export const make = (options: MemoryMetadataStoreOptions = {}): MemoryMetadataSt
     commit,
     watch: (prefix, after) => state.watch(prefix, after),
     session: () => session,
-    loseSession
+    loseSession,
+    sessionOf: (key) => state.sessionOf(key),
+    openSessions: () => [...sessions.keys()]
   }
 }
 

@@ -4,6 +4,7 @@ import * as ApiVersions from "../../core/protocol/generated/ApiVersions.ts"
 import * as CreateTopics from "../../core/protocol/generated/CreateTopics.ts"
 import * as DeleteRecords from "../../core/protocol/generated/DeleteRecords.ts"
 import * as DeleteTopics from "../../core/protocol/generated/DeleteTopics.ts"
+import * as DescribeCluster from "../../core/protocol/generated/DescribeCluster.ts"
 import * as DescribeLogDirs from "../../core/protocol/generated/DescribeLogDirs.ts"
 import * as DescribeProducers from "../../core/protocol/generated/DescribeProducers.ts"
 import * as Fetch from "../../core/protocol/generated/Fetch.ts"
@@ -79,4 +80,9 @@ export const incrementalAlterConfigsApi: RpcApi<IncrementalAlterConfigs.Incremen
   ApiKey.IncrementalAlterConfigs,
   IncrementalAlterConfigs.encodeIncrementalAlterConfigsRequest,
   IncrementalAlterConfigs.decodeIncrementalAlterConfigsResponse
+)
+export const describeClusterApi: RpcApi<DescribeCluster.DescribeClusterRequestInput, DescribeCluster.DescribeClusterResponse> = rpcApi(
+  ApiKey.DescribeCluster,
+  DescribeCluster.encodeDescribeClusterRequest,
+  DescribeCluster.decodeDescribeClusterResponse
 )

@@ -84,6 +84,7 @@ export const broker = (id: number, over: Partial<BrokerRegistration> = {}): Brok
   logDirs: [],
   cleanStart: true,
   fenced: false,
+  inControlledShutdown: false,
   ...over
 })
 

@@ -5,7 +5,9 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
 import type { Scope } from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import type { BrokerStartError } from "../../core/broker/Broker.ts"
 import type { MetadataImage, PartitionImage } from "../../core/cluster/MetadataImage.ts"
@@ -65,6 +67,17 @@ class Link {
   readonly attempts: Array<{ readonly atMs: number; readonly port: number }> = []
   /** Its commits fail: the metadata store cannot be reached. Its session lives on. */
   isWithoutStore = false
+  /** It hears nothing of the metadata store's changes until this is false again. */
+  get isBlind(): boolean {
+    return this.#isBlind
+  }
+  set isBlind(isBlind: boolean) {
+    this.#isBlind = isBlind
+    if (isBlind) this.#sight.closeUnsafe()
+    else this.#sight.openUnsafe()
+  }
+  #isBlind = false
+  readonly #sight: Latch.Latch = Latch.makeUnsafe(true)
   /** What it sends goes nowhere, and nobody tells. */
   isSilent = false
   readonly #open: Set<Connection> = new Set()
@@ -88,6 +101,9 @@ class Link {
     const store = Context.get(world.context, MetadataStore)
     const context = Context.add(world.context, Network, network).pipe(Context.add(MetadataStore, {
       ...store,
+      list: (prefix) =>
+        Effect.suspend(() => this.#isBlind ? Effect.fail(new MetadataStoreError("Unavailable", "the link is cut")) : store.list(prefix)),
+      watch: (prefix, after) => Stream.tap(store.watch(prefix, after), () => this.#sight.await),
       commit: (comparisons, operations) =>
         Effect.suspend(() =>
           this.isWithoutStore
@@ -139,6 +155,11 @@ export class TestCluster {
   /** Its process or its machine dies; what the metadata store knew of it by its session is gone. */
   crash(id: number, mode: CrashMode = { _tag: "process" }): Effect.Effect<void> {
     return Effect.suspend(() => withTime(this.#take(id).crash(mode)))
+  }
+
+  /** Its process dies, and its session at once or when its time is up. */
+  kill(id: number, session: "ends" | "expires"): Effect.Effect<void> {
+    return Effect.suspend(() => withTime(this.#take(id).kill({ session })))
   }
 
   stop(id: number): Effect.Effect<void> {

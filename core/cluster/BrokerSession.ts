@@ -1,0 +1,126 @@
+/**
+ * A broker's life in the cluster: its session with the metadata store, its registration, and its wish to stop.
+ *
+ * | key `live/ID` | the broker is |
+ * |---|---|
+ * | there | active: leads, is in ISRs |
+ * | there, `shuttingDown` | in controlled shutdown: its leaders are moved, it leaves the ISRs and joins none (KIP-841) |
+ * | gone | fenced |
+ *
+ * A session can be lost while its broker lives: the store did not hear of it for broker.session.timeout.ms. The broker
+ * is fenced then and its leaders move, which it learns late or never as long as it does not see the store; until then
+ * it goes on serving, held by epochs alone: its followers follow someone else, so it commits nothing that the whole ISR
+ * does not have. As soon as the store gives it another session it registers again, with a new broker epoch, as one that
+ * stopped cleanly: its log has all that it had.
+ */
+import * as Effect from "effect/Effect"
+import type { Scope } from "effect/Scope"
+import type { MetadataStore, MetadataStoreError, Session } from "../ports/MetadataStore.ts"
+import { ErrorCode } from "../protocol/ErrorCode.ts"
+import type { ItemResult, RegisterBroker } from "./Commands.ts"
+import type { Decided } from "./Decision.ts"
+import type { ImageFollower } from "./ImageFollower.ts"
+import type { BrokerRegistration, MetadataImage } from "./MetadataImage.ts"
+import { decideBeginShutdown, decideRegisterBroker } from "./Registration.ts"
+import type { Submitter } from "./Submit.ts"
+
+/** How long a registration waits for the session that takes the place of a lost one. */
+const SESSION_RETRY_MS = 100
+
+export interface BrokerSession {
+  /** Of the present session: what keys are put with that are to die with this broker. */
+  readonly id: () => string
+  /** Of the last registration that this process made; -1 before the first. */
+  readonly brokerEpoch: () => number
+  /** Done when the broker is registered, which may have to wait for the end of an older session of its id. */
+  readonly register: (request: RegisterBroker) => Effect.Effect<BrokerRegistration, MetadataStoreError>
+  /** Done when this broker leads nothing any more, or is fenced: nobody waits for a broker whose session is over. */
+  readonly controlledShutdown: Effect.Effect<void, MetadataStoreError>
+  /** One loss of a session, waited for and made good; to be run again and again, after a failure too. */
+  readonly keep: Effect.Effect<void, MetadataStoreError, Scope>
+}
+
+/** Does the broker lead any partition? */
+const leads = (image: MetadataImage, brokerId: number): boolean => {
+  for (const { partitions } of image.topicsById.values()) {
+    if (partitions.some(({ leader }) => leader === brokerId)) return true
+  }
+  return false
+}
+
+export const make = (
+  store: MetadataStore,
+  follower: ImageFollower,
+  submitter: Submitter,
+  options: { readonly brokerId: number; readonly ttlMs: number }
+): Effect.Effect<BrokerSession, MetadataStoreError, Scope> =>
+  Effect.gen(function*() {
+    const { brokerId, ttlMs } = options
+    const image = (): MetadataImage => follower.state.image
+    let session: Session = yield* store.session(ttlMs)
+    let brokerEpoch = -1
+    let registered: RegisterBroker | undefined
+    let isStopping = false
+    /** What the loss of a session still asks for. */
+    let missing: "nothing" | "session" | "registration" = "nothing"
+
+    const registerOnce = (request: RegisterBroker): Effect.Effect<BrokerRegistration, MetadataStoreError> =>
+      Effect.gen(function*() {
+        for (;;) {
+          const decide = (now: MetadataImage): ReadonlyArray<Decided<ItemResult>> => [decideRegisterBroker(now, request, session.id)]
+          const [result] = yield* submitter.submit([request], decide)
+          const seen = image().brokers.get(brokerId)
+          if (result?.error !== ErrorCode.DUPLICATE_BROKER_REGISTRATION) {
+            brokerEpoch = seen?.epoch ?? -1
+            return seen as BrokerRegistration
+          }
+          yield* Effect.logInfo(`broker ${brokerId} is still registered by another session, waiting for its end`)
+          yield* follower.awaitImage((now) => now.brokers.get(brokerId)?.fenced === true || now.brokers.get(brokerId) !== seen)
+        }
+      })
+
+    const register = (request: RegisterBroker): Effect.Effect<BrokerRegistration, MetadataStoreError> =>
+      registerOnce(request).pipe(
+        // The session was lost before it had a registration; `keep` has another soon.
+        Effect.catchIf(
+          (error) => error.kind === "SessionLost",
+          () => Effect.andThen(Effect.sleep(SESSION_RETRY_MS), Effect.suspend(() => register(request)))
+        ),
+        Effect.tap(() => {
+          registered = request
+          return Effect.void
+        })
+      )
+
+    const keep = Effect.gen(function*() {
+      if (missing === "nothing") {
+        yield* session.lost
+        missing = "session"
+        yield* Effect.logWarning("metadata: the session was lost, beginning another")
+      }
+      if (missing === "session") {
+        session = yield* store.session(ttlMs)
+        missing = "registration"
+      }
+      // What stops needs no other life, and what never was registered does that itself.
+      if (registered !== undefined && !isStopping) {
+        yield* submitter.refresh
+        yield* registerOnce({ ...registered, previousBrokerEpoch: brokerEpoch }).pipe(
+          Effect.tapError((error) => {
+            if (error.kind === "SessionLost") missing = "session"
+            return Effect.void
+          })
+        )
+        yield* Effect.logInfo(`broker ${brokerId} is registered again, with broker epoch ${brokerEpoch}`)
+      }
+      missing = "nothing"
+    })
+
+    const controlledShutdown = Effect.gen(function*() {
+      isStopping = true
+      yield* submitter.submit([undefined], (now) => [decideBeginShutdown(now, brokerId, session.id)])
+      yield* follower.awaitImage((now) => now.brokers.get(brokerId)?.fenced !== false || !leads(now, brokerId))
+    })
+
+    return { id: () => session.id, brokerEpoch: () => brokerEpoch, register, controlledShutdown, keep }
+  })
