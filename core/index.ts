@@ -11,6 +11,16 @@
  */
 export { Broker, type BrokerOptions, type BrokerStartError, layer as brokerLayer } from "./broker/Broker.ts"
 export { BrokerConfig, BrokerConfigError, type ConfigSource } from "./broker/config/BrokerConfig.ts"
+export { type ClusterConfig, loadCluster } from "./broker/config/ClusterConfig.ts"
+export {
+  type BrokerDescription,
+  type BrokerStatus,
+  type ClusterDescription,
+  ClusterRefusal,
+  type ClusterStartError,
+  layer as localClusterLayer,
+  LocalCluster
+} from "./broker/LocalCluster.ts"
 export { journalLayer } from "./broker/Standalone.ts"
 export * from "./model/index.ts"
 export * as RpcConnection from "./rpc/RpcConnection.ts"

@@ -16,6 +16,8 @@ export const usage: string = `usage: ottla start [server.properties] [options]
 Runs a broker until SIGINT or SIGTERM. Without a file it listens on localhost:9092 and keeps its data in ./data.
 
 options:
+  --brokers N             N brokers in this process that are one cluster: ids 1 to N, ports one after the other from
+                          the listener's, directories broker1 to brokerN in log.dirs; ottla cluster --help says more
   --override key=value    a configuration key by Kafka's name; may be given many times, stronger than the file
   --log-format FORMAT     text (default) or json, one object a line
   --log-level LEVEL       trace, debug, info (default), warn, error
@@ -39,12 +41,15 @@ export type Command =
 export interface StartCommand {
   readonly _tag: "Start"
   readonly propertiesFile: string | undefined
+  /** Undefined: one that stands alone. */
+  readonly brokers: number | undefined
   readonly overrides: ReadonlyArray<readonly [key: string, value: string]>
   readonly logFormat: "text" | "json"
   readonly logLevel: LogLevelName
 }
 
 const options = {
+  brokers: { type: "string" },
   override: { type: "string", multiple: true },
   "log-format": { type: "string" },
   "log-level": { type: "string" },
@@ -78,9 +83,18 @@ export const parseCommand = (argv: ReadonlyArray<string>): Command => {
     if (at <= 0) return wrong(`--override takes key=value, not "${pair}"`)
     overrides.push([pair.slice(0, at).trim(), pair.slice(at + 1).trim()])
   }
+  const brokers = values.brokers
+  if (brokers !== undefined && !/^[1-9]\d{0,3}$/.test(brokers)) return wrong(`--brokers takes how many there shall be, not "${brokers}"`)
   const logFormat = values["log-format"] ?? "text"
   if (logFormat !== "text" && logFormat !== "json") return wrong(`--log-format takes text or json, not "${logFormat}"`)
   const level = values["log-level"] ?? "info"
   if (!(level in logLevels)) return wrong(`--log-level takes ${Object.keys(logLevels).join(", ")}, not "${level}"`)
-  return { _tag: "Start", propertiesFile, overrides, logFormat, logLevel: logLevels[level as keyof typeof logLevels] }
+  return {
+    _tag: "Start",
+    propertiesFile,
+    brokers: brokers === undefined ? undefined : Number(brokers),
+    overrides,
+    logFormat,
+    logLevel: logLevels[level as keyof typeof logLevels]
+  }
 }

@@ -25,6 +25,7 @@ export const main = async (host: Host): Promise<void> => {
   const [word = "", ...args] = process.argv.slice(2)
   const name = commandNamed(word)
   if (name === "storage") return (await import("./Storage.ts")).runStorage(args)
+  if (name === "cluster") return (await import("./Cluster.ts")).runCluster(args)
   if (name !== undefined && name !== "start") return (await import("./Tools.ts")).runTool(name, args, host)
 
   const command = parseCommand(process.argv.slice(2))

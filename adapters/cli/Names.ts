@@ -2,7 +2,8 @@
 
 /** What each does, for `ottla --help`. */
 export const commands = {
-  start: "run a broker until SIGINT or SIGTERM",
+  start: "run a broker, or several, until SIGINT or SIGTERM",
+  cluster: "describe brokers that run together, kill and start one",
   topics: "list, describe, create, alter and delete topics",
   "console-producer": "send lines of standard input as records",
   "console-consumer": "print records of topics",

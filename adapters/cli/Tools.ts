@@ -15,7 +15,7 @@ import type { CommandName } from "./Names.ts"
 import { tellingNetwork } from "./TellingNetwork.ts"
 import { processTerminal } from "./Terminal.ts"
 
-export type ToolName = Exclude<CommandName, "start" | "storage">
+export type ToolName = Exclude<CommandName, "cluster" | "start" | "storage">
 
 const tools: Readonly<Record<ToolName, () => Promise<{ readonly command: Command }>>> = {
   topics: () => import("./Topics.ts"),

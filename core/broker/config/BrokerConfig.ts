@@ -23,18 +23,28 @@ export const DEFAULT_NODE_ID = 1
 /** What clients are told to connect to when a listener has no host and nothing else is known, as in Kafka's stock file. */
 export const DEFAULT_ADVERTISED_HOST = "localhost"
 
+/** Kafka's defaults for its internal topics: replicas, and how many of them must have a record. */
+const INTERNAL_REPLICAS = 3
+const INTERNAL_MIN_ISR = 2
+
 /**
- * Of a broker that is alone. Internal topics have one replica, where Kafka's defaults are for three brokers; its stock
- * file sets the same. A group's first rebalance waits for nobody, where Kafka's waits 3 seconds for more members.
+ * Of brokers that are started together, one or several. Internal topics have no more replicas than there are brokers,
+ * where Kafka's defaults are for three and more; its stock file sets the same for one. A group's first rebalance waits
+ * for nobody, where Kafka's waits 3 seconds for more members.
  */
-const STANDALONE_DEFAULTS: ReadonlyArray<readonly [string, string]> = [
-  ["group.initial.rebalance.delay.ms", "0"],
-  ["offsets.topic.replication.factor", "1"],
-  ["share.coordinator.state.topic.min.isr", "1"],
-  ["share.coordinator.state.topic.replication.factor", "1"],
-  ["transaction.state.log.min.isr", "1"],
-  ["transaction.state.log.replication.factor", "1"]
-]
+const defaultsFor = (clusterSize: number): ReadonlyArray<readonly [string, string]> => {
+  const replicas = String(Math.min(clusterSize, INTERNAL_REPLICAS))
+  const minIsr = String(clusterSize < INTERNAL_REPLICAS ? 1 : INTERNAL_MIN_ISR)
+  return [
+    ["group.initial.rebalance.delay.ms", "0"],
+    ["offsets.topic.replication.factor", replicas],
+    ["share.coordinator.state.topic.min.isr", minIsr],
+    ["share.coordinator.state.topic.replication.factor", replicas],
+    ["transaction.state.log.min.isr", minIsr],
+    ["transaction.state.log.replication.factor", replicas]
+  ]
+}
+const STANDALONE_DEFAULTS: ReadonlyArray<readonly [string, string]> = defaultsFor(1)
 
 export interface ConfigSource {
   /** The text of a server.properties file. */
@@ -45,6 +55,8 @@ export interface ConfigSource {
   readonly overrides?: ReadonlyArray<readonly [key: string, value: string]>
   /** This host's name: advertised for listeners without a host when `listeners` is set and `advertised.listeners` is not. */
   readonly hostName?: string
+  /** Brokers that are started together (ClusterConfig.ts): what the defaults of internal topics go by. Default 1. */
+  readonly clusterSize?: number
 }
 
 /** The configuration cannot be started with: every problem that was found, by key. */
@@ -101,7 +113,7 @@ export class BrokerConfig {
   static load(source: ConfigSource): BrokerConfig | BrokerConfigError {
     const given = gather(source)
     if (given instanceof BrokerConfigError) return given
-    const fixed = resolve(given, source.hostName)
+    const fixed = resolve(given, source)
     return fixed instanceof BrokerConfigError ? fixed : new BrokerConfig(fixed, given.texts)
   }
 
@@ -321,7 +333,7 @@ interface Fixed {
 }
 
 /** What is fixed at start, and the rules that several keys make together. */
-const resolve = ({ set, texts, warnings }: Given, hostName: string | undefined): Fixed | BrokerConfigError => {
+const resolve = ({ set, texts, warnings }: Given, { clusterSize = 1, hostName }: ConfigSource): Fixed | BrokerConfigError => {
   const errors: Array<string> = []
   const notes: Array<string> = []
   const has = (key: string): boolean => texts.has(key)
@@ -335,7 +347,7 @@ const resolve = ({ set, texts, warnings }: Given, hostName: string | undefined):
   texts.set("node.id", String(nodeId))
   texts.set("broker.id", String(nodeId))
   if (!has("log.dirs")) texts.set("log.dirs", texts.get("log.dir") ?? DEFAULT_LOG_DIRS)
-  for (const [key, text] of STANDALONE_DEFAULTS) if (!has(key)) texts.set(key, text)
+  for (const [key, text] of defaultsFor(clusterSize)) if (!has(key)) texts.set(key, text)
 
   errors.push(...staticErrors(values, set))
   const endpoints = resolveListeners(texts, hostName, errors, notes)

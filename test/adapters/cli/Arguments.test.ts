@@ -11,10 +11,16 @@ describe("the command line", () => {
     expect(parseCommand(["start", "server.properties", "--override", "log.dirs=/a=b", "--override=node.id=2"])).toEqual({
       _tag: "Start",
       propertiesFile: "server.properties",
+      brokers: undefined,
       overrides: [["log.dirs", "/a=b"], ["node.id", "2"]],
       logFormat: "text",
       logLevel: "Info"
     })
+  })
+
+  it("starts several brokers", () => {
+    expect(parseCommand(["start", "--brokers", "3"])).toMatchObject({ _tag: "Start", brokers: 3 })
+    for (const brokers of ["0", "03", "3.5", "three", "-1", ""]) expect(wrong("start", `--brokers=${brokers}`)).toContain("--brokers")
   })
 
   it("names what is wrong and what would be right", () => {

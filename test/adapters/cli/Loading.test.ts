@@ -37,6 +37,12 @@ it("a client's command starts without a broker, a log and the other commands", (
   }
 })
 
+it("asking a cluster needs neither a client nor a broker", () => {
+  const modules = loaded("adapters/cli/Cluster.ts")
+  expect([...modules]).toContain("adapters/cli/ClusterControl.ts")
+  expect(under(modules, "core/")).toEqual(["core/broker/config/Listeners.ts"])
+})
+
 it("finding the command loads neither", () => {
   const modules = loaded("adapters/cli/Main.ts")
   expect(under(modules, "core/")).toEqual([])
