@@ -22,17 +22,22 @@ const GUARD_STALE_MS = 10_000
 const busy = (path: string, holder: string): DiskError =>
   new DiskError("Busy", "lock", path, `held by ${holder}`)
 
-/** Field 22 of /proc/ID/stat, in clock ticks since boot; "" where there is no such thing. */
-const startOf = (pid: number): string => {
+/** From the third on, of /proc/ID/stat; none where there is no such thing. */
+const statFields = (pid: number): ReadonlyArray<string> => {
   try {
     const stat = fs.readFileSync(`/proc/${pid}/stat`, "utf8")
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? ""
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")
   } catch {
-    return ""
+    return []
   }
 }
 
+/** When it began, in clock ticks since boot; "" where nobody tells. */
+const startOf = (pid: number): string => statFields(pid)[19] ?? ""
+
 const isAlive = (pid: number): boolean => {
+  // It has ended, and is there only until its parent asks how: a container's first process may never do so.
+  if (/^[ZX]$/.test(statFields(pid)[0] ?? "")) return false
   try {
     process.kill(pid, 0)
     return true
