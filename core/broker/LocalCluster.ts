@@ -79,7 +79,7 @@ export const LocalCluster: Context.Service<LocalCluster, LocalCluster> = Context
 interface Member {
   readonly id: number
   status: BrokerStatus
-  process: BrokerProcess.BrokerProcess | undefined
+  live: BrokerProcess.BrokerProcess | undefined
   /** By listener, as first taken. */
   ports: ReadonlyMap<string, number>
   advertised: ReadonlyArray<Endpoint>
@@ -157,7 +157,7 @@ export const make = (
     const context = Context.add(yield* Effect.context<Requirements>(), MetadataStore, store)
 
     const members = new Map<number, Member>(
-      config.ids.map((id) => [id, { id, status: "stopped", process: undefined, ports: new Map(), advertised: [] }])
+      config.ids.map((id) => [id, { id, status: "stopped", live: undefined, ports: new Map(), advertised: [] }])
     )
     const memberOf = (id: number): Effect.Effect<Member, ClusterRefusal> => {
       const member = members.get(id)
@@ -166,20 +166,20 @@ export const make = (
         : Effect.succeed(member)
     }
     const runningProcess = (member: Member, todo: string): Effect.Effect<BrokerProcess.BrokerProcess, ClusterRefusal> =>
-      member.status === "running" && member.process !== undefined
-        ? Effect.succeed(member.process)
+      member.status === "running" && member.live !== undefined
+        ? Effect.succeed(member.live)
         : Effect.fail(new ClusterRefusal(`broker ${member.id} is ${member.status}, only one that is running can be ${todo}`))
 
     // What killed brokers leave (a session that is to time out) ends after all have been stopped.
     const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
     yield* Effect.addFinalizer(() =>
-      Effect.forEach(members.values(), ({ process }) => process?.stop ?? Effect.void, { concurrency: "unbounded", discard: true })
+      Effect.forEach(members.values(), ({ live }) => live?.stop ?? Effect.void, { concurrency: "unbounded", discard: true })
     )
 
     let lastImage: MetadataImage | undefined
     const image = (): MetadataImage | undefined => {
-      for (const { process, status } of members.values()) {
-        const seen = status === "running" ? process?.broker.services.image() : undefined
+      for (const { live, status } of members.values()) {
+        const seen = status === "running" ? live?.broker.services.image() : undefined
         if (seen !== undefined && seen.revision >= (lastImage?.revision ?? -1)) lastImage = seen
       }
       return lastImage
@@ -199,9 +199,9 @@ export const make = (
             member.status = Exit.isSuccess(exit) ? "running" : "failed"
           })
         ),
-        Effect.map((process) => {
-          const { broker } = process
-          member.process = process
+        Effect.map((started) => {
+          const { broker } = started
+          member.live = started
           member.ports = portsOf(broker)
           member.advertised = broker.advertised
           return broker
@@ -214,7 +214,7 @@ export const make = (
     return {
       ids: config.ids,
       running: () =>
-        [...members.values()].flatMap(({ process, status }) => status === "running" && process !== undefined ? [process.broker] : []),
+        [...members.values()].flatMap(({ live, status }) => status === "running" && live !== undefined ? [live.broker] : []),
       describe: () => describe(members.values(), image()),
       start: (id) =>
         Effect.gen(function*() {
@@ -225,19 +225,19 @@ export const make = (
       stop: (id) =>
         Effect.gen(function*() {
           const member = yield* memberOf(id)
-          const process = yield* runningProcess(member, "stopped")
+          const its = yield* runningProcess(member, "stopped")
           image()
           member.status = "stopping"
-          yield* process.stop
+          yield* its.stop
           member.status = "stopped"
         }),
       kill: (id, options) =>
         Effect.gen(function*() {
           const member = yield* memberOf(id)
-          const process = yield* runningProcess(member, "killed")
+          const its = yield* runningProcess(member, "killed")
           image()
           member.status = "stopping"
-          yield* process.kill(options)
+          yield* its.kill(options)
           member.status = "killed"
         })
     }
