@@ -4,8 +4,9 @@
  *
  * Start: metadata image (the store comes with the layer), log directories locked and loaded, registration with the
  * controller, partitions as the image has them, listeners last.
- * Stop: listeners close, requests in flight are answered (long polls at once) within STOP_TIMEOUT_MS, connections
- * end, logs are flushed and marked as cleanly stopped, the session with the controller ends.
+ * Stop: in a cluster the partitions that it leads get other leaders first (controlled.shutdown.enable), within
+ * CONTROLLED_SHUTDOWN_TIMEOUT_MS; then listeners close, requests in flight are answered (long polls at once) within
+ * STOP_TIMEOUT_MS, connections end, logs are flushed and marked as cleanly stopped, the session with the controller ends.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -17,7 +18,7 @@ import type { Scope } from "effect/Scope"
 import { logConfigFor, replicationConfigFor, validateTopicConfigs } from "../cluster/configs/TopicConfigs.ts"
 import type { AlterPartition } from "../cluster/Commands.ts"
 import { type Controller, make as makeController } from "../cluster/Controller.ts"
-import { brokerConfigOf, type MetadataImage, topicConfigOf } from "../cluster/MetadataImage.ts"
+import { brokerConfigOf, isActive, type MetadataImage, topicConfigOf } from "../cluster/MetadataImage.ts"
 import { Coordinator } from "../coordinator/Coordinator.ts"
 import { type GroupRecord, groupRecordCodec } from "../groups/GroupRecords.ts"
 import { GroupsState } from "../groups/GroupsState.ts"
@@ -50,6 +51,9 @@ const ISR_CHANGE_RETRY_MS = 50
 /** Requests in flight are given this long when the broker stops, in milliseconds. */
 export const STOP_TIMEOUT_MS = 5000
 
+/** A controlled shutdown that takes longer, for want of a metadata store, is given up; as in Kafka, in milliseconds. */
+export const CONTROLLED_SHUTDOWN_TIMEOUT_MS: number = 5 * 60_000
+
 export interface Broker {
   readonly brokerId: number
   readonly clusterId: string
@@ -57,7 +61,7 @@ export interface Broker {
   readonly listeners: ReadonlyArray<Endpoint>
   /** What clients are told, in the order of `advertised.listeners`. */
   readonly advertised: ReadonlyArray<Endpoint>
-  /** Of its registration. */
+  /** Of its present registration: another one after a session that was lost. */
   readonly brokerEpoch: number
   /** How file slices are sent, for the operator. */
   readonly transfer: string
@@ -98,6 +102,8 @@ const startController = (config: BrokerConfig): Effect.Effect<Controller, Metada
     deleteTopicEnable: () => config.boolean("delete.topic.enable"),
     minInSyncReplicas: () => config.number("min.insync.replicas"),
     uncleanLeaderElection: () => config.boolean("unclean.leader.election.enable"),
+    autoLeaderRebalance: () => config.boolean("auto.leader.rebalance.enable"),
+    leaderImbalanceCheckIntervalMs: () => config.number("leader.imbalance.check.interval.seconds") * 1000,
     topicConfigError: (configs) => validateTopicConfigs(configs, config.texts)[0]?.message,
     brokerConfigError: (configs, broker) => config.dynamicError(configs, broker),
     configListDefault: (type, name) => config.listDefault(type, name),
@@ -115,19 +121,19 @@ const startPartitions = (
   /** Asks the controller for a partition's ISR change; its image brings it when granted. */
   const submitIsr = (partition: Partition): void => {
     const change = partition.state.isrInFlight
-    const registration = controller.image().brokers.get(config.nodeId)
-    if (change === undefined || registration === undefined) return
+    const brokerEpoch = controller.brokerEpoch()
+    if (change === undefined || brokerEpoch < 0) return
     const request: AlterPartition = {
       topicId: partition.topicId,
       partition: partition.partition,
       leader: config.nodeId,
       leaderEpoch: change.leaderEpoch,
-      brokerEpoch: registration.epoch,
+      brokerEpoch,
       partitionEpoch: change.partitionEpoch,
       newIsr: change.isr.map((brokerId) => ({
         brokerId,
         brokerEpoch: brokerId === config.nodeId
-          ? registration.epoch
+          ? brokerEpoch
           : partition.state.followers.get(brokerId)?.brokerEpoch ?? -1
       }))
     }
@@ -173,7 +179,7 @@ const startFetchers = (
   const listenerName = typeof named === "string" ? named.toUpperCase() : undefined
   return new ReplicaFetchers({
     brokerId: config.nodeId,
-    brokerEpoch: () => controller.image().brokers.get(config.nodeId)?.epoch ?? -1,
+    brokerEpoch: controller.brokerEpoch,
     partitions,
     addressOf: (brokerId) => {
       const broker = controller.image().brokers.get(brokerId)
@@ -195,6 +201,20 @@ const startFetchers = (
     fork
   })
 }
+
+/** Other brokers take over what this one leads. Nothing where there are none: then it stops as a broker alone does. */
+const controlledShutdown = (config: BrokerConfig, controller: Controller): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const others = [...controller.image().brokers.values()].filter((one) => one.id !== config.nodeId && isActive(one))
+    if (others.length === 0 || !config.boolean("controlled.shutdown.enable")) return Effect.void
+    return controller.controlledShutdown.pipe(
+      Effect.timeoutOrElse({
+        duration: CONTROLLED_SHUTDOWN_TIMEOUT_MS,
+        orElse: () => Effect.logError("controlled shutdown took too long, stopping without: leaders move when the session ends")
+      }),
+      Effect.catch((error) => Effect.logWarning(`stopping without controlled shutdown: ${error.message}`))
+    )
+  })
 
 /** `host:count` of max.connections.per.ip.overrides. */
 const perIpLimit = (config: BrokerConfig, address: string): number => {
@@ -336,14 +356,13 @@ export const make = (
       bound.push({ ...endpoint, port: address.port })
     }
     const advertised = config.advertised(new Map(bound.map(({ name, port }) => [name, port])))
-    const registration = yield* controller.registerBroker({
+    yield* controller.registerBroker({
       id: config.nodeId,
       rack: config.rack,
       listeners: advertised,
       logDirs: logManager.directories().map(({ id }) => id),
       previousBrokerEpoch: logManager.previousBrokerEpoch
     })
-    logManager.setBrokerEpoch(registration.epoch)
     followImage(controller.image())
     yield* Effect.acquireRelease(
       Effect.sync(() => controller.onChange(applyImage)),
@@ -363,12 +382,22 @@ export const make = (
         })
       ))
     )
+    // The first of what a stop does: everything still works.
+    yield* Effect.addFinalizer(() =>
+      Effect.andThen(
+        controlledShutdown(config, controller),
+        // Of the registration that the next start goes on from.
+        Effect.sync(() => logManager.setBrokerEpoch(controller.brokerEpoch()))
+      )
+    )
     return {
       brokerId: config.nodeId,
       clusterId: services.clusterId,
       listeners: bound,
       advertised,
-      brokerEpoch: registration.epoch,
+      get brokerEpoch() {
+        return controller.brokerEpoch()
+      },
       transfer: network.transfer,
       services,
       connectionCount: () => connections.count

@@ -2,6 +2,7 @@
 import type { BrokerServices } from "./BrokerServices.ts"
 import type { Handler } from "./Handler.ts"
 import { makeAlterConfigs } from "./handlers/AlterConfigs.ts"
+import { makeAlterPartitionReassignments } from "./handlers/AlterPartitionReassignments.ts"
 import { makeApiVersions } from "./handlers/ApiVersions.ts"
 import { makeCreatePartitions } from "./handlers/CreatePartitions.ts"
 import { makeCreateTopics } from "./handlers/CreateTopics.ts"
@@ -14,6 +15,7 @@ import { makeDescribeGroups } from "./handlers/DescribeGroups.ts"
 import { makeDescribeLogDirs } from "./handlers/DescribeLogDirs.ts"
 import { makeDescribeProducers } from "./handlers/DescribeProducers.ts"
 import { makeDescribeTopicPartitions } from "./handlers/DescribeTopicPartitions.ts"
+import { makeElectLeaders } from "./handlers/ElectLeaders.ts"
 import { makeFetch } from "./handlers/Fetch.ts"
 import { makeFindCoordinator } from "./handlers/FindCoordinator.ts"
 import { makeHeartbeat } from "./handlers/Heartbeat.ts"
@@ -24,6 +26,7 @@ import { makeLeaveGroup } from "./handlers/LeaveGroup.ts"
 import { makeListConfigResources } from "./handlers/ListConfigResources.ts"
 import { makeListGroups } from "./handlers/ListGroups.ts"
 import { makeListOffsets } from "./handlers/ListOffsets.ts"
+import { makeListPartitionReassignments } from "./handlers/ListPartitionReassignments.ts"
 import { makeMetadata } from "./handlers/Metadata.ts"
 import { makeOffsetCommit } from "./handlers/OffsetCommit.ts"
 import { makeOffsetDelete } from "./handlers/OffsetDelete.ts"
@@ -34,6 +37,7 @@ import { makeSyncGroup } from "./handlers/SyncGroup.ts"
 
 export const makeHandlers = (broker: BrokerServices): ReadonlyArray<Handler> => [
   makeAlterConfigs(broker),
+  makeAlterPartitionReassignments(broker),
   makeApiVersions(broker),
   makeCreatePartitions(broker),
   makeCreateTopics(broker),
@@ -46,6 +50,7 @@ export const makeHandlers = (broker: BrokerServices): ReadonlyArray<Handler> => 
   makeDescribeLogDirs(broker),
   makeDescribeProducers(broker),
   makeDescribeTopicPartitions(broker),
+  makeElectLeaders(broker),
   makeFetch(broker),
   makeFindCoordinator(broker),
   makeHeartbeat(broker),
@@ -56,6 +61,7 @@ export const makeHandlers = (broker: BrokerServices): ReadonlyArray<Handler> => 
   makeListConfigResources(broker),
   makeListGroups(broker),
   makeListOffsets(broker),
+  makeListPartitionReassignments(broker),
   makeMetadata(broker),
   makeOffsetCommit(broker),
   makeOffsetDelete(broker),

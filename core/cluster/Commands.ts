@@ -113,3 +113,28 @@ export interface AlterPartition {
 export interface AlterPartitionResult extends ItemResult {
   readonly topic: TopicImage | undefined
 }
+
+/** `replicas` null: take back a reassignment that is under way (KIP-455). */
+export interface PartitionReassignment {
+  readonly topic: string
+  readonly partition: number
+  /** The target, in the order of preference. */
+  readonly replicas: ReadonlyArray<number> | null
+}
+
+export interface PartitionResult extends ItemResult {
+  readonly topic: string
+  readonly partition: number
+}
+
+export interface OngoingReassignment {
+  readonly topic: string
+  readonly partition: number
+  /** All that the partition has now: the target, then those that go. */
+  readonly replicas: ReadonlyArray<number>
+  readonly addingReplicas: ReadonlyArray<number>
+  readonly removingReplicas: ReadonlyArray<number>
+}
+
+/** Kafka's numbers: the first replica shall lead; any live replica shall lead where there is no leader. */
+export const ElectionType: { readonly PREFERRED: 0; readonly UNCLEAN: 1 } = { PREFERRED: 0, UNCLEAN: 1 }

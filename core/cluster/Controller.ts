@@ -16,9 +16,9 @@ import type { Stream } from "effect/Stream"
 import type { TopicId } from "../model/Ids.ts"
 import { Crypto } from "../ports/Crypto.ts"
 import { MetadataStore } from "../ports/MetadataStore.ts"
-import type { MetadataStoreError, Session } from "../ports/MetadataStore.ts"
-import { ErrorCode } from "../protocol/ErrorCode.ts"
+import type { MetadataStoreError } from "../ports/MetadataStore.ts"
 import { readUuid } from "../protocol/Uuid.ts"
+import * as BrokerSession from "./BrokerSession.ts"
 import type {
   AlterPartition,
   AlterPartitionResult,
@@ -31,6 +31,8 @@ import type {
   DeleteTopicTarget,
   NewPartitions,
   NewTopic,
+  PartitionReassignment,
+  PartitionResult,
   ProducerIdBlock,
   RegisterBroker
 } from "./Commands.ts"
@@ -41,11 +43,12 @@ import { changeOf, put, remove } from "./Decision.ts"
 import type { Decided } from "./Decision.ts"
 import * as ImageFollower from "./ImageFollower.ts"
 import { CLUSTER_KEY, CONTROLLER_KEY, PRODUCER_IDS_KEY } from "./Keys.ts"
+import { decideElectLeaders, decidePreferredLeaders } from "./LeaderElections.ts"
 import { topicConfigOf } from "./MetadataImage.ts"
 import type { BrokerRegistration, MetadataImage } from "./MetadataImage.ts"
 import { decideAlterPartition, decideElections } from "./PartitionDecisions.ts"
-import type { PartitionDecisionContext } from "./PartitionDecisions.ts"
-import { decideRegisterBroker } from "./Registration.ts"
+import type { ElectionResult, PartitionDecisionContext, RequestedChange } from "./PartitionDecisions.ts"
+import { decideAlterPartitionReassignments } from "./Reassignments.ts"
 import * as Submit from "./Submit.ts"
 import { decideCreatePartitions, decideCreateTopics, decideDeleteTopics } from "./TopicDecisions.ts"
 import type { TopicDecisionContext } from "./TopicDecisions.ts"
@@ -81,7 +84,27 @@ export interface Controller {
   readonly allocateProducerIds: Effect.Effect<ProducerIdBlock, MetadataStoreError>
   /** Registers this broker, live until the controller's scope ends, and elects leaders where it can lead. */
   readonly registerBroker: (registration: RegisterBroker) => Effect.Effect<BrokerRegistration, MetadataStoreError>
+  /** Of the last registration of this process; -1 before. What an older one did is refused by it. */
+  readonly brokerEpoch: () => number
+  /**
+   * Says that this broker is about to stop, and waits until it leads nothing any more: at once where it is fenced. A
+   * partition that nobody else can lead has no leader then (KIP-841).
+   */
+  readonly controlledShutdown: Effect.Effect<void, MetadataStoreError>
   readonly alterPartition: (change: AlterPartition) => Effect.Effect<AlterPartitionResult, MetadataStoreError>
+  /**
+   * Begins, changes or takes back reassignments (KIP-455), each by itself; they go on until the new replicas are in the
+   * ISR. `allowReplicationFactorChange` (KIP-860) default true.
+   */
+  readonly alterPartitionReassignments: (
+    reassignments: ReadonlyArray<PartitionReassignment>,
+    options?: { readonly allowReplicationFactorChange?: boolean }
+  ) => Effect.Effect<ReadonlyArray<PartitionResult>, MetadataStoreError>
+  /** Elects leaders, by Kafka's number of the election type (KIP-460). */
+  readonly electLeaders: (
+    partitions: ReadonlyArray<{ readonly topic: string; readonly partition: number }>,
+    electionType: number
+  ) => Effect.Effect<ReadonlyArray<PartitionResult>, MetadataStoreError>
 }
 export const Controller: Context.Service<Controller, Controller> = Context.Service("ottla/Controller")
 
@@ -97,6 +120,9 @@ export interface ControllerOptions {
   /** `min.insync.replicas` and `unclean.leader.election.enable` of a topic without an override. Default 1, false. */
   readonly minInSyncReplicas?: (() => number) | undefined
   readonly uncleanLeaderElection?: (() => boolean) | undefined
+  /** `auto.leader.rebalance.enable` and `leader.imbalance.check.interval.seconds`, here in ms. Default false, 300 s. */
+  readonly autoLeaderRebalance?: (() => boolean) | undefined
+  readonly leaderImbalanceCheckIntervalMs?: (() => number) | undefined
   /** What is wrong with all the overrides of a topic together; undefined when nothing is. */
   readonly topicConfigError: (configs: ReadonlyMap<string, string>) => string | undefined
   /** The same for a broker's dynamic configuration. `broker` "": the cluster-wide default. */
@@ -110,6 +136,7 @@ export interface ControllerOptions {
 /** Producer ids in a block, as in Kafka. */
 export const PRODUCER_ID_BLOCK_SIZE = 1000
 const DEFAULT_SESSION_TIMEOUT_MS = 9000
+const DEFAULT_IMBALANCE_CHECK_MS = 300_000
 /** How long what the store refused waits before it is tried again. */
 const RETRY_MS = 100
 
@@ -185,29 +212,9 @@ export const make: (
 
     // -- the session: who is controller, who is live --------------------------------------------------------------
 
-    let session: Session = yield* store.session(options.sessionTimeoutMs ?? DEFAULT_SESSION_TIMEOUT_MS)
-    let registration: RegisterBroker | undefined
-
-    const register = Effect.fnUntraced(function*(request: RegisterBroker) {
-      for (;;) {
-        const [result] = yield* submitter.submit([request], (image) => [decideRegisterBroker(image, request, session.id)])
-        if (result?.error !== ErrorCode.DUPLICATE_BROKER_REGISTRATION) break
-        yield* Effect.logInfo(`broker ${request.id} is still registered by another session, waiting for its end`)
-        const seen = image().brokers.get(request.id)
-        yield* follower.awaitImage((now) => now.brokers.get(request.id)?.fenced === true || now.brokers.get(request.id) !== seen)
-      }
-    })
-
-    /** A store whose session outlives no long pause gives us another; the broker is fenced in between. */
-    const keepSession = Effect.gen(function*() {
-      yield* session.lost
-      yield* Effect.logWarning("metadata: the session was lost, beginning another")
-      session = yield* store.session(options.sessionTimeoutMs ?? DEFAULT_SESSION_TIMEOUT_MS)
-      yield* submitter.refresh
-      if (registration !== undefined) {
-        const previousBrokerEpoch = image().brokers.get(options.brokerId)?.epoch ?? -1
-        yield* register({ ...registration, previousBrokerEpoch })
-      }
+    const session = yield* BrokerSession.make(store, follower, submitter, {
+      brokerId: options.brokerId,
+      ttlMs: options.sessionTimeoutMs ?? DEFAULT_SESSION_TIMEOUT_MS
     })
 
     const isController = (now: MetadataImage): boolean => now.controllerId === options.brokerId
@@ -215,9 +222,22 @@ export const make: (
     const campaign = Effect.suspend(() =>
       store.commit(
         [{ key: CONTROLLER_KEY, modRevision: 0 }],
-        [put(CONTROLLER_KEY, JSON.stringify({ brokerId: options.brokerId }), session.id)]
+        [put(CONTROLLER_KEY, JSON.stringify({ brokerId: options.brokerId }), session.id())]
       )
     )
+
+    const tellUnclean = (elections: ReadonlyArray<ElectionResult>): Effect.Effect<void> => {
+      const unclean = elections.filter((one) => one.unclean)
+      if (unclean.length === 0) return Effect.void
+      const names = unclean.slice(0, 5).map(({ topic, after }) => `${topic.name}-${after.partition}`).join(", ")
+      return Effect.logWarning(
+        `${unclean.length} partition(s) are led by a replica that was not stopped cleanly: records that it had not ` +
+          `flushed are lost if its machine failed, not if only its process did (${names}${unclean.length > 5 ? ", …" : ""})`
+      )
+    }
+
+    const tellRequested = (results: ReadonlyArray<RequestedChange>): Effect.Effect<void> =>
+      tellUnclean(results.flatMap(({ election }) => election === undefined ? [] : [election]))
 
     /** What a controller owes the image: leaders where they are due, no keys that nothing counts. */
     const reconcile = Effect.gen(function*() {
@@ -226,15 +246,9 @@ export const make: (
         yield* submitter.submit(orphans, (_, keys) =>
           keys.map((key) => ({ result: key, change: changeOf([], [remove(key)]) })))
       }
-      const elected = yield* submitter.submitAll((now) => decideElections(now, partitionContext))
-      const unclean = elected.filter((one) => one.unclean)
-      if (unclean.length > 0) {
-        const names = unclean.slice(0, 5).map(({ topic, after }) => `${topic.name}-${after.partition}`).join(", ")
-        yield* Effect.logWarning(
-          `${unclean.length} partition(s) are led by a replica that was not stopped cleanly: records that it had not ` +
-            `flushed are lost if its machine failed, not if only its process did (${names}${unclean.length > 5 ? ", …" : ""})`
-        )
-      }
+      // Whoever took over meanwhile does it: what the old one saw is no reason to act any more.
+      const elected = yield* submitter.submitAll((now) => isController(now) ? decideElections(now, partitionContext) : [])
+      yield* tellUnclean(elected)
     })
 
     const electionsDue = (now: MetadataImage): boolean => decideElections(now, partitionContext).length > 0
@@ -261,6 +275,16 @@ export const make: (
       }
     })
 
+    /** Gives leadership back to the first replicas, as long as this is the controller; the rest of the time it waits. */
+    const balance = Effect.gen(function*() {
+      yield* Effect.sleep(options.leaderImbalanceCheckIntervalMs?.() ?? DEFAULT_IMBALANCE_CHECK_MS)
+      if (options.autoLeaderRebalance?.() !== true || !isController(image())) return
+      const elected = yield* lock.withPermits(1)(
+        submitter.submitAll((now) => isController(now) ? decidePreferredLeaders(now, partitionContext) : [])
+      )
+      if (elected.length > 0) yield* Effect.logInfo(`${elected.length} partition(s) are led by their preferred leader again`)
+    })
+
     if (image().clusterId === "") {
       yield* submitter.submit([options.clusterId ?? randomUuid(crypto)], (now, [clusterId]) => [
         now.clusterId !== "" ? { result: undefined } : {
@@ -269,8 +293,9 @@ export const make: (
         }
       ])
     }
-    yield* Effect.forkScoped(persist("the session", keepSession))
+    yield* Effect.forkScoped(persist("the session", session.keep))
     yield* Effect.forkScoped(persist("the controller", govern))
+    yield* Effect.forkScoped(persist("preferred leaders", balance))
     yield* follower.awaitImage((now) => now.controllerId !== -1)
 
     const controller: Controller = {
@@ -324,16 +349,30 @@ export const make: (
       )),
       registerBroker: (request) =>
         Effect.gen(function*() {
-          registration = request
           // Not under the lock: it may wait for another session's end, which must be able to elect meanwhile.
-          yield* register(request)
+          yield* session.register(request)
           const now = yield* follower.awaitImage((now) => now.brokers.get(request.id)?.fenced === false && !electionsDue(now))
           return now.brokers.get(request.id) as BrokerRegistration
         }),
+      brokerEpoch: session.brokerEpoch,
+      controlledShutdown: session.controlledShutdown,
       alterPartition: (change) =>
         exclusively(Effect.map(
           submitter.submit([change], (now) => [decideAlterPartition(now, change, partitionContext)]),
           ([result]) => ({ ...result as AlterPartitionResult, topic: image().topicsById.get(change.topicId) })
+        )),
+      alterPartitionReassignments: (reassignments, { allowReplicationFactorChange = true } = {}) =>
+        exclusively(Effect.tap(
+          submitter.submit(
+            reassignments,
+            (now, items) => decideAlterPartitionReassignments(now, items, allowReplicationFactorChange, partitionContext)
+          ),
+          tellRequested
+        )),
+      electLeaders: (partitions, electionType) =>
+        exclusively(Effect.tap(
+          submitter.submit(partitions, (now, items) => decideElectLeaders(now, items, electionType, partitionContext)),
+          tellRequested
         ))
     }
     return controller

@@ -1,5 +1,5 @@
 /**
- * Leaders, ISR and ELR of partitions, decided on an image: pure. KIP-497 (ISR through the controller), KIP-841 and
+ * What a partition is due when brokers come and go, and ISR changes by leaders, decided on an image: pure. KIP-497 (ISR through the controller), KIP-841 and
  * KIP-903 (who may join the ISR), KIP-966 (eligible leader replicas).
  *
  * Every change raises the partition epoch; every new leadership, of the same broker after a restart too, raises the
@@ -8,11 +8,26 @@
  * the broker registered after the partition last changed.
  */
 import { ErrorCode } from "../protocol/ErrorCode.ts"
-import type { AlterPartition, AlterPartitionResult } from "./Commands.ts"
+import type { AlterPartition, AlterPartitionResult, PartitionResult } from "./Commands.ts"
 import { changeOf, put } from "./Decision.ts"
-import type { Decided } from "./Decision.ts"
+import type { Change, Decided } from "./Decision.ts"
 import { brokerKey, partitionKey, partitionValue } from "./Keys.ts"
+import { isActive } from "./MetadataImage.ts"
 import type { MetadataImage, PartitionImage, TopicImage } from "./MetadataImage.ts"
+import type { ChangedPartition } from "./PartitionChange.ts"
+import {
+  changePartition,
+  completed,
+  electedIn,
+  isReassigning,
+  liveIn,
+  same,
+  samePartition,
+  union,
+  withIsr,
+  withLastKnown,
+  without
+} from "./PartitionChange.ts"
 
 export interface PartitionDecisionContext {
   /** `min.insync.replicas` and `unclean.leader.election.enable` as they hold for a topic. */
@@ -20,71 +35,28 @@ export interface PartitionDecisionContext {
   readonly uncleanLeaderElection: (topic: string) => boolean
 }
 
-type Replicas = ReadonlyArray<number>
-
-const without = (replicas: Replicas, left: Replicas): Replicas => replicas.filter((id) => !left.includes(id))
-const union = (...lists: ReadonlyArray<Replicas>): Replicas => [...new Set(lists.flat())]
-
-/**
- * ELR after the ISR becomes `isr`: who leaves an ISR below min.insync.replicas stays eligible, since the high
- * watermark stood still from then on; `unclean` are those whose log may have lost its tail.
- */
-const withIsr = (partition: PartitionImage, isr: Replicas, minIsr: number, unclean: Replicas): PartitionImage => {
-  if (isr.length >= Math.min(minIsr, partition.replicas.length)) return { ...partition, isr, elr: [], lastKnownElr: [] }
-  const candidates = union(partition.elr, partition.isr)
-  const elr = without(without(candidates, isr), unclean)
-  const lastKnownElr = without(without(union(candidates, partition.lastKnownElr), isr), elr)
-  return { ...partition, isr, elr, lastKnownElr }
-}
-
-/**
- * Nobody is left who surely has every committed record. As in Kafka the last leader is the one that is known, else who
- * left the ISR last: when only processes died, and no machine, it has them all.
- */
-const withLastKnown = (before: PartitionImage, next: PartitionImage): PartitionImage => {
-  if (next.isr.length > 0 || next.elr.length > 0) return next
-  const known = before.isr.includes(before.leader)
-    ? before.leader
-    : before.isr[0] ?? before.lastKnownElr[0] ?? before.elr[0]
-  return known === undefined ? next : { ...next, lastKnownElr: [known] }
-}
-
-/**
- * The partition with a leader, when it may have one. In this order: the live members of the ISR, of the ELR, the
- * one that was last known when both are empty (its loss is bounded by what it had not synced), any live replica when
- * unclean elections are allowed.
- */
-const elect = (partition: PartitionImage, isLive: (id: number) => boolean, unclean: boolean): PartitionImage => {
-  const first = (eligible: (id: number) => boolean): number | undefined =>
-    partition.replicas.find((id) => eligible(id) && isLive(id))
-  const inIsr = first((id) => partition.isr.includes(id))
-  if (inIsr !== undefined) return { ...partition, leader: inIsr }
-  const inElr = first((id) => partition.elr.includes(id))
-  if (inElr !== undefined) {
-    return { ...partition, leader: inElr, isr: [inElr], elr: without(partition.elr, [inElr]) }
-  }
-  const none = partition.isr.length === 0 && partition.elr.length === 0
-  const lastKnown = none && partition.lastKnownElr.length === 1 ? partition.lastKnownElr[0] : undefined
-  const last = lastKnown !== undefined && isLive(lastKnown) ? lastKnown : unclean ? first(() => true) : undefined
-  if (last !== undefined) return { ...partition, leader: last, isr: [last], elr: [], lastKnownElr: [] }
-  return { ...partition, leader: -1 }
-}
-
-export interface ElectionResult {
+export interface ElectionResult extends ChangedPartition {
   readonly topic: TopicImage
-  readonly before: PartitionImage
-  readonly after: PartitionImage
-  /** The new leader was in neither ISR nor ELR: acknowledged records may be gone, and whoever commits this says so. */
-  readonly unclean: boolean
 }
 
-const electionOf = (
+/** The answer to who asked for a change of a partition. */
+export interface RequestedChange extends PartitionResult {
+  /** What was decided; undefined: nothing changes. */
+  readonly election: ElectionResult | undefined
+}
+
+/**
+ * What the controller owes a partition before anything else may change it; undefined: nothing. Another change would
+ * hide that a broker registered again since the partition last changed.
+ */
+export const dueElection = (
   image: MetadataImage,
   topic: TopicImage,
   before: PartitionImage,
   context: PartitionDecisionContext
 ): ElectionResult | undefined => {
-  const isLive = (id: number): boolean => image.brokers.get(id)?.fenced === false
+  const isLive = liveIn(image)
+  const minIsr = context.minInSyncReplicas(topic.name)
   /** Registered again since the partition's last change: what it led and held it led and held in an earlier life. */
   const restarted = (id: number): boolean => (image.brokers.get(id)?.epoch ?? -1) > before.modRevision
   const restartedUnclean = (id: number): boolean => restarted(id) && image.brokers.get(id)?.cleanStart === false
@@ -92,31 +64,42 @@ const electionOf = (
   const wasLed = before.leader !== -1
   const lost = wasLed && (!isLive(before.leader) || restarted(before.leader))
   const drop = union(before.isr, before.elr).filter(restartedUnclean)
-  if (wasLed && !lost && drop.length === 0 && before.isr.every(isLive)) return undefined
+  const ends = isReassigning(before) && completed(before, before.isr, minIsr) !== undefined
+  if (wasLed && !lost && drop.length === 0 && before.isr.every(isLive) && !ends) return undefined
 
   let next = before
-  const minIsr = context.minInSyncReplicas(topic.name)
   if (drop.length > 0) next = withLastKnown(before, withIsr(before, without(before.isr, drop), minIsr, drop))
   // The dead leave the ISR, but never its last member: it is the one that has every committed record.
   const live = next.isr.filter(isLive)
   if (live.length < next.isr.length && live.length > 0) next = withIsr(next, live, minIsr, [])
-  if (!wasLed || lost) {
-    next = elect(next, isLive, context.uncleanLeaderElection(topic.name))
-    // A leader out of the ELR may make the ISR large enough again.
-    next = withIsr({ ...next, elr: without(next.elr, next.isr) }, next.isr, minIsr, [])
+  next = completed(next, next.isr, minIsr) ?? next
+  if (!wasLed || lost || !next.replicas.includes(before.leader)) {
+    const unclean = context.uncleanLeaderElection(topic.name)
+    next = electedIn(next, isLive, unclean, minIsr)
+    // The leader came out of the ELR, and was what a reassignment waited for.
+    const ended = completed(next, next.isr, minIsr)
+    if (ended !== undefined) next = ended.isr.includes(ended.leader) ? ended : electedIn(ended, isLive, unclean, minIsr)
   }
 
   const led = next.leader !== -1 && (lost || next.leader !== before.leader)
   const unclean = led && !before.isr.includes(next.leader) && !before.elr.includes(next.leader) ||
     led && drop.includes(next.leader)
-  const changed = lost || next.leader !== before.leader || !same(next.isr, before.isr) || !same(next.elr, before.elr) ||
-    !same(next.lastKnownElr, before.lastKnownElr)
-  if (!changed) return undefined
-  const leaderEpoch = lost || next.leader !== before.leader ? before.leaderEpoch + 1 : before.leaderEpoch
+  if (!lost && samePartition(next, before)) return undefined
+  const rises = lost || next.leader !== before.leader || next.replicas.length < before.replicas.length
+  const leaderEpoch = rises ? before.leaderEpoch + 1 : before.leaderEpoch
   return { topic, before, after: { ...next, leaderEpoch, partitionEpoch: before.partitionEpoch + 1 }, unclean }
 }
 
-const same = (a: Replicas, b: Replicas): boolean => a.length === b.length && a.every((id, index) => id === b[index])
+/**
+ * A partition's change: on condition that it is as the decision saw it, and everyone who counts for it too. A member
+ * that registers again between image and commit must be looked at again: it may have lost its tail, and after this
+ * commit it would look as if it had been there all the time.
+ */
+export const partitionChange = (image: MetadataImage, topic: TopicImage, before: PartitionImage, after: PartitionImage): Change => {
+  const key = partitionKey(topic.id, before.partition)
+  const members = union(after.isr, after.elr).map((id) => ({ key: brokerKey(id), modRevision: image.brokers.get(id)?.epoch ?? 0 }))
+  return changeOf([{ key, modRevision: before.modRevision }, ...members], [put(key, partitionValue(after))])
+}
 
 /**
  * Partitions that need another leader, or can have one that they could not have before, or whose ISR has members that
@@ -129,13 +112,9 @@ export const decideElections = (
   const decided: Array<Decided<ElectionResult>> = []
   for (const topic of image.topicsByName.values()) {
     for (const partition of topic.partitions) {
-      const result = electionOf(image, topic, partition, context)
+      const result = dueElection(image, topic, partition, context)
       if (result === undefined) continue
-      const key = partitionKey(topic.id, partition.partition)
-      decided.push({
-        result,
-        change: changeOf([{ key, modRevision: partition.modRevision }], [put(key, partitionValue(result.after))])
-      })
+      decided.push({ result, change: partitionChange(image, topic, partition, result.after) })
     }
   }
   return decided
@@ -168,25 +147,29 @@ export const decideAlterPartition = (
     return answer(ErrorCode.INVALID_REQUEST, "the ISR must be replicas of the partition, each once")
   }
   if (!isr.includes(request.leader)) return answer(ErrorCode.INVALID_REQUEST, "a leader cannot leave its ISR")
+  const isLive = liveIn(image)
+  const restartedUnclean = (id: number): boolean => {
+    const broker = image.brokers.get(id)
+    return broker !== undefined && broker.epoch > partition.modRevision && !broker.cleanStart
+  }
   for (const { brokerId, brokerEpoch } of request.newIsr) {
     const broker = image.brokers.get(brokerId)
-    if (broker === undefined || broker.fenced || (brokerEpoch !== -1 && brokerEpoch !== broker.epoch)) {
+    if (broker === undefined || !isActive(broker) || (brokerEpoch !== -1 && brokerEpoch !== broker.epoch)) {
       return answer(ErrorCode.INELIGIBLE_REPLICA, `broker ${brokerId} may not join the ISR now`)
     }
     // This change would make it look as if the broker had been there all the time: the controller takes it out first.
-    if (partition.isr.includes(brokerId) && broker.epoch > partition.modRevision && !broker.cleanStart) {
+    if (partition.isr.includes(brokerId) && restartedUnclean(brokerId)) {
       return answer(ErrorCode.INELIGIBLE_REPLICA, `broker ${brokerId} came back after an unclean stop`)
     }
   }
-  const next = withIsr(partition, isr, context.minInSyncReplicas(topic.name), [])
-  // A member that registers again between this image and the commit must be looked at again: it may have lost its tail.
-  const members = isr.map((id) => ({ key: brokerKey(id), modRevision: image.brokers.get(id)?.epoch ?? 0 }))
-  const key = partitionKey(topic.id, partition.partition)
-  return {
-    result: { error: ErrorCode.NONE, message: null, topic },
-    change: changeOf(
-      [{ key, modRevision: partition.modRevision }, ...members],
-      [put(key, partitionValue({ ...next, partitionEpoch: partition.partitionEpoch + 1 }))]
-    )
-  }
+  const changed = changePartition(partition, { isr, unclean: union(partition.isr, partition.elr).filter(restartedUnclean) }, {
+    minInSyncReplicas: context.minInSyncReplicas(topic.name),
+    isLive,
+    election: context.uncleanLeaderElection(topic.name) ? "Unclean" : "Online"
+  })
+  if (changed === undefined) return answer(ErrorCode.NONE)
+  const { after } = changed
+  // The ISR ended a reassignment that takes the leader away: it hears so, and that is committed all the same.
+  const error = after.leader === request.leader ? ErrorCode.NONE : ErrorCode.NEW_LEADER_ELECTED
+  return { result: { error, message: null, topic }, change: partitionChange(image, topic, partition, after) }
 }

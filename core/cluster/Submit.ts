@@ -15,7 +15,8 @@ export const MAX_ATTEMPTS = 100
 
 /** One commit in the making. */
 interface Pack {
-  readonly comparisons: Array<Comparison>
+  /** By key: changes of one image compare a key with one revision. */
+  readonly comparisons: Map<string, Comparison>
   readonly operations: Array<Operation>
   readonly keys: Set<string>
   /** Items, by index, whose change it has, and what is removed after it. */
@@ -23,7 +24,7 @@ interface Pack {
   readonly cleanup: Array<Operation>
 }
 
-const emptyPack = (): Pack => ({ comparisons: [], operations: [], keys: new Set(), items: [], cleanup: [] })
+const emptyPack = (): Pack => ({ comparisons: new Map(), operations: [], keys: new Set(), items: [], cleanup: [] })
 
 type Decide<Item, Result> = (image: MetadataImage, items: ReadonlyArray<Item>) => ReadonlyArray<Decided<Result>>
 
@@ -72,7 +73,7 @@ export const make = (store: MetadataStore, follower: ImageFollower): Submitter =
         const full = pack
         pack = emptyPack()
         if (full.operations.length === 0) return
-        if (!(yield* commit(image, full.comparisons, full.operations))) return
+        if (!(yield* commit(image, [...full.comparisons.values()], full.operations))) return
         committed.push(...full.items)
         // Not a condition of success: what is left is an orphan, and orphans are removed by the next controller.
         yield* commitEach(image, full.cleanup)
@@ -81,14 +82,15 @@ export const make = (store: MetadataStore, follower: ImageFollower): Submitter =
         const whole = change.prepare.length + change.operations.length + change.cleanup.length <= store.maxOperations
         const operations = whole ? [...change.prepare, ...change.operations, ...change.cleanup] : change.operations
         if (!whole && change.prepare.length > 0 && !(yield* commitEach(image, change.prepare))) continue
+        const added = change.comparisons.filter(({ key }) => !pack.comparisons.has(key)).length
         const fits = pack.operations.length + operations.length <= store.maxOperations &&
-          pack.comparisons.length + 1 + change.comparisons.length <= store.maxOperations &&
+          pack.comparisons.size + 1 + added <= store.maxOperations &&
           !operations.some(({ key }) => pack.keys.has(key))
         if (!fits) yield* flush()
         pack.items.push(item)
         pack.operations.push(...operations)
         for (const { key } of operations) pack.keys.add(key)
-        pack.comparisons.push(...change.comparisons)
+        for (const comparison of change.comparisons) pack.comparisons.set(comparison.key, comparison)
         if (!whole) pack.cleanup.push(...change.cleanup)
       }
       yield* flush()

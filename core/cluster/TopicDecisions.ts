@@ -18,7 +18,7 @@ import type {
 import { changeOf, put, remove } from "./Decision.ts"
 import type { Decided } from "./Decision.ts"
 import { configValue, partitionKey, partitionValue, topicConfigKey, topicKey, topicValue } from "./Keys.ts"
-import { EMPTY_CONFIG } from "./MetadataImage.ts"
+import { EMPTY_CONFIG, isActive } from "./MetadataImage.ts"
 import type { MetadataImage } from "./MetadataImage.ts"
 import { PlacementRefusal, placeReplicas } from "./Placement.ts"
 
@@ -66,10 +66,10 @@ interface Placed {
   readonly isr: ReadonlyArray<number>
 }
 
-const isLive = (image: MetadataImage, id: number): boolean => image.brokers.get(id)?.fenced === false
+const isLive = (image: MetadataImage, id: number): boolean => isActive(image.brokers.get(id))
 
 /** @returns what is wrong with replicas that a client chose, or undefined */
-const assignmentError = (
+export const assignmentError = (
   image: MetadataImage,
   brokerIds: ReadonlyArray<number>,
   replicationFactor: number | undefined
