@@ -281,8 +281,7 @@ export const make = (
     const fetchers = startFetchers(config, controller, partitions, network, nowMs, fork)
     const followImage = (image: MetadataImage): void => {
       partitions.applyImage(image)
-      // A broker that is alone follows nobody.
-      if (image.brokers.size > 1) fetchers.refresh()
+      fetchers.refresh()
       groups.applyImage(image)
     }
     const applyImage = (image: MetadataImage): void => {

@@ -12,6 +12,8 @@ import type { FileSlice } from "../model/Payload.ts"
 import { DiskError } from "../ports/Disk.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import type { ProduceRefusal } from "../records/ProduceRefusal.ts"
+import { Follower } from "./Follower.ts"
+import { type ListedOffset, listOffset } from "./ListedOffset.ts"
 import {
   effectiveMinIsr,
   HIGH_WATERMARK_MOVED,
@@ -24,7 +26,6 @@ import {
   step
 } from "./PartitionState.ts"
 import { type Purgatory, Watchers } from "./Purgatory.ts"
-import { type LogPosition, truncationOffset } from "./ReplicaFetcherState.ts"
 
 /** How far a reader may see. A replica reads to the log end. */
 export type FetchIsolation = "LogEnd" | "HighWatermark" | "LastStable"
@@ -80,22 +81,6 @@ export interface EpochEndOffset {
   readonly endOffset: number
 }
 
-export interface ListedOffset {
-  readonly error: number
-  /** -1 where the question was not about a time. */
-  readonly timestamp: number
-  readonly offset: number
-  readonly leaderEpoch: number
-}
-const listed = (timestamp: number, offset: number, leaderEpoch: number): ListedOffset => ({
-  error: ErrorCode.NONE,
-  timestamp,
-  offset,
-  leaderEpoch
-})
-const NO_OFFSET: ListedOffset = listed(-1, -1, -1)
-const NOT_AVAILABLE: ListedOffset = { ...NO_OFFSET, error: ErrorCode.OFFSET_NOT_AVAILABLE }
-
 const refusal = (error: number, message: string): ProduceRefusal => ({
   _tag: "Refusal",
   error,
@@ -119,6 +104,8 @@ export class Partition {
   isDeleted = false
   /** Its directory failed: everything is answered KAFKA_STORAGE_ERROR. */
   isOffline = false
+  /** What it does as a follower. */
+  readonly follower: Follower
   readonly #context: PartitionContext
   #staged: Array<StagedAppend> = []
   #flushing = false
@@ -139,6 +126,12 @@ export class Partition {
     })
     // From the first on: else the log would take markers for decided that are not committed yet.
     log.onHighWatermark(this.state.highWatermark)
+    this.follower = new Follower(this, {
+      nowMs: context.nowMs,
+      flush: () => this.#flush(),
+      storageError: (error) => this.#storageError(error),
+      warn: (message, details) => this.#warn(message, details)
+    })
     this.fetchWatchers = new Watchers(context.purgatory)
     this.replicaWatchers = new Watchers(context.purgatory)
     this.produceWatchers = new Watchers(context.purgatory)
@@ -359,6 +352,11 @@ export class Partition {
     )
   }
 
+  #warn(message: string, details: Readonly<Record<string, number>>): void {
+    const { partition, topic } = this
+    this.#context.fork(Effect.annotateLogs(Effect.logWarning(`partition ${message}`), { topic, partition, ...details }))
+  }
+
   /** A full disk refuses what is written now; any other failure means that the directory can't be trusted. */
   #storageError(error: unknown): number {
     if (!(error instanceof DiskError)) throw error
@@ -368,89 +366,6 @@ export class Partition {
       )
     )
     return ErrorCode.KAFKA_STORAGE_ERROR
-  }
-
-  // -- follow --------------------------------------------------------------------------------------------------
-
-  /** Where this follower goes on; undefined when it cannot now. */
-  get position(): LogPosition | undefined {
-    if (this.isDeleted || this.isOffline || this.state.role !== "follower") return undefined
-    const { latestEpoch, logEndOffset, logStartOffset } = this.log
-    return { fetchOffset: logEndOffset, lastFetchedEpoch: latestEpoch, logStartOffset }
-  }
-
-  /** Follows a leader in that epoch, at that log end: what was fetched from there may be applied. */
-  isFollowing(leaderId: number, leaderEpoch: number, logEndOffset: number): boolean {
-    const { state } = this
-    return !this.isDeleted && !this.isOffline && state.role === "follower" && state.leaderId === leaderId &&
-      state.leaderEpoch === leaderEpoch && this.log.logEndOffset === logEndOffset
-  }
-
-  /**
-   * Writes what the leader gave for this log's end, then takes over its high watermark and log start.
-   * @returns NONE, CORRUPT_MESSAGE, or KAFKA_STORAGE_ERROR
-   */
-  appendAsFollower(
-    records: Uint8Array | null,
-    leader: { readonly highWatermark: number; readonly logStartOffset: number }
-  ): number {
-    try {
-      if (records !== null && records.length > 0) {
-        const nowMs = this.#context.nowMs()
-        const appended = this.log.appendAsFollower(records, { nowMs, leaderEpoch: this.state.leaderEpoch })
-        if (appended._tag === "Refusal") return appended.error
-        this.log.write()
-        const flushDue = this.log.flushDue(nowMs)
-        this.apply({ _tag: "Appended", logEndOffset: this.log.logEndOffset, flushDue })
-        if (flushDue) this.#flush()
-      }
-      this.apply({ _tag: "LeaderHighWatermark", highWatermark: leader.highWatermark })
-      // What was deleted on the leader was committed: not before it is here.
-      if (leader.logStartOffset > this.log.logStartOffset && leader.logStartOffset <= this.state.highWatermark) {
-        this.log.incrementLogStartOffset(leader.logStartOffset)
-        this.apply({ _tag: "LogStartMoved", logStartOffset: this.log.logStartOffset })
-      }
-      return ErrorCode.NONE
-    } catch (error) {
-      return this.#storageError(error)
-    }
-  }
-
-  /** The leader's history parts from this log's (KIP-279). @returns NONE or KAFKA_STORAGE_ERROR */
-  truncateToLeader(leader: { readonly epoch: number; readonly endOffset: number }): number {
-    const own = this.log.endOffsetForEpoch(leader.epoch)
-    return this.truncateTo(truncationOffset(leader, own, this.log.logEndOffset))
-  }
-
-  /** Removes what lies at `offset` and behind. @returns NONE or KAFKA_STORAGE_ERROR */
-  truncateTo(offset: number): number {
-    const { highWatermark } = this.state
-    return this.#truncate(() => {
-      // Only an unclean election makes a leader that has less than what is committed.
-      if (offset < highWatermark) this.#warn("truncated below its high watermark", { offset, highWatermark })
-      this.log.truncateTo(offset)
-    })
-  }
-
-  /** The leader's log begins behind this one's end: nothing here is of use. @returns NONE or KAFKA_STORAGE_ERROR */
-  restartAt(offset: number): number {
-    return this.#truncate(() => this.log.truncateFullyAndStartAt(offset))
-  }
-
-  #truncate(change: () => void): number {
-    try {
-      change()
-    } catch (error) {
-      return this.#storageError(error)
-    }
-    const { logEndOffset, logStartOffset } = this.log
-    this.apply({ _tag: "Truncated", logStartOffset, logEndOffset })
-    return ErrorCode.NONE
-  }
-
-  #warn(message: string, details: Readonly<Record<string, number>>): void {
-    const { partition, topic } = this
-    this.#context.fork(Effect.annotateLogs(Effect.logWarning(`partition ${message}`), { topic, partition, ...details }))
   }
 
   // -- read ----------------------------------------------------------------------------------------------------
@@ -525,45 +440,13 @@ export class Partition {
     return { error, ...this.log.endOffsetForEpoch(leaderEpoch) }
   }
 
-  /**
-   * ListOffsets: `timestamp` -1 to -6 special, else the first record at or after it. Offset -1: there is none.
-   * A new leader whose high watermark has not reached the start of its epoch cannot say yet where the log ends for
-   * consumers: OFFSET_NOT_AVAILABLE (KIP-207).
-   */
+  /** What ListOffsets asks; by time it reads the log. */
   listOffset(timestamp: number, isolation: FetchIsolation): ListedOffset {
-    const end = this.readableEnd(isolation)
-    const isBehind = isolation !== "LogEnd" && this.state.epochStartOffset > this.state.highWatermark
-    switch (timestamp) {
-      case -1:
-        return isBehind ? NOT_AVAILABLE : listed(-1, end, this.state.leaderEpoch)
-      case -2:
-      case -4: {
-        const start = this.log.logStartOffset
-        return listed(-1, start, this.#epochOf(start))
-      }
-      case -5:
-      case -6:
-        return NO_OFFSET
-    }
     try {
-      const found = timestamp === -3 ? this.log.maxTimestampOffset() : this.log.offsetForTimestamp(timestamp)
-      if (found !== undefined && found.offset < end) return listed(found.timestamp, found.offset, found.leaderEpoch)
-      return isBehind ? NOT_AVAILABLE : NO_OFFSET
+      return listOffset(this.log, this.state, timestamp, this.readableEnd(isolation), isolation === "LogEnd")
     } catch (error) {
-      return { ...NO_OFFSET, error: this.#storageError(error) }
+      return { timestamp: -1, offset: -1, leaderEpoch: -1, error: this.#storageError(error) }
     }
-  }
-
-  /** The leader epoch that wrote `offset`: the smallest that ends after it. */
-  #epochOf(offset: number): number {
-    let low = 0
-    let high = this.log.latestEpoch
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (this.log.endOffsetForEpoch(middle).endOffset > offset) high = middle
-      else low = middle + 1
-    }
-    return high
   }
 
   // -- log start -----------------------------------------------------------------------------------------------

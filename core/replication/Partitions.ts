@@ -43,6 +43,7 @@ export class Partitions {
   readonly #byName: Map<string, HostedTopic> = new Map()
   readonly #byId: Map<string, HostedTopic> = new Map()
   #applied: MetadataImage | undefined
+  #changed: Set<Partition> = new Set()
 
   constructor(options: PartitionsOptions) {
     this.#options = options
@@ -72,15 +73,25 @@ export class Partitions {
     }
   }
 
-  /** Makes what is held here follow `image`. Costs what changed since the image before, plus a look at each topic. */
+  /** Partitions that were made, removed or given a role by the images that were applied since the last call. */
+  takeChanged(): Iterable<Partition> {
+    const changed = this.#changed
+    if (changed.size > 0) this.#changed = new Set()
+    return changed
+  }
+
+  /** Makes what is held here follow `image`. Costs what changed, plus a look at each topic when any topic did. */
   applyImage(image: MetadataImage): void {
     const previous = this.#applied
     this.#applied = image
-    for (const hosted of [...this.#byId.values()]) {
-      if (!image.topicsById.has(hosted.id)) this.#removeTopic(hosted)
-    }
-    for (const topic of image.topicsById.values()) {
-      if (previous?.topicsById.get(topic.id) !== topic) this.#applyTopic(topic, image)
+    if (previous?.topicsById !== image.topicsById) {
+      for (const hosted of [...this.#byId.values()]) {
+        if (!image.topicsById.has(hosted.id)) this.#removeTopic(hosted)
+      }
+      for (const topic of image.topicsById.values()) {
+        const before = previous?.topicsById.get(topic.id)
+        if (before !== topic) this.#applyTopic(topic, before, image)
+      }
     }
     if (previous === undefined) return this.#retireStrays()
     if (previous.brokerConfigs !== image.brokerConfigs) {
@@ -106,12 +117,14 @@ export class Partitions {
     }
   }
 
-  #applyTopic(topic: TopicImage, image: MetadataImage): void {
+  #applyTopic(topic: TopicImage, before: TopicImage | undefined, image: MetadataImage): void {
     let hosted = this.#byId.get(topic.id)
     for (const partitionImage of topic.partitions) {
       const isReplica = partitionImage.replicas.includes(this.#options.brokerId)
       const index = partitionImage.partition
       const held = hosted?.partitions[index]
+      // One that is missing here, because the disk refused it, is tried again.
+      if (before?.partitions[index] === partitionImage && (held !== undefined || !isReplica)) continue
       if (!isReplica) {
         if (held !== undefined) this.#removePartition(hosted!, held)
         continue
@@ -131,6 +144,7 @@ export class Partitions {
   #applyRole(partition: Partition, image: PartitionImage): void {
     const { leader, leaderEpoch, partitionEpoch, replicas, isr } = image
     if (leaderEpoch < partition.leaderEpoch) return
+    this.#changed.add(partition)
     if (leader === this.#options.brokerId) {
       partition.apply({ _tag: "BecomeLeader", leaderEpoch, partitionEpoch, replicas, isr })
     } else {
@@ -200,6 +214,7 @@ export class Partitions {
 
   #removePartition(hosted: HostedTopic, partition: Partition): void {
     hosted.partitions[partition.partition] = undefined
+    this.#changed.add(partition)
     partition.markDeleted()
     try {
       this.#options.logManager.remove(partition.topic, partition.partition)

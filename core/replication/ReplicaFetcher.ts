@@ -92,15 +92,17 @@ class LeaderFetcher {
     this.#fiber = options.fork(Effect.forever(this.#connected(), { disableYield: false }))
   }
 
-  /** Follows exactly these partitions from now on. */
-  follow(partitions: ReadonlyArray<Partition>): void {
-    const wanted = new Set(partitions.map((partition) => `${partition.partition}/${partition.topicId}`))
-    for (const id of [...this.#state.followed()]) {
-      if (!wanted.has(`${id.partition}/${id.topicId}`)) this.#state.unfollow(id)
-    }
-    let isNew = false
-    for (const partition of partitions) if (this.#state.follow(partition, partition.leaderEpoch)) isNew = true
-    if (isNew) this.#wake.openUnsafe()
+  /** Follows a partition from now on, in its present leader epoch. */
+  follow(partition: Partition): void {
+    if (this.#state.follow(partition, partition.leaderEpoch)) this.#wake.openUnsafe()
+  }
+
+  unfollow(partition: Partition): void {
+    this.#state.unfollow(partition)
+  }
+
+  get isIdle(): boolean {
+    return this.#state.size === 0
   }
 
   stop(): void {
@@ -143,7 +145,7 @@ class LeaderFetcher {
       for (;;) {
         const current = addressOf(this.#leaderId)
         if (current?.host !== address.host || current.port !== address.port) return this.#state.disconnected(nowMs())
-        const session = this.#state.request(nowMs(), (id) => this.#partition(id)?.position)
+        const session = this.#state.request(nowMs(), (id) => this.#partition(id)?.follower.position)
         if (session !== undefined) {
           const response = yield* connection.call(fetchApi, {
             replicaState: { replicaId: brokerId, replicaEpoch: brokerEpoch() },
@@ -178,7 +180,7 @@ class LeaderFetcher {
   /** The partition, if what was fetched for it still fits on its log. */
   #fitting({ fetchOffset, leaderEpoch, ...id }: ReplicaAnswer): Partition | undefined {
     const partition = this.#partition(id)
-    return partition?.isFollowing(this.#leaderId, leaderEpoch, fetchOffset) === true ? partition : undefined
+    return partition?.follower.isFollowing(this.#leaderId, leaderEpoch, fetchOffset) === true ? partition : undefined
   }
 
   #apply(connection: RpcConnection, answers: ReadonlyArray<ReplicaAnswer>): Effect.Effect<void, RpcError> {
@@ -196,11 +198,11 @@ class LeaderFetcher {
         const error = data.errorCode !== ErrorCode.NONE
           ? data.errorCode
           : data.divergingEpoch.epoch >= 0
-          ? partition.truncateToLeader({
+          ? partition.follower.truncateToLeader({
             epoch: data.divergingEpoch.epoch,
             endOffset: toSafe(data.divergingEpoch.endOffset) ?? 0
           })
-          : partition.appendAsFollower(data.records, {
+          : partition.follower.append(data.records, {
             highWatermark: toSafe(data.highWatermark) ?? -1,
             logStartOffset: toSafe(data.logStartOffset) ?? -1
           })
@@ -231,9 +233,9 @@ class LeaderFetcher {
       if (partition === undefined) return
       if (start.error !== ErrorCode.NONE) return yield* this.#failed(answer, start.error)
       const error = end.offset < answer.fetchOffset
-        ? partition.truncateTo(end.offset)
+        ? partition.follower.truncateTo(end.offset)
         : start.offset > answer.fetchOffset
-        ? partition.restartAt(start.offset)
+        ? partition.follower.restartAt(start.offset)
         // It is in range by now, or the epoch is what the leader does not know: a moment's patience is all there is.
         : ErrorCode.OFFSET_OUT_OF_RANGE
       if (error !== ErrorCode.NONE) yield* this.#failed(answer, error)
@@ -263,30 +265,36 @@ class LeaderFetcher {
 export class ReplicaFetchers {
   readonly #options: ReplicaFetcherOptions
   readonly #fetchers: Map<number, LeaderFetcher> = new Map()
+  /** What is followed, and from which broker. */
+  readonly #followed: Map<Partition, number> = new Map()
 
   constructor(options: ReplicaFetcherOptions) {
     this.#options = options
   }
 
-  /** Makes what is fetched follow the partitions' roles. Call it when an image was applied. */
+  /** Makes what is fetched follow the roles of the partitions that changed. Call it when an image was applied. */
   refresh(): void {
-    const byLeader = new Map<number, Array<Partition>>()
-    for (const partition of this.#options.partitions.all()) {
+    const left = new Set<number>()
+    for (const partition of this.#options.partitions.takeChanged()) {
       const { leaderId, role } = partition.state
-      if (role !== "follower" || leaderId < 0) continue
-      const followed = byLeader.get(leaderId)
-      if (followed === undefined) byLeader.set(leaderId, [partition])
-      else followed.push(partition)
+      const before = this.#followed.get(partition)
+      const now = role === "follower" && leaderId >= 0 && !partition.isDeleted ? leaderId : undefined
+      if (before !== undefined && before !== now) {
+        this.#followed.delete(partition)
+        this.#fetchers.get(before)?.unfollow(partition)
+        left.add(before)
+      }
+      if (now === undefined) continue
+      this.#followed.set(partition, now)
+      let fetcher = this.#fetchers.get(now)
+      if (fetcher === undefined) this.#fetchers.set(now, fetcher = new LeaderFetcher(this.#options, now))
+      fetcher.follow(partition)
     }
-    for (const [leaderId, fetcher] of this.#fetchers) {
-      if (byLeader.has(leaderId)) continue
+    for (const leaderId of left) {
+      const fetcher = this.#fetchers.get(leaderId)
+      if (fetcher?.isIdle !== true) continue
       this.#fetchers.delete(leaderId)
       fetcher.stop()
-    }
-    for (const [leaderId, followed] of byLeader) {
-      let fetcher = this.#fetchers.get(leaderId)
-      if (fetcher === undefined) this.#fetchers.set(leaderId, fetcher = new LeaderFetcher(this.#options, leaderId))
-      fetcher.follow(followed)
     }
   }
 
@@ -294,5 +302,6 @@ export class ReplicaFetchers {
   close(): void {
     for (const fetcher of this.#fetchers.values()) fetcher.stop()
     this.#fetchers.clear()
+    this.#followed.clear()
   }
 }

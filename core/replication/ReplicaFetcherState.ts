@@ -81,10 +81,6 @@ export class ReplicaFetcherState {
     return this.#followed.size
   }
 
-  followed(): Iterable<FollowedId> {
-    return this.#followed.values()
-  }
-
   /** Follows a partition in a leader epoch from now on. @returns whether that is new */
   follow(id: FollowedId, leaderEpoch: number): boolean {
     const key = keyOf(id)

@@ -61,7 +61,7 @@ describe("A partition with three replicas", () => {
       const follower = cluster.partition(far, "t")!
       yield* until("the records", () => follower.logEndOffset === 3)
       expect(follower.highWatermark).toBe(0)
-      expect(follower.truncateToLeader({ epoch: 0, endOffset: 2 })).toBe(ErrorCode.NONE)
+      expect(follower.follower.truncateToLeader({ epoch: 0, endOffset: 2 })).toBe(ErrorCode.NONE)
       expect(follower).toMatchObject({ logEndOffset: 2, highWatermark: 0 })
       // What went is fetched again.
       cluster.heal([near])

@@ -1,0 +1,315 @@
+/** How brokers come, go and lose their sessions, and what the cluster makes of it. */
+import { describe, expect, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as TestClock from "effect/testing/TestClock"
+import { liveKey } from "../../core/cluster/Keys.ts"
+import type { MemoryMetadataStore } from "../../core/memory/MemoryMetadataStore.ts"
+import { MetadataStore } from "../../core/ports/MetadataStore.ts"
+import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
+import * as Apis from "../broker/Apis.ts"
+import type { ProduceOptions, TestClient } from "../broker/TestBroker.ts"
+import { bytesOf, IDS, settle, startCluster, type TestCluster, until, withTime } from "./TestCluster.ts"
+
+const create = (cluster: TestCluster, topic: string, partitions = 1, replicationFactor = 3, configs = {}) =>
+  Effect.gen(function*() {
+    const client = yield* [...cluster.running.values()][0]!.connect
+    const { errorCode } = yield* withTime(client.createTopic(topic, partitions, configs, replicationFactor))
+    expect(errorCode).toBe(ErrorCode.NONE)
+    const topicId = cluster.image().topicsByName.get(topic)!.id
+    yield* until("all see it", () => [...cluster.running.values()].every(({ broker }) => broker.services.image().topicsById.has(topicId)))
+  })
+
+const produce = (client: TestClient, values: ReadonlyArray<string>, options: ProduceOptions = {}) =>
+  Effect.map(withTime(client.produce("t", values, options)), ({ errorCode }) => expect(errorCode).toBe(ErrorCode.NONE))
+
+const storeOf = (cluster: TestCluster): MemoryMetadataStore =>
+  Context.get(cluster.link(1).world.context, MetadataStore) as MemoryMetadataStore
+
+/** The store has not heard of the broker for too long. */
+const loseSession = (cluster: TestCluster, id: number): Effect.Effect<void> =>
+  Effect.sync(() => {
+    const store = storeOf(cluster)
+    store.loseSession(store.sessionOf(liveKey(id))!)
+  })
+
+describe("Controlled shutdown", () => {
+  it.effect("moves leaders and leaves the ISR before anything closes, and comes back as one that stopped cleanly", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      yield* create(cluster, "t", 6, 3, { "min.insync.replicas": "2" })
+      for (const id of IDS) {
+        const { broker } = cluster.running.get(id)!
+        const { controller, image } = broker.services
+        /** What others saw of the broker at the moment its session ended. */
+        let led: number | undefined
+        let inIsr: number | undefined
+        const stopWatching = cluster.running.get(IDS.find((other) => other !== id)!)!.broker.services.controller.onChange((now) => {
+          const one = now.brokers.get(id)!
+          if (one.inControlledShutdown) {
+            const { partitions } = now.topicsByName.get("t")!
+            led = partitions.filter(({ leader }) => leader === id).length
+            inIsr = partitions.filter(({ isr }) => isr.includes(id)).length
+          }
+        })
+        const epoch = controller.brokerEpoch()
+        yield* cluster.stop(id)
+        stopWatching()
+        expect({ led, inIsr }).toEqual({ led: 0, inIsr: 0 })
+        expect(image().brokers.get(id)!.epoch).toBe(epoch)
+        const topic = cluster.image().topicsByName.get("t")!
+        for (const { isr, leader } of topic.partitions) {
+          expect(isr).not.toContain(id)
+          expect(cluster.running.has(leader)).toBe(true)
+        }
+        yield* cluster.start(id)
+        expect(cluster.image().brokers.get(id)).toMatchObject({ cleanStart: true, fenced: false, inControlledShutdown: false })
+        yield* until("in every ISR", () => cluster.image().topicsByName.get("t")!.partitions.every(({ isr }) => isr.length === 3))
+      }
+    }))
+
+  it.effect("has no gap: who waits for acks=all is answered, what comes next finds the new leader at once", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      yield* create(cluster, "t")
+      const first = cluster.partitionImage("t").leader
+      const client = yield* cluster.leaderClient("t")
+      yield* produce(client, ["a"])
+      // Time stands still: nothing of this waits for a timeout.
+      yield* cluster.running.get(first)!.stop
+      cluster.running.delete(first)
+      yield* settle
+      expect(cluster.partitionImage("t").leader).not.toBe(first)
+      const next = yield* cluster.leaderClient("t")
+      yield* produce(next, ["b"])
+      expect(yield* withTime(next.readAll("t"))).toEqual(["a", "b"])
+    }))
+
+  it.effect("leaves a partition without another replica leaderless, and leads it again after the start", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      yield* create(cluster, "t", 3, 1)
+      const id = 1
+      const own = cluster.image().topicsByName.get("t")!.partitions.find(({ leader }) => leader === id)!.partition
+      yield* cluster.stop(id)
+      const at = () => cluster.image().topicsByName.get("t")!.partitions[own]!
+      yield* until("no leader", () => at().leader === -1)
+      expect(at().isr).toEqual([id])
+      yield* cluster.start(id)
+      yield* until("a leader", () => at().leader === id)
+    }))
+
+  it.effect("gives nothing to a broker that is about to stop: no replica in an ISR, no leadership", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "5000" })
+      yield* create(cluster, "t")
+      const follower = cluster.followers("t")[0]!
+      const { controller } = cluster.running.get(follower)!.broker.services
+      yield* withTime(controller.controlledShutdown)
+      yield* until("out of the ISR", () => !cluster.partitionImage("t").isr.includes(follower))
+      // It still runs, fetches and is caught up.
+      yield* produce(yield* cluster.leaderClient("t"), ["a"])
+      yield* until("it has the record", () => cluster.partition(follower, "t")!.logEndOffset === 1)
+      yield* TestClock.adjust(30_000)
+      yield* settle
+      expect(cluster.partitionImage("t").isr).not.toContain(follower)
+      yield* create(cluster, "u", 3, 2)
+      for (const { leader, isr } of cluster.image().topicsByName.get("u")!.partitions) {
+        expect(leader).not.toBe(follower)
+        expect(isr).not.toContain(follower)
+      }
+    }))
+
+  it.effect("is given up when the metadata store cannot be reached, and left out when controlled.shutdown.enable is false", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster({ "controlled.shutdown.enable": "false" })
+      yield* create(cluster, "t")
+      yield* produce(yield* cluster.leaderClient("t"), ["a"])
+      const first = cluster.partitionImage("t").leader
+      let wasSeen = false
+      const other = cluster.running.get(cluster.followers("t")[0]!)!.broker.services.controller
+      other.onChange((now) => {
+        if (now.brokers.get(first)!.inControlledShutdown) wasSeen = true
+      })
+      yield* cluster.stop(first)
+      yield* until("another leader", () => ![-1, first].includes(cluster.partitionImage("t").leader))
+      expect(wasSeen).toBe(false)
+
+      const second = yield* startCluster()
+      second.link(2).isWithoutStore = true
+      yield* second.stop(2)
+      second.link(2).isWithoutStore = false
+      yield* second.start(2)
+      expect(second.image().brokers.get(2)!.cleanStart).toBe(true)
+    }))
+})
+
+describe("A broker that loses its session while it lives", () => {
+  it.effect("is fenced and loses its leaders, then registers again with a new epoch and joins the ISRs, its log whole", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      yield* create(cluster, "t")
+      for (let round = 0; round < 3; round++) {
+        yield* produce(yield* cluster.leaderClient("t"), [`${round}`])
+        const { leader, leaderEpoch } = cluster.partitionImage("t")
+        const { broker } = cluster.running.get(leader)!
+        const before = broker.brokerEpoch
+        yield* loseSession(cluster, leader)
+        yield* until("registered again", () => broker.brokerEpoch > before && cluster.image().brokers.get(leader)!.fenced === false)
+        expect(cluster.image().brokers.get(leader)).toMatchObject({ epoch: broker.brokerEpoch, cleanStart: true })
+        yield* until("another epoch", () => cluster.partitionImage("t").leaderEpoch > leaderEpoch)
+        yield* cluster.isrIs("t", IDS)
+      }
+      const client = yield* cluster.leaderClient("t")
+      expect(yield* withTime(client.readAll("t"))).toEqual(["0", "1", "2"])
+      yield* until("equal logs", () => new Set(IDS.map((id) => bytesOf(cluster.partition(id, "t")!))).size === 1)
+      // The mark of a clean stop names the registration that there is now.
+      yield* cluster.stop(1)
+      yield* cluster.start(1)
+      expect(cluster.image().brokers.get(1)!.cleanStart).toBe(true)
+    }))
+
+  it.effect("goes on serving by epochs while it does not know: nothing is acknowledged twice over, nothing is lost", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "5000" })
+      yield* create(cluster, "t", 1, 3, { "min.insync.replicas": "2" })
+      const first = cluster.partitionImage("t").leader
+      const client = yield* cluster.leaderClient("t")
+      yield* produce(client, ["a"])
+      // The store is gone for it: no commit, no news, no session.
+      cluster.link(first).isBlind = true
+      cluster.link(first).isWithoutStore = true
+      yield* loseSession(cluster, first)
+      const survivor = () => IDS.find((id) => id !== first)!
+      const imageOfSurvivor = () => cluster.running.get(survivor())!.broker.services.image().topicsByName.get("t")!.partitions[0]!
+      yield* until("another leader", () => ![-1, first].includes(imageOfSurvivor().leader))
+      const old = cluster.partition(first, "t")!
+      expect(old.isLeader).toBe(true)
+      // The old leader takes the record, and cannot commit it: nobody of its ISR fetches from it any more.
+      const stale = yield* withTime(client.produce("t", ["stale"], { timeoutMs: 1000 }))
+      expect(stale.errorCode).toBe(ErrorCode.REQUEST_TIMED_OUT)
+      expect(yield* withTime(client.readAll("t"))).toEqual(["a"])
+      const { leader } = imageOfSurvivor()
+      const next = yield* cluster.running.get(leader)!.connect
+      yield* produce(next, ["b"])
+
+      cluster.link(first).isBlind = false
+      cluster.link(first).isWithoutStore = false
+      yield* until("it follows", () => !old.isLeader)
+      yield* cluster.isrIs("t", IDS)
+      yield* until("equal logs", () => new Set(IDS.map((id) => bytesOf(cluster.partition(id, "t")!))).size === 1)
+      expect(yield* withTime(next.readAll("t"))).toEqual(["a", "b"])
+    }))
+
+  it.effect("is controller no longer: another one is, and what the old one still decides is refused", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      const first = cluster.image().controllerId
+      cluster.link(first).isBlind = true
+      yield* loseSession(cluster, first)
+      const other = cluster.running.get(IDS.find((id) => id !== first)!)!
+      yield* until("another controller", () => ![-1, first].includes(other.broker.services.image().controllerId))
+      cluster.link(first).isBlind = false
+      yield* until("it knows", () => cluster.running.get(first)!.broker.services.image().controllerId !== first)
+      yield* until("it is back", () => other.broker.services.image().brokers.get(first)!.fenced === false)
+      yield* create(cluster, "t")
+    }))
+
+  it.effect("tries until it has another session and is registered with it, whatever fails in between", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      yield* create(cluster, "t")
+      const link = cluster.link(2)
+      const { broker } = cluster.running.get(2)!
+      const before = broker.brokerEpoch
+      link.isWithoutStore = true
+      yield* loseSession(cluster, 2)
+      // A session it gets, a registration it does not; then that session is lost as well.
+      yield* TestClock.adjust(5000)
+      yield* settle
+      const store = storeOf(cluster)
+      for (const id of store.openSessions()) if (!IDS.some((one) => store.sessionOf(liveKey(one)) === id)) store.loseSession(id)
+      yield* TestClock.adjust(1000)
+      link.isWithoutStore = false
+      yield* until("registered again", () => broker.brokerEpoch > before)
+      yield* cluster.isrIs("t", IDS)
+    }))
+})
+
+describe("The controller", () => {
+  it.effect("goes over when its broker is stopped, killed or silent, and everything goes on", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster({ "broker.session.timeout.ms": "3000" })
+      for (const end of ["stop", "kill", "silence", "stop", "kill", "silence"]) {
+        const first = cluster.image().controllerId
+        const other = IDS.find((id) => id !== first)!
+        if (end === "stop") yield* cluster.stop(first)
+        else {
+          yield* cluster.kill(first, end === "silence" ? "expires" : "ends")
+          if (end === "silence") {
+            yield* TestClock.adjust(2900)
+            yield* settle
+            expect(cluster.running.get(other)!.broker.services.image().controllerId).toBe(first)
+          }
+        }
+        yield* until("another controller", () => ![-1, first].includes(cluster.running.get(other)!.broker.services.image().controllerId))
+        yield* create(cluster, `after-${first}-${end}-${cluster.image().revision}`)
+        yield* cluster.start(first)
+      }
+    }))
+})
+
+describe("Producer ids", () => {
+  it.effect("are never given twice, by no broker, before and after stops, kills and lost sessions", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      const given: Array<number> = []
+      const ask = (id: number) =>
+        Effect.gen(function*() {
+          const client = yield* cluster.running.get(id)!.connect
+          for (let i = 0; i < 3; i++) {
+            const answer = yield* withTime(client.rpc.call(Apis.initProducerIdApi, { transactionalId: null, transactionTimeoutMs: 1000 }))
+            expect(answer.errorCode).toBe(ErrorCode.NONE)
+            given.push(Number(answer.producerId))
+          }
+        })
+      for (const id of IDS) yield* ask(id)
+      yield* cluster.crash(1)
+      yield* ask(2)
+      yield* cluster.start(1)
+      yield* ask(1)
+      yield* cluster.stop(2)
+      yield* cluster.start(2)
+      yield* ask(2)
+      yield* loseSession(cluster, 3)
+      yield* ask(3)
+      expect(new Set(given).size).toBe(given.length)
+      expect(given).toHaveLength(21)
+    }))
+})
+
+describe("DescribeCluster", () => {
+  it.effect("names every broker with its address, rack and life, and the controller, the same wherever it is asked", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      const describe = (id: number, includeFencedBrokers = false) =>
+        Effect.gen(function*() {
+          const client = yield* cluster.running.get(id)!.connect
+          return yield* withTime(client.rpc.call(Apis.describeClusterApi, { endpointType: 1, includeFencedBrokers, includeClusterAuthorizedOperations: false }))
+        })
+      const listeners = IDS.map((id) => ({ brokerId: id, port: cluster.running.get(id)!.broker.listeners[0]!.port, isFenced: false }))
+      for (const id of IDS) {
+        const answer = yield* describe(id)
+        expect(answer).toMatchObject({ errorCode: ErrorCode.NONE, controllerId: cluster.image().controllerId, clusterId: cluster.image().clusterId })
+        expect(answer.brokers.map(({ brokerId, isFenced, port }) => ({ brokerId, port, isFenced }))).toEqual(listeners)
+      }
+      const gone = IDS.find((id) => id !== cluster.image().controllerId)!
+      yield* cluster.crash(gone)
+      const asked = IDS.find((id) => id !== gone)!
+      yield* until("it is known", () => cluster.image().brokers.get(gone)!.fenced)
+      expect((yield* describe(asked)).brokers.map(({ brokerId }) => brokerId)).toEqual(IDS.filter((id) => id !== gone))
+      expect((yield* describe(asked, true)).brokers.map(({ brokerId, isFenced }) => [brokerId, isFenced])).toEqual(
+        IDS.map((id) => [id, id === gone])
+      )
+    }))
+})
