@@ -49,7 +49,7 @@ export class Sim {
   readonly random: () => number
   readonly trace: Trace = new Trace()
   /** Told after each task, with the process that it ran in: what watches the simulation looks here. It must change nothing. */
-  onStep: ((process: SimProcess) => void) | undefined
+  onStep: ((owner: SimProcess) => void) | undefined
   /** What the effect that `run` was given runs in, and what stands for the world outside every process. */
   readonly main: SimProcess
   readonly #preemptEvery: number
@@ -74,11 +74,8 @@ export class Sim {
     this.nowMs = this.startMs
     this.#preemptEvery = options.preemptEvery ?? 50
     this.#untilPreempted = this.#preemptEvery
-    const sim = this
     this.#kernel = {
-      get nowMs() {
-        return sim.nowMs
-      },
+      nowMs: () => this.nowMs,
       enqueue: (owner, task) => this.#enqueue(owner, task),
       at: (atMs, owner, run) => {
         this.#arm()
@@ -93,9 +90,9 @@ export class Sim {
 
   /** A process of its own. Names may repeat: each gets dice of its own. */
   process(name: string): SimProcess {
-    const process = new SimProcess(name, this.#kernel, this.dice.fork(`${name}#${this.#processes++}`))
-    process.outside = this.main
-    return process
+    const owner = new SimProcess(name, this.#kernel, this.dice.fork(`${name}#${this.#processes++}`))
+    owner.outside = this.main
+    return owner
   }
 
   /** Virtual milliseconds since the run's start, in whole numbers. */

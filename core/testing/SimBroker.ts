@@ -79,7 +79,7 @@ export class SimBroker {
   start(configs: Readonly<Record<string, string>> = {}): Effect.Effect<Broker.Broker, Broker.BrokerStartError | ProcessKilled> {
     return Effect.suspend(() => {
       if (this.#state !== "down") throw new Error(`broker ${this.id} is ${this.#state}`)
-      const process = this.host.boot()
+      const owner = this.host.boot()
       const scope = Scope.makeUnsafe()
       this.#state = "starting"
       this.#scope = scope
@@ -87,8 +87,8 @@ export class SimBroker {
       if (this.#wasKilled) this.uncleanStarts++
       this.#wasKilled = false
       this.#world.sim.say(`broker ${this.id} starts`)
-      const make = Broker.make(this.#config(configs)).pipe(Effect.provideContext(Context.add(this.#ports(process), Scope.Scope, scope)))
-      return process.run(make).pipe(
+      const make = Broker.make(this.#config(configs)).pipe(Effect.provideContext(Context.add(this.#ports(owner), Scope.Scope, scope)))
+      return owner.run(make).pipe(
         Effect.tap((broker) =>
           Effect.sync(() => {
             this.#broker = broker
@@ -97,7 +97,7 @@ export class SimBroker {
           })
         ),
         // One that could not start is gone as one that was stopped.
-        Effect.tapError((error) => error._tag === "ProcessKilled" ? Effect.void : this.#exit(process, scope))
+        Effect.tapError((error) => error._tag === "ProcessKilled" ? Effect.void : this.#exit(owner, scope))
       )
     })
   }
@@ -116,31 +116,31 @@ export class SimBroker {
     return config
   }
 
-  #ports(process: SimProcess): Context.Context<Broker.BrokerRequirements> {
+  #ports(owner: SimProcess): Context.Context<Broker.BrokerRequirements> {
     const { network, store } = this.#world
-    return Context.make(Network, network.view(this.host, process)).pipe(
-      Context.add(MetadataStore, store.view(this.host, process)),
+    return Context.make(Network, network.view(this.host, owner)).pipe(
+      Context.add(MetadataStore, store.view(this.host, owner)),
       Context.add(Disk, this.disk.disk),
-      Context.add(Crypto, simCrypto(process.random)),
+      Context.add(Crypto, simCrypto(owner.random)),
       Context.add(Compression, simCompression)
     )
   }
 
   /** An orderly stop, as by SIGTERM. Done when the process has ended; nothing when none runs. */
   readonly stop: Effect.Effect<void> = Effect.suspend(() => {
-    const process = this.process
+    const owner = this.process
     const scope = this.#scope
-    if (this.#state !== "running" || process === undefined || scope === undefined) return Effect.void
+    if (this.#state !== "running" || owner === undefined || scope === undefined) return Effect.void
     this.#state = "stopping"
     this.#world.sim.say(`broker ${this.id} stops`)
-    return this.#exit(process, scope)
+    return this.#exit(owner, scope)
   })
 
   /** Its finalizers run, then it is gone. */
-  #exit(process: SimProcess, scope: Scope.Closeable): Effect.Effect<void> {
-    return process.run(Scope.close(scope, Exit.void)).pipe(
+  #exit(owner: SimProcess, scope: Scope.Closeable): Effect.Effect<void> {
+    return owner.run(Scope.close(scope, Exit.void)).pipe(
       Effect.andThen(Effect.sync(() => {
-        process.kill()
+        owner.kill()
         this.disk.crash({ _tag: "process" })
         this.#gone()
       })),
@@ -178,17 +178,17 @@ export class SimBroker {
 
   /** It stands still, as while a garbage collector works, and goes on with `resume`; others think what they like. */
   pause(): void {
-    const { process } = this
-    if (process === undefined) return
+    const owner = this.process
+    if (owner === undefined) return
     this.#world.sim.say(`broker ${this.id} pauses`)
-    process.pause()
-    this.#world.store.heard(process)
+    owner.pause()
+    this.#world.store.heard(owner)
   }
   resume(): void {
-    const { process } = this
-    if (process?.state !== "paused") return
+    const owner = this.process
+    if (owner?.state !== "paused") return
     this.#world.sim.say(`broker ${this.id} goes on`)
-    process.resume()
-    this.#world.store.heard(process)
+    owner.resume()
+    this.#world.store.heard(owner)
   }
 }

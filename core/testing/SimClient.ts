@@ -31,12 +31,12 @@ export class SimClient {
   get process(): SimProcess {
     const running = this.host.process
     if (running !== undefined) return running
-    const process = this.host.boot()
-    this.#ports = Context.make(Network, this.#network.view(this.host, process)).pipe(
-      Context.add(Crypto, simCrypto(process.random)),
+    const owner = this.host.boot()
+    this.#ports = Context.make(Network, this.#network.view(this.host, owner)).pipe(
+      Context.add(Crypto, simCrypto(owner.random)),
       Context.add(Compression, simCompression)
     )
-    return process
+    return owner
   }
 
   /**
@@ -45,8 +45,8 @@ export class SimClient {
    */
   run<A, E>(effect: Effect.Effect<A, E, ClientPorts | Scope>): Effect.Effect<A, E | ProcessKilled> {
     return Effect.suspend(() => {
-      const { process } = this
-      return process.run(Effect.scoped(effect).pipe(Effect.provideContext(this.#ports!)))
+      const owner = this.process
+      return owner.run(Effect.scoped(effect).pipe(Effect.provideContext(this.#ports!)))
     })
   }
 

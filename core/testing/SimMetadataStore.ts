@@ -127,12 +127,12 @@ export class SimMetadataStore {
   // -- sessions ------------------------------------------------------------------------------------------------
 
   /** For the cluster: a process was paused or goes on. */
-  heard(process: SimProcess): void {
-    for (const session of this.#sessions.values()) if (session.process === process) this.#listen(session)
+  heard(owner: SimProcess): void {
+    for (const session of this.#sessions.values()) if (session.process === owner) this.#listen(session)
   }
 
-  #isHeard({ host, process }: SessionState): boolean {
-    return process.state === "running" && !this.faults(host).isUnreachable
+  #isHeard({ host, process: owner }: SessionState): boolean {
+    return owner.state === "running" && !this.faults(host).isUnreachable
   }
 
   /** Starts or stops the countdown of a session. */
@@ -161,12 +161,12 @@ export class SimMetadataStore {
     })
   }
 
-  #session(host: SimHost, process: SimProcess, ttlMs: number): Effect.Effect<Session, MetadataStoreError, Scope> {
-    const begin = this.#call(host, process, "session", () => {
+  #session(host: SimHost, owner: SimProcess, ttlMs: number): Effect.Effect<Session, MetadataStoreError, Scope> {
+    const begin = this.#call(host, owner, "session", () => {
       const id = `session-${this.#nextSession++}`
-      const session: SessionState = { id, host, process, ttlMs, silentSinceMs: undefined, isLost: false, listeners: new Set() }
+      const session: SessionState = { id, host, process: owner, ttlMs, silentSinceMs: undefined, isLost: false, listeners: new Set() }
       this.#sessions.set(id, session)
-      process.onDeath(() => this.#listen(session))
+      owner.onDeath(() => this.#listen(session))
       this.#listen(session)
       return session
     })
@@ -201,9 +201,9 @@ export class SimMetadataStore {
   }
 
   /** Asks the store: the question travels, is answered there, and the answer travels back if it can. */
-  #call<A>(host: SimHost, process: SimProcess, what: string, answer: () => A): Effect.Effect<A, MetadataStoreError> {
+  #call<A>(host: SimHost, owner: SimProcess, what: string, answer: () => A): Effect.Effect<A, MetadataStoreError> {
     return Effect.callback((resume) => {
-      const done = (effect: Effect.Effect<A, MetadataStoreError>): void => process.scheduleTask(() => resume(effect))
+      const done = (effect: Effect.Effect<A, MetadataStoreError>): void => owner.scheduleTask(() => resume(effect))
       const fail = (): void => void this.#sim.after(UNREACHABLE_MS, () => done(Effect.fail(unavailable(what))))
       if (this.faults(host).isUnreachable) return fail()
       this.#sim.after(this.#delay(host), () => {
@@ -256,13 +256,13 @@ export class SimMetadataStore {
   // -- the port ------------------------------------------------------------------------------------------------
 
   /** The store as a process on a machine sees it. */
-  view(host: SimHost, process: SimProcess): MetadataStore {
+  view(host: SimHost, owner: SimProcess): MetadataStore {
     const commit: MetadataStore["commit"] = (comparisons, operations) =>
       Effect.suspend(() => {
         const { losesAnswers, refuses } = this.faults(host)
         const isRefused = refuses > 0 && this.#dice.chance(refuses)
         const isLost = !isRefused && losesAnswers > 0 && this.#dice.chance(losesAnswers)
-        return this.#call(host, process, "commit", () => {
+        return this.#call(host, owner, "commit", () => {
           if (isRefused) throw new MetadataStoreError("Unavailable", "commit: the metadata store takes none now")
           const happens = !isLost || this.#dice.chance(0.7)
           const result = happens ? this.#commit(comparisons, operations) : undefined
@@ -272,7 +272,7 @@ export class SimMetadataStore {
       })
     /** What a watch brings comes later, and not at all while the store is out of reach. */
     const arrival: Effect.Effect<void> = Effect.callback((resume) => {
-      const ready = (): void => process.scheduleTask(() => resume(Effect.void))
+      const ready = (): void => owner.scheduleTask(() => resume(Effect.void))
       const arrive = (): void =>
         this.faults(host).isUnreachable
           ? this.#whenReachable(host, () => void this.#sim.after(this.#delay(host), arrive))
@@ -282,13 +282,13 @@ export class SimMetadataStore {
     return {
       maxOperations: MAX_OPERATIONS,
       list: (prefix) =>
-        this.#call(host, process, "list", () => ({
+        this.#call(host, owner, "list", () => ({
           revision: this.state.revision,
           entries: this.state.list(prefix).map(({ createRevision, key, modRevision, value }) => ({ key, value, createRevision, modRevision }))
         })),
       commit,
       watch: (prefix, after) => Stream.mapArrayEffect(this.state.watch(prefix, after), (batches) => Effect.as(arrival, batches)),
-      session: (ttlMs) => this.#session(host, process, ttlMs)
+      session: (ttlMs) => this.#session(host, owner, ttlMs)
     }
   }
 }

@@ -184,14 +184,14 @@ export class SimNetwork {
   // -- the port ------------------------------------------------------------------------------------------------
 
   /** The network as a process on a machine sees it. Ends with the process. */
-  view(host: SimHost, process: SimProcess): Network {
-    process.onDeath(() => {
-      this.#listeners = this.#listeners.filter((bound) => bound.process !== process)
-      for (const end of [...this.#ends]) if (end.process === process) end.abandon()
+  view(host: SimHost, owner: SimProcess): Network {
+    owner.onDeath(() => {
+      this.#listeners = this.#listeners.filter((bound) => bound.process !== owner)
+      for (const end of [...this.#ends]) if (end.process === owner) end.abandon()
     })
     return {
-      listen: (options, accept) => this.#listen(host, process, options, accept),
-      connect: (address, handle) => this.#connect(host, process, address, handle),
+      listen: (options, accept) => this.#listen(host, owner, options, accept),
+      connect: (address, handle) => this.#connect(host, owner, address, handle),
       transfer: "copy"
     }
   }
@@ -208,7 +208,7 @@ export class SimNetwork {
 
   #listen(
     host: SimHost,
-    process: SimProcess,
+    owner: SimProcess,
     options: ListenOptions,
     accept: (connection: Connection) => ConnectionHandler
   ): Effect.Effect<Listener, NetworkError, Scope> {
@@ -219,7 +219,7 @@ export class SimNetwork {
         else if (this.#bound(host, port) !== undefined) {
           return Effect.fail(new NetworkError("AddressInUse", `listen on ${options.host}:${port}: address in use`))
         }
-        const bound: Bound = { host, process, port, accept }
+        const bound: Bound = { host, process: owner, port, accept }
         this.#listeners.push(bound)
         return Effect.succeed(bound)
       }),
@@ -234,7 +234,7 @@ export class SimNetwork {
 
   #connect(
     host: SimHost,
-    process: SimProcess,
+    owner: SimProcess,
     address: Address,
     handle: (connection: Connection) => ConnectionHandler
   ): Effect.Effect<Connection, NetworkError> {
@@ -244,13 +244,13 @@ export class SimNetwork {
       let isOver = false
       let client: SimConnection | undefined
       const fail = (error: NetworkError): void =>
-        process.scheduleTask(() => {
+        owner.scheduleTask(() => {
           if (isOver) return
           isOver = true
           resume(Effect.fail(error))
         })
       const ask = (attempt: number): void => {
-        if (isOver || process.state === "dead" || client !== undefined) return
+        if (isOver || owner.state === "dead" || client !== undefined) return
         const waitMs = CONNECT_RETRIES_MS[attempt]
         if (waitMs === undefined) return fail(new NetworkError("TimedOut", `${where}: no answer`))
         if (target === undefined) return fail(new NetworkError("Unreachable", `${where}: no such host`))
@@ -260,14 +260,14 @@ export class SimNetwork {
         this.#sim.after(waitMs, () => ask(attempt + 1))
       }
       const arrived = (target: SimHost): void => {
-        if (isOver || process.state === "dead") return
+        if (isOver || owner.state === "dead") return
         if (!target.isOn) return void this.#sim.after(CONNECT_RETRIES_MS[0]!, () => ask(1))
         const bound = this.#bound(target, address.port)
         if (bound === undefined) {
           return void this.#sim.after(this.#delay(target, host), () => fail(new NetworkError("Refused", `${where}: nothing listens there`)))
         }
         const here: Address = { host: host.address, port: this.#ephemeralPort() }
-        const end = client = new SimConnection(this.#wire, host, process, here, address)
+        const end = client = new SimConnection(this.#wire, host, owner, here, address)
         const server = new SimConnection(this.#wire, target, bound.process, address, here)
         end.peer = server
         server.peer = end
@@ -275,7 +275,7 @@ export class SimNetwork {
         bound.process.scheduleTask(() => {
           server.handler = bound.accept(server)
         })
-        this.#sim.after(this.#delay(target, host), () => process.scheduleTask(() => established(end)))
+        this.#sim.after(this.#delay(target, host), () => owner.scheduleTask(() => established(end)))
       }
       const established = (end: SimConnection): void => {
         if (isOver) return end.destroy()

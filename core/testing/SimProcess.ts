@@ -20,7 +20,7 @@ import type { SimTimer } from "./SimTimers.ts"
 /** What a process asks of its simulation. */
 export interface SimKernel {
   /** Virtual milliseconds since 1970, with fractions. */
-  readonly nowMs: number
+  readonly nowMs: () => number
   readonly enqueue: (owner: SimProcess, task: () => void) => void
   readonly at: (atMs: number, owner: SimProcess, run: () => void) => SimTimer
   readonly cancel: (timer: SimTimer) => void
@@ -124,7 +124,7 @@ export class SimProcess implements Scheduler.Scheduler, Clock.Clock {
 
   /** Runs a task after so many virtual milliseconds. */
   after(delayMs: number, task: () => void): SimTimer {
-    return this.#kernel.at(this.#kernel.nowMs + delayMs, this, task)
+    return this.#kernel.at(this.#kernel.nowMs() + delayMs, this, task)
   }
   cancel(timer: SimTimer): void {
     this.#kernel.cancel(timer)
@@ -178,13 +178,13 @@ export class SimProcess implements Scheduler.Scheduler, Clock.Clock {
   // -- Clock ---------------------------------------------------------------------------------------------------
 
   currentTimeMillisUnsafe(): number {
-    return Math.floor(this.#kernel.nowMs) + this.skewMs
+    return Math.floor(this.#kernel.nowMs()) + this.skewMs
   }
   currentTimeNanosUnsafe(): bigint {
     return BigInt(this.currentTimeMillisUnsafe()) * 1_000_000n
   }
   monotonicTimeNanosUnsafe(): bigint {
-    return BigInt(Math.floor(this.#kernel.nowMs * 1000)) * 1000n
+    return BigInt(Math.floor(this.#kernel.nowMs() * 1000)) * 1000n
   }
   readonly currentTimeMillis: Effect.Effect<number> = Effect.sync(() => this.currentTimeMillisUnsafe())
   readonly currentTimeNanos: Effect.Effect<bigint> = Effect.sync(() => this.currentTimeNanosUnsafe())

@@ -10,7 +10,7 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
-import { hashOf, Sim } from "./Sim.ts"
+import { hashOf, Sim } from "../../core/testing/Sim.ts"
 import { makeWorld, recordsIn, type RunningBroker, startBroker, type TestClient, type World } from "./TestBroker.ts"
 
 export interface CrashRunResult {
@@ -45,7 +45,7 @@ export const crashRun = async (seed: number): Promise<CrashRunResult> => {
     throw new CrashRunFailure(`seed ${seed}: ${message}\n${trace.slice(-60).join("\n")}`)
   }
   const program = Effect.scoped(simulate(sim, seed, isMachine, note, fail, state))
-  await sim.run(program, seed)
+  await sim.run(program)
   note(`end: ${state.acknowledged} acknowledged, ${state.crashes} crashes`)
   return {
     seed,

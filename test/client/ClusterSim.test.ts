@@ -14,7 +14,7 @@ import { ApiKey } from "../../core/protocol/ApiKey.ts"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
 import { decodeListOffsetsResponse, encodeListOffsetsRequest } from "../../core/protocol/generated/ListOffsets.ts"
 import { rpcApi } from "../../core/rpc/RpcApi.ts"
-import { hashOf, Sim } from "../broker/Sim.ts"
+import { hashOf, Sim } from "../../core/testing/Sim.ts"
 import { type FakeBrokers, fakeBrokers } from "./FakeBrokers.ts"
 
 const SEEDS = 40
@@ -136,7 +136,7 @@ const story = (sim: Sim) =>
 
 const run = (seed: number) => {
   const sim = new Sim(seed)
-  return sim.run(story(sim), seed)
+  return sim.run(story(sim))
 }
 
 describe("Cluster in a storm", () => {

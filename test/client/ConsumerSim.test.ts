@@ -14,7 +14,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Consumer from "../../core/client/Consumer.ts"
 import { Network } from "../../core/ports/Network.ts"
-import { Sim } from "../broker/Sim.ts"
+import { Sim } from "../../core/testing/Sim.ts"
 import { numbers, topicWriter, valueOf } from "./ConsumerTopic.ts"
 import { type OwnBroker, type Ports, startOwnBroker, TestNetwork } from "./TestBrokers.ts"
 
@@ -233,7 +233,7 @@ describe("A group whose members come and go", () => {
     const plan: Plan = { strategy, isAuto: seed % 3 !== 0, faults: seed > 4, restarts: seed > 12, streams: false }
     it(`has one owner for each partition and loses nothing: seed ${seed}, ${strategy}`, async () => {
       const sim = new Sim(seed)
-      const history = await sim.run(scenario(sim.random, plan), seed)
+      const history = await sim.run(scenario(sim.random, plan))
       expect(history.rebalances).toBeGreaterThan(MEMBERS)
     }, 60_000)
   }
@@ -243,7 +243,7 @@ describe("A group whose members come and go", () => {
     const strategy = strategies[seed % strategies.length]!
     it(`reads by partition streams and loses nothing: seed ${seed}, ${strategy}`, async () => {
       const sim = new Sim(seed)
-      await sim.run(scenario(sim.random, { strategy, isAuto: true, faults: seed > 20, restarts: seed > 23, streams: true }), seed)
+      await sim.run(scenario(sim.random, { strategy, isAuto: true, faults: seed > 20, restarts: seed > 23, streams: true }))
     }, 60_000)
   }
 })

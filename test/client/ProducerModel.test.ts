@@ -16,7 +16,7 @@ import type { Compression } from "../../core/ports/Compression.ts"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
 import type { ProduceResponse } from "../../core/protocol/generated/Produce.ts"
 import { crc32c } from "../../core/records/Crc32c.ts"
-import { mulberry32 } from "../broker/Sim.ts"
+import { mulberry32 } from "../../core/testing/Sim.ts"
 import { LIES, ModelPartition, partitionAnswer, REFUSALS, responseOf } from "./ProducerModelBroker.ts"
 
 const noCompression: Compression = { compress: (_, bytes) => bytes, decompress: (_, bytes) => bytes }

@@ -7,7 +7,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Producer from "../../core/client/Producer.ts"
-import { Sim } from "../broker/Sim.ts"
+import { Sim } from "../../core/testing/Sim.ts"
 import { readLog, textOf } from "./ProducerLog.ts"
 import { type OwnBroker, startOwnBroker } from "./TestBrokers.ts"
 
@@ -99,13 +99,13 @@ describe("A producer while connections are cut and brokers restart", () => {
   for (let seed = 1; seed <= 12; seed++) {
     it(`loses nothing, sends nothing twice, keeps the order of keys: seed ${seed}`, async () => {
       const sim = new Sim(seed)
-      expect(await sim.run(scenario(sim.random, { "linger.ms": seed % 3 * 10 }), seed), "failed records").toBe(0)
+      expect(await sim.run(scenario(sim.random, { "linger.ms": seed % 3 * 10 })), "failed records").toBe(0)
     })
   }
   for (let seed = 13; seed <= 20; seed++) {
     it(`sends nothing twice where time runs out: seed ${seed}`, async () => {
       const sim = new Sim(seed)
-      await sim.run(scenario(sim.random, { "linger.ms": 0, "request.timeout.ms": 100, "delivery.timeout.ms": 150 }), seed)
+      await sim.run(scenario(sim.random, { "linger.ms": 0, "request.timeout.ms": 100, "delivery.timeout.ms": 150 }))
     })
   }
 })

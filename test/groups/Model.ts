@@ -13,7 +13,7 @@ import * as Fiber from "effect/Fiber"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
 import type { DescribeGroupsResponseDescribedGroup } from "../../core/protocol/generated/DescribeGroups.ts"
 import type { RpcConnection, RpcError } from "../../core/rpc/RpcConnection.ts"
-import { hashOf, Sim } from "../broker/Sim.ts"
+import { hashOf, Sim } from "../../core/testing/Sim.ts"
 import { makeWorld, type RunningBroker, startBroker } from "../broker/TestBroker.ts"
 import * as Apis from "../broker/handlers/GroupClient.ts"
 import { GroupHistory, RuleBroken } from "./ModelHistory.ts"
@@ -52,7 +52,7 @@ export const modelRun = async (seed: number): Promise<ModelResult> => {
   }
   const note = (line: string): void => void trace.push(`${sim.nowMs - START_MS} ${line}`)
   try {
-    await sim.run(Effect.scoped(simulate(seed, sim, history, note, fail, state)), seed)
+    await sim.run(Effect.scoped(simulate(seed, sim, history, note, fail, state)))
   } catch (error) {
     throw error instanceof RuleBroken ? failureOf(error.message) : error
   }

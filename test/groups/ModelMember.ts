@@ -9,7 +9,7 @@ import { ByteWriter } from "../../core/protocol/ByteWriter.ts"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
 import { encodeConsumerProtocolSubscription } from "../../core/protocol/generated/records/ConsumerProtocolSubscription.ts"
 import type { RpcConnection, RpcError } from "../../core/rpc/RpcConnection.ts"
-import type { Sim } from "../broker/Sim.ts"
+import type { Sim } from "../../core/testing/Sim.ts"
 import * as Apis from "../broker/handlers/GroupClient.ts"
 import type { GroupHistory } from "./ModelHistory.ts"
 

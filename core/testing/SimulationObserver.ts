@@ -1,0 +1,382 @@
+/**
+ * Watches a simulated cluster after every step: keeps the metadata store's truth as an image, gives every partition that
+ * changed to the invariants, counts what a run must have seen, and writes the timeline. It changes nothing.
+ */
+import { replicationConfigFor } from "../cluster/configs/TopicConfigs.ts"
+import { ImageState } from "../cluster/ImageApply.ts"
+import { type MetadataImage, type PartitionImage, type TopicImage, topicConfigOf } from "../cluster/MetadataImage.ts"
+import type { WatchEvent } from "../ports/MetadataStore.ts"
+import { RECORD_BATCH_OVERHEAD, RecordBatch } from "../records/RecordBatch.ts"
+import type { Partition } from "../replication/Partition.ts"
+import { type BrokenInvariant, Invariants } from "./Invariants.ts"
+import type { BatchIdentity, PartitionSnapshot, ReplicaSnapshot } from "./InvariantsSnapshot.ts"
+import type { SimBroker } from "./SimBroker.ts"
+import type { SimCluster } from "./SimCluster.ts"
+import type { SimProcess } from "./SimProcess.ts"
+import type { Timeline } from "./Timeline.ts"
+
+/** What happened in a run. A whole series of runs must have seen each of these. */
+export interface SimulationCounters {
+  elections: number
+  truncations: number
+  isrShrinks: number
+  isrExpansions: number
+  uncleanRestarts: number
+  reassignments: number
+  coordinatorMoves: number
+  /** Leaders that came out of the ELR. */
+  elrElections: number
+}
+
+export const noCounters = (): SimulationCounters => ({
+  elections: 0,
+  truncations: 0,
+  isrShrinks: 0,
+  isrExpansions: 0,
+  uncleanRestarts: 0,
+  reassignments: 0,
+  coordinatorMoves: 0,
+  elrElections: 0
+})
+
+const OFFSETS_TOPIC = "__consumer_offsets"
+/** Bytes that one look at a log reads at most at once. */
+const READ_BYTES = 1_048_576
+
+/** A replica's log as a list of its batches, read again only where it may have changed. */
+class LogMirror {
+  readonly partition: Partition
+  readonly incarnation: number
+  batches: Array<BatchIdentity> = []
+  logEndOffset = 0
+  logStartOffset = 0
+  /** Of the last look: what lies below was there before, unchanged. */
+  stableEnd = 0
+  role: ReplicaSnapshot["role"] = "none"
+  leaderEpoch = -1
+  partitionEpoch = -1
+  highWatermark = -1
+  isr: ReadonlyArray<number> = []
+  isrInFlight: unknown = undefined
+
+  constructor(partition: Partition, incarnation: number) {
+    this.partition = partition
+    this.incarnation = incarnation
+  }
+
+  /** @returns whether anything is new since the last look */
+  look(): boolean {
+    const { log, state } = this.partition
+    if (
+      log.logEndOffset === this.logEndOffset && state.highWatermark === this.highWatermark && state.role === this.role &&
+      state.leaderEpoch === this.leaderEpoch && state.partitionEpoch === this.partitionEpoch && state.isr === this.isr &&
+      state.isrInFlight === this.isrInFlight && log.logStartOffset === this.logStartOffset
+    ) return false
+    // In one step a log may lose its end and grow again: the last batch tells, for what goes is always an end.
+    const isSameEnd = log.logEndOffset >= this.logEndOffset && this.#hasLast()
+    if (!isSameEnd) this.#goBack(log.logEndOffset)
+    this.stableEnd = this.logEndOffset
+    this.#readOn()
+    if (log.logStartOffset !== this.logStartOffset) {
+      this.logStartOffset = log.logStartOffset
+      const first = this.batches.findIndex(({ lastOffset }) => lastOffset >= log.logStartOffset)
+      this.batches.splice(0, first === -1 ? this.batches.length : first)
+    }
+    this.role = state.role
+    this.leaderEpoch = state.leaderEpoch
+    this.partitionEpoch = state.partitionEpoch
+    this.highWatermark = state.highWatermark
+    this.isr = state.isr
+    this.isrInFlight = state.isrInFlight
+    return true
+  }
+
+  #hasLast(): boolean {
+    const last = this.batches.at(-1)
+    if (last === undefined) return true
+    const { log } = this.partition
+    if (last.lastOffset < log.logStartOffset) return true
+    const found = this.#read(last.baseOffset, last.lastOffset + 1)[0]
+    return found !== undefined && found.baseOffset === last.baseOffset && found.crc === last.crc && found.leaderEpoch === last.leaderEpoch
+  }
+
+  /** Forgets what is not certain to be there still: the batches from the first that differs. */
+  #goBack(logEndOffset: number): void {
+    while (this.batches.length > 0 && (this.batches.at(-1)!.lastOffset >= logEndOffset || !this.#hasLast())) this.batches.pop()
+    this.logEndOffset = (this.batches.at(-1)?.lastOffset ?? this.partition.log.logStartOffset - 1) + 1
+  }
+
+  #readOn(): void {
+    const { log } = this.partition
+    const from = Math.max(this.logEndOffset, log.logStartOffset)
+    if (log.logEndOffset > from) {
+      for (const batch of this.#read(from, log.logEndOffset)) if (batch.baseOffset >= from || this.batches.length === 0) this.batches.push(batch)
+    }
+    this.logEndOffset = log.logEndOffset
+  }
+
+  #read(from: number, endOffset: number): Array<BatchIdentity> {
+    const { log } = this.partition
+    const found: Array<BatchIdentity> = []
+    let next = from
+    while (next < endOffset) {
+      const read = log.read(next, { maxBytes: READ_BYTES, minOneBatch: true, endOffset })
+      if (read._tag !== "Read" || read.slice === undefined) break
+      const { slice } = read
+      const bytes = new Uint8Array(slice.length)
+      slice.file.read(bytes, slice.position)
+      slice.release()
+      const batch = new RecordBatch(bytes)
+      for (let at = 0; at + RECORD_BATCH_OVERHEAD <= bytes.length; at += batch.sizeInBytes) {
+        batch.position = at
+        found.push({
+          baseOffset: batch.baseOffset,
+          lastOffset: batch.lastOffset,
+          leaderEpoch: batch.partitionLeaderEpoch,
+          crc: batch.crc,
+          producerId: batch.producerId,
+          producerEpoch: batch.producerEpoch,
+          baseSequence: batch.baseSequence,
+          isControl: batch.isControl
+        })
+      }
+      if (read.nextOffset === undefined || read.nextOffset <= next) break
+      next = read.nextOffset
+    }
+    return found
+  }
+}
+
+const without = (from: ReadonlyArray<number>, others: ReadonlyArray<number>): ReadonlyArray<number> => from.filter((id) => !others.includes(id))
+const list = (ids: ReadonlyArray<number>): string => `{${ids.join(",")}}`
+
+export interface ObserverOptions {
+  /** Defaults of the brokers' configuration, for topics without an override. */
+  readonly configs: Readonly<Record<string, string>>
+  readonly broken: (broken: BrokenInvariant) => void
+}
+
+export class SimulationObserver {
+  readonly invariants: Invariants = new Invariants()
+  readonly counters: SimulationCounters = noCounters()
+  readonly #cluster: SimCluster
+  readonly #timeline: Timeline
+  readonly #options: ObserverOptions
+  readonly #state: ImageState = new ImageState()
+  #keys: Set<string> = new Set()
+  /** By broker id: its partitions by `topicId-partition`. */
+  readonly #mirrors: Map<number, Map<string, LogMirror>> = new Map()
+  readonly #brokers: Map<SimProcess, SimBroker> = new Map()
+  /** Partitions whose move was seen to begin. */
+  readonly #moving: Set<string> = new Set()
+  readonly #lastLeader: Map<string, number> = new Map()
+  readonly #shown: Map<string, string> = new Map()
+
+  constructor(cluster: SimCluster, timeline: Timeline, options: ObserverOptions) {
+    this.#cluster = cluster
+    this.#timeline = timeline
+    this.#options = options
+  }
+
+  /** What the metadata store holds, whoever knows it. */
+  image(): MetadataImage {
+    return this.#state.image
+  }
+
+  /** Of a topic by name: what is committed. */
+  committedEnd(topic: string, partition: number): number {
+    const id = this.image().topicsByName.get(topic)?.id
+    return id === undefined ? 0 : this.invariants.committedEnd(id, partition)
+  }
+
+  minIsrOf(topic: TopicImage, partition: PartitionImage): number {
+    const { minInsyncReplicas } = replicationConfigFor(topicConfigOf(this.image(), topic.name), new Map(Object.entries(this.#options.configs)))
+    return Math.min(minInsyncReplicas, Math.max(1, partition.replicas.length))
+  }
+
+  /** After a step of that process. */
+  look(process: SimProcess): void {
+    const dirty = new Map<string, readonly [TopicImage, PartitionImage]>()
+    if (this.#cluster.store.state.revision !== this.#state.image.revision) this.#followStore(dirty)
+    const broker = this.#brokerOf(process)
+    if (broker !== undefined) this.#lookAt(broker, dirty)
+    for (const [key, [topic, partition]] of dirty) {
+      for (const broken of this.invariants.observe(this.#snapshot(key, topic, partition))) {
+        this.note("broken", `${broken.invariant}: ${broken.message}`, undefined, `${topic.name}-${partition.partition}`)
+        this.#options.broken(broken)
+      }
+    }
+  }
+
+  note(kind: Parameters<Timeline["add"]>[0]["kind"], text: string, broker?: number, partition?: string): void {
+    this.#timeline.add({ atMs: this.#cluster.sim.elapsedMs, kind, broker, partition, text })
+  }
+
+  #brokerOf(process: SimProcess): SimBroker | undefined {
+    const known = this.#brokers.get(process)
+    if (known !== undefined) return known
+    for (const broker of this.#cluster.brokers.values()) {
+      if (broker.process !== process) continue
+      this.#brokers.set(process, broker)
+      return broker
+    }
+    return undefined
+  }
+
+  // -- the store -----------------------------------------------------------------------------------------------
+
+  #followStore(dirty: Map<string, readonly [TopicImage, PartitionImage]>): void {
+    const before = this.#state.image
+    const { revision } = this.#cluster.store.state
+    const entries = this.#cluster.store.state.list("")
+    const keys = new Set<string>()
+    const events: Array<WatchEvent> = []
+    for (const entry of entries) {
+      keys.add(entry.key)
+      if (entry.modRevision > before.revision) events.push({ _tag: "Put", entry })
+    }
+    for (const key of this.#keys) if (!keys.has(key)) events.push({ _tag: "Delete", key })
+    this.#keys = keys
+    const image = this.#state.apply({ revision, events })
+    const areBrokersNew = image.brokers !== before.brokers
+    if (areBrokersNew) this.#followBrokers(before, image)
+    if (image.controllerId !== before.controllerId && image.controllerId !== -1) this.note("broker", "is the controller", image.controllerId)
+    for (const topic of image.topicsById.values()) {
+      const old = before.topicsById.get(topic.id)
+      if (old === topic && !areBrokersNew) continue
+      for (const partition of topic.partitions) {
+        const was = old?.partitions[partition.partition]
+        const key = `${topic.id}-${partition.partition}`
+        if (was !== partition) this.#followPartition(key, topic, was, partition)
+        if (was !== partition || areBrokersNew) dirty.set(key, [topic, partition])
+      }
+    }
+  }
+
+  #followBrokers(before: MetadataImage, image: MetadataImage): void {
+    for (const [id, broker] of image.brokers) {
+      const was = before.brokers.get(id)
+      if (was?.epoch !== broker.epoch) {
+        this.note("broker", `is registered, epoch ${broker.epoch}${broker.cleanStart ? "" : ", after an unclean stop"}`, id)
+        if (!broker.cleanStart) this.counters.uncleanRestarts++
+      } else if (broker.fenced && !was.fenced) this.note("broker", "is fenced", id)
+    }
+  }
+
+  #followPartition(key: string, topic: TopicImage, was: PartitionImage | undefined, now: PartitionImage): void {
+    const name = `${topic.name}-${now.partition}`
+    if (was === undefined) {
+      this.#lastLeader.set(key, now.leader)
+      return this.note("leader", `made, replicas ${list(now.replicas)}, leader ${now.leader}`, now.leader, name)
+    }
+    if (now.leaderEpoch !== was.leaderEpoch && now.leader !== -1) {
+      this.counters.elections++
+      if (was.elr.includes(now.leader) && !was.isr.includes(now.leader)) this.counters.elrElections++
+      const last = this.#lastLeader.get(key)
+      if (topic.name === OFFSETS_TOPIC && last !== undefined && last !== now.leader) this.counters.coordinatorMoves++
+      this.#lastLeader.set(key, now.leader)
+    }
+    const gone = without(was.isr, now.isr)
+    const come = without(now.isr, was.isr)
+    if (gone.length > 0) this.counters.isrShrinks++
+    if (come.length > 0) this.counters.isrExpansions++
+    if (now.addingReplicas.length > 0) this.#moving.add(key)
+    else if (this.#moving.delete(key) && now.replicas.some((id) => !was.replicas.includes(id) || was.addingReplicas.includes(id))) {
+      this.counters.reassignments++
+    }
+    const parts = [`epoch ${now.leaderEpoch}/${now.partitionEpoch}`, `ISR ${list(now.isr)}`]
+    if (now.elr.length > 0) parts.push(`ELR ${list(now.elr)}`)
+    if (now.lastKnownElr.length > 0) parts.push(`last known ${list(now.lastKnownElr)}`)
+    if (now.addingReplicas.length + now.removingReplicas.length > 0) {
+      parts.push(`replicas ${list(now.replicas)}, adding ${list(now.addingReplicas)}, removing ${list(now.removingReplicas)}`)
+    }
+    const isElection = now.leaderEpoch !== was.leaderEpoch || now.leader !== was.leader
+    this.note(
+      isElection ? "leader" : "isr",
+      `${isElection ? now.leader === -1 ? "nobody leads" : `${now.leader} leads` : "ISR change"}, ${parts.join(", ")}`,
+      now.leader === -1 ? undefined : now.leader,
+      name
+    )
+  }
+
+  // -- the brokers ---------------------------------------------------------------------------------------------
+
+  #lookAt(broker: SimBroker, dirty: Map<string, readonly [TopicImage, PartitionImage]>): void {
+    const running = broker.state === "running" || broker.state === "stopping" ? broker.broker : undefined
+    if (running === undefined) return
+    let mirrors = this.#mirrors.get(broker.id)
+    if (mirrors === undefined) this.#mirrors.set(broker.id, mirrors = new Map())
+    for (const partition of running.services.partitions.all()) {
+      if (partition.isOffline || partition.isDeleted) continue
+      const key = `${partition.topicId}-${partition.partition}`
+      let mirror = mirrors.get(key)
+      if (mirror === undefined || mirror.partition !== partition) {
+        mirror = new LogMirror(partition, broker.starts)
+        mirrors.set(key, mirror)
+      }
+      const endBefore = mirror.logEndOffset
+      const epochBefore = mirror.leaderEpoch
+      let isNew: boolean
+      try {
+        isNew = mirror.look()
+      } catch {
+        // Its disk failed under it: nobody can say what it has until it is started again.
+        continue
+      }
+      if (!isNew) continue
+      const topic = this.image().topicsById.get(partition.topicId)
+      const image = topic?.partitions[partition.partition]
+      if (topic === undefined || image === undefined) continue
+      if (mirror.stableEnd < endBefore) {
+        this.counters.truncations++
+        this.note("truncate", `from ${endBefore} to ${mirror.stableEnd} in epoch ${mirror.leaderEpoch}`, broker.id, `${topic.name}-${image.partition}`)
+      }
+      if (mirror.role === "leader") this.#showLeader(broker.id, `${topic.name}-${image.partition}`, mirror, epochBefore)
+      dirty.set(key, [topic, image])
+    }
+  }
+
+  #showLeader(broker: number, name: string, mirror: LogMirror, epochBefore: number): void {
+    const text = `HW ${mirror.highWatermark} of ${mirror.logEndOffset}, epoch ${mirror.leaderEpoch}`
+    if (mirror.leaderEpoch !== epochBefore) this.note("leader", `begins to lead: ${text}`, broker, name)
+    else if (this.#shown.get(`${broker} ${name}`) !== text) this.note("watermark", text, broker, name)
+    this.#shown.set(`${broker} ${name}`, text)
+  }
+
+  #snapshot(key: string, topic: TopicImage, partition: PartitionImage): PartitionSnapshot {
+    const { brokers } = this.image()
+    const replicas: Array<ReplicaSnapshot> = []
+    const unclean = new Set<number>()
+    for (const broker of this.#cluster.brokers.values()) {
+      const registration = brokers.get(broker.id)
+      if (registration !== undefined && registration.epoch > partition.modRevision && !registration.cleanStart) unclean.add(broker.id)
+      const mirror = this.#mirrors.get(broker.id)?.get(key)
+      if (mirror === undefined || broker.broker === undefined || mirror.incarnation !== broker.starts) continue
+      if (mirror.partition.isOffline || mirror.partition.isDeleted) continue
+      const { isrInFlight, minInsyncReplicas, replicas: known } = mirror.partition.state
+      replicas.push({
+        brokerId: broker.id,
+        incarnation: mirror.incarnation,
+        role: mirror.role,
+        leaderEpoch: mirror.leaderEpoch,
+        partitionEpoch: mirror.partitionEpoch,
+        isr: mirror.isr,
+        isrInFlight: isrInFlight?.isr,
+        minIsr: Math.min(minInsyncReplicas, Math.max(1, known.length)),
+        logStartOffset: mirror.logStartOffset,
+        logEndOffset: mirror.logEndOffset,
+        highWatermark: mirror.highWatermark,
+        batches: mirror.batches,
+        stableEnd: mirror.stableEnd
+      })
+    }
+    return {
+      topic: topic.name,
+      topicId: topic.id,
+      partition: partition.partition,
+      controller: { ...partition, minIsr: this.minIsrOf(topic, partition) },
+      replicas,
+      unclean
+    }
+  }
+}
