@@ -72,6 +72,15 @@ export const freePort = (): Promise<number> =>
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
+/** Does something with each item, so many of them at a time and begun in their order. The first error ends it. */
+export const eachAtOnce = async <A>(atOnce: number, items: Iterable<A>, work: (item: A) => Promise<void>): Promise<void> => {
+  const rest = items[Symbol.iterator]()
+  const worker = async (): Promise<void> => {
+    for (let next = rest.next(); next.done !== true; next = rest.next()) await work(next.value)
+  }
+  await Promise.all(Array.from({ length: atOnce }, worker))
+}
+
 /** Polls until `condition` gives something else than undefined. @throws PeerError after `timeoutMs` */
 export const waitFor = async <A>(
   what: string,

@@ -5,9 +5,12 @@
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { kafkaTool } from "../../scripts/peers/Kafka.ts"
-import { PeerError, temporaryDirectory, waitFor } from "../../scripts/peers/Processes.ts"
+import { eachAtOnce, PeerError, temporaryDirectory, waitFor } from "../../scripts/peers/Processes.ts"
 import { type Check, same } from "./Check.ts"
 import type { Shell } from "./Shell.ts"
+
+/** Kafka's tools that run at a time: each keeps a core busy. */
+const TOOLS_AT_ONCE = 2
 
 type Tool = "kafka-topics" | "kafka-console-producer" | "kafka-console-consumer" | "kafka-consumer-groups"
 
@@ -131,11 +134,12 @@ export const compare = async (
   await withMembers(first, servers, async () => {
     // Kafka's answers are asked for once, for all runtimes
     const expected = new Map<string, { readonly stdout: string; readonly code: number }>()
-    for (const [tool, template] of unchanging) {
+    await eachAtOnce(TOOLS_AT_ONCE, unchanging, async ([tool, template]) => {
       const line = template.map((word) => word.replace("{plan}", plan))
       expected.set(key(tool, template), await kafkaTool(tool, [...line, ...servers]))
-    }
-    for (const shell of shells) {
+    })
+    // the command lines change nothing, so that no runtime is in another's way
+    await eachAtOnce(shells.length, shells, async (shell) => {
       for (const [tool, template] of unchanging) {
         const line = template.map((word) => word.replace("{plan}", plan))
         await told(shell, {
@@ -148,6 +152,6 @@ export const compare = async (
           }
         })
       }
-    }
+    })
   })
 }
