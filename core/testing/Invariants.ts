@@ -138,7 +138,9 @@ export class Invariants {
       broken.push({ invariant, topic, partition, message: `${topic}-${partition}: ${message}` })
     }
     this.#observeController(snapshot, memory, found)
-    for (const replica of snapshot.replicas) this.#observeReplica(replica, snapshot, memory, found)
+    // Leaders first: what they commit in this look is committed for the others.
+    for (const replica of snapshot.replicas) if (replica.role === "leader") this.#observeReplica(replica, snapshot, memory, found)
+    for (const replica of snapshot.replicas) if (replica.role !== "leader") this.#observeReplica(replica, snapshot, memory, found)
     this.#observeCandidates(snapshot, memory, found)
     return broken
   }
@@ -309,6 +311,7 @@ export class Invariants {
       const { brokerId, leaderEpoch, logEndOffset, role } = replica
       if (unclean.has(brokerId)) continue
       const seen = memory.replicas.get(brokerId)!
+      this.#match(replica, seen, memory)
       if (seen.matchEnd >= memory.committedEnd) continue
       const where = `has committed batches only up to ${seen.matchEnd} (log end ${logEndOffset}), committed are those up to ` +
         `${memory.committedEnd}: ${this.#describe(replica, memory, seen.matchEnd)}`

@@ -60,7 +60,7 @@ export const runProducer = (
       "linger.ms": random.int(0, 10)
     })
     const { topic } = plan
-    for (let order = 0; watch.isProducing(); order++) {
+    for (let order = 0; watch.isProducing();) {
       // In bursts now and then: batches of several records, and several batches under way.
       const burst = random.chance(0.2) ? random.int(2, 6) : 1
       for (let n = 0; n < burst; n++, order++) {

@@ -48,11 +48,13 @@ export class Timeline {
   #dropped = 0
 
   add(entry: TimelineEntry): void {
-    const last = this.#entries.at(-1)
-    // A high watermark that moves on is one line, not one for every record.
-    if (
-      entry.kind === "watermark" && last?.kind === "watermark" && last.broker === entry.broker && last.partition === entry.partition
-    ) this.#entries.pop()
+    // High watermarks that move on are one line for each partition, not one for every record.
+    if (entry.kind === "watermark") {
+      const at = this.#entries.findLastIndex(({ broker, kind, partition }) =>
+        kind !== "watermark" || (broker === entry.broker && partition === entry.partition)
+      )
+      if (this.#entries[at]?.kind === "watermark") this.#entries.splice(at, 1)
+    }
     this.#entries.push(entry)
     if (this.#entries.length < 2 * MAX_TIMELINE_ENTRIES) return
     this.#dropped += this.#entries.length - MAX_TIMELINE_ENTRIES

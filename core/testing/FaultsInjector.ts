@@ -1,0 +1,432 @@
+/**
+ * Does to a simulated cluster what a schedule says, and undoes it when its time is over. Keeps to the fault model: what
+ * would go beyond it is left out or made milder, and the timeline says so.
+ *
+ * Model (b) as it is held here: a replica that lost power counts as doubtful until it is back in the ISR. Of no partition
+ * are min ISR or more replicas doubtful, and while one is, somebody in ISR or ELR stays who had no unclean stop: else the
+ * controller, which cannot tell a killed process from a machine without power, could only guess whom to trust.
+ */
+import * as Effect from "effect/Effect"
+import type { Scope } from "effect/Scope"
+import * as Admin from "../client/Admin.ts"
+import type { PartitionImage } from "../cluster/MetadataImage.ts"
+import { type Fault, type FaultModel, showFault, type Target } from "./Faults.ts"
+import type { SimBroker } from "./SimBroker.ts"
+import type { SimClient } from "./SimClient.ts"
+import type { SimCluster } from "./SimCluster.ts"
+import type { SimHost } from "./SimHost.ts"
+import type { SimulationObserver } from "./SimulationObserver.ts"
+
+/** How long a broker that could not start waits before it tries again, in virtual milliseconds. */
+const START_RETRY_MS = 500
+const STALE_WATCH_MS = 2500
+/** Kafka's number of the election type. */
+const PREFERRED = 0
+
+/** Who is not to be trusted with a partition's committed records, by partition key. */
+interface Doubts {
+  /** Lost power and not back in the ISR since. */
+  readonly lost: Set<number>
+  /** Stopped uncleanly in any way, and not back in the ISR since. */
+  readonly unclean: Set<number>
+}
+
+const groupPartition = (group: string, partitions: number): number => {
+  // As Kafka finds a group's partition: Java's hashCode.
+  let hash = 0
+  for (let i = 0; i < group.length; i++) hash = (Math.imul(31, hash) + group.charCodeAt(i)) | 0
+  return (hash & 0x7fff_ffff) % partitions
+}
+
+export interface FaultInjectorOptions {
+  readonly model: FaultModel
+  readonly minIsr: number
+  /** Client machines that can be cut off; others (the admin's, the last reader's) never are. */
+  readonly clients: () => ReadonlyArray<SimClient>
+  readonly admin: SimClient
+}
+
+export class FaultInjector {
+  readonly #cluster: SimCluster
+  readonly #observer: SimulationObserver
+  readonly #options: FaultInjectorOptions
+  readonly #doubts: Map<string, Doubts> = new Map()
+  /** How many faults block a direction. */
+  readonly #blocks: Map<string, number> = new Map()
+  /** Brokers that a fault keeps down: others do not start them. */
+  readonly #down: Map<number, number> = new Map()
+  /** Topics that this run deleted. */
+  readonly deletedTopics: Set<string> = new Set()
+  #isHealed = false
+
+  constructor(cluster: SimCluster, observer: SimulationObserver, options: FaultInjectorOptions) {
+    this.#cluster = cluster
+    this.#observer = observer
+    this.#options = options
+  }
+
+  /** Does all of a schedule in its time; done when the last fault has begun. What is undone later is done in the scope. */
+  run(faults: ReadonlyArray<Fault>): Effect.Effect<void, never, Scope> {
+    return Effect.gen({ self: this }, function*() {
+      const startMs = this.#cluster.sim.nowMs
+      for (const fault of faults) {
+        const waitMs = startMs + fault.atMs - this.#cluster.sim.nowMs
+        if (waitMs > 0) yield* Effect.sleep(waitMs)
+        if (this.#isHealed) return
+        yield* Effect.forkScoped(this.#inject(fault))
+      }
+    })
+  }
+
+  /** Ends every fault. Done when all brokers serve. */
+  readonly heal: Effect.Effect<void> = Effect.suspend(() => {
+    this.#isHealed = true
+    this.#observer.note("heal", "all heals")
+    this.#cluster.heal()
+    this.#blocks.clear()
+    return Effect.forEach([...this.#cluster.brokers.values()], (broker) => this.#start(broker), { concurrency: "unbounded", discard: true })
+  })
+
+  #note(kind: "fault" | "heal" | "broker", text: string, broker?: number): void {
+    this.#observer.note(kind, text, broker)
+  }
+
+  // -- who -----------------------------------------------------------------------------------------------------
+
+  #partitionImage(topic: string, partition: number): PartitionImage | undefined {
+    return this.#observer.image().topicsByName.get(topic)?.partitions[partition]
+  }
+
+  #find(target: Target): SimBroker | undefined {
+    const id = this.#idOf(target)
+    return id === undefined ? undefined : this.#cluster.brokers.get(id)
+  }
+
+  #idOf(target: Target): number | undefined {
+    switch (target.by) {
+      case "id":
+        return target.id
+      case "controller":
+        return this.#observer.image().controllerId
+      case "leader":
+        return this.#partitionImage(target.topic, target.partition)?.leader
+      case "follower": {
+        const image = this.#partitionImage(target.topic, target.partition)
+        if (image === undefined) return undefined
+        const followers = image.replicas.filter((id) => id !== image.leader)
+        const inIsr = followers.filter((id) => image.isr.includes(id))
+        return [...inIsr, ...followers.filter((id) => !inIsr.includes(id))][target.nth]
+      }
+      case "coordinator": {
+        const topic = this.#observer.image().topicsByName.get("__consumer_offsets")
+        return topic?.partitions[groupPartition(target.group, topic.partitions.length)]?.leader
+      }
+    }
+  }
+
+  // -- the fault model -----------------------------------------------------------------------------------------
+
+  #doubtsOf(key: string): Doubts {
+    let doubts = this.#doubts.get(key)
+    if (doubts === undefined) this.#doubts.set(key, doubts = { lost: new Set(), unclean: new Set() })
+    return doubts
+  }
+
+  /** Replicas that are back in the ISR since they came back can be trusted again. */
+  #settle(key: string, image: PartitionImage): Doubts {
+    const doubts = this.#doubtsOf(key)
+    const { brokers } = this.#observer.image()
+    for (const id of doubts.unclean) {
+      const broker = this.#cluster.broker(id)
+      const registration = brokers.get(id)
+      // In the ISR by a change that was made after it registered again: not by one from before its stop.
+      const isBack = broker.state === "running" && registration !== undefined && registration.epoch === broker.broker!.brokerEpoch &&
+        image.modRevision > registration.epoch && image.isr.includes(id)
+      if (!isBack) continue
+      doubts.unclean.delete(id)
+      doubts.lost.delete(id)
+    }
+    return doubts
+  }
+
+  /** Whether the model allows this broker an unclean stop now; remembers it when it does. */
+  #mayStop(id: number, losesPower: boolean): boolean {
+    const affected: Array<Doubts> = []
+    for (const topic of this.#observer.image().topicsById.values()) {
+      for (const image of topic.partitions) {
+        if (!image.replicas.includes(id)) continue
+        const doubts = this.#settle(`${topic.id}-${image.partition}`, image)
+        affected.push(doubts)
+        const lost = new Set(losesPower ? [...doubts.lost, id] : doubts.lost)
+        if (lost.size === 0) continue
+        if (lost.size >= this.#options.minIsr) return false
+        const isTrusted = (member: number): boolean => member !== id && !doubts.unclean.has(member)
+        if (![...image.isr, ...image.elr].some(isTrusted)) return false
+      }
+    }
+    for (const doubts of affected) {
+      doubts.unclean.add(id)
+      if (losesPower) doubts.lost.add(id)
+    }
+    return true
+  }
+
+  // -- what ----------------------------------------------------------------------------------------------------
+
+  #inject(fault: Fault): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const over = (undo: () => void): Effect.Effect<void> =>
+        Effect.andThen(
+          Effect.sleep(fault.forMs),
+          Effect.sync(() => {
+            if (!this.#isHealed) undo()
+          })
+        )
+      switch (fault.kind) {
+        case "kill":
+        case "power loss":
+          return this.#crash(fault, this.#find(fault.victim), fault.kind === "power loss", fault.kind === "kill" ? fault.session : "expires")
+        case "kill all":
+          return Effect.forEach(
+            [...this.#cluster.brokers.values()],
+            (broker) => this.#crash(fault, broker, false, fault.session),
+            { concurrency: "unbounded", discard: true }
+          )
+        case "stop":
+          return this.#stop(fault, this.#find(fault.victim))
+        case "pause": {
+          const broker = this.#find(fault.victim)
+          if (broker === undefined || broker.state !== "running") return Effect.void
+          this.#note("fault", showFault(fault), broker.id)
+          broker.pause()
+          return over(() => {
+            this.#note("heal", "goes on", broker.id)
+            broker.resume()
+          })
+        }
+        case "isolate": {
+          const broker = this.#find(fault.victim)
+          if (broker === undefined) return Effect.void
+          this.#note("fault", showFault(fault), broker.id)
+          const others = [...this.#cluster.brokers.values()].filter((other) => other !== broker).map(({ host }) => host)
+          const clients = this.#options.clients().map(({ host }) => host)
+          const from = fault.from === "clients" ? clients : fault.from === "all" ? [...others, ...clients] : others
+          const isStoreCut = fault.from === "all" || fault.from === "brokers and store"
+          for (const host of from) this.#block(broker.host, host, fault.way, 1)
+          if (isStoreCut) this.#cluster.store.change(broker.host, { isUnreachable: true })
+          return over(() => {
+            this.#note("heal", "is reached again", broker.id)
+            for (const host of from) this.#block(broker.host, host, fault.way, -1)
+            if (isStoreCut) this.#cluster.store.change(broker.host, { isUnreachable: false })
+          })
+        }
+        case "cut": {
+          const from = this.#find(fault.from)
+          const to = this.#find(fault.to)
+          if (from === undefined || to === undefined || from === to) return Effect.void
+          this.#note("fault", `${showFault(fault)} (${from.id}, ${to.id})`)
+          this.#block(from.host, to.host, fault.way, 1)
+          return over(() => {
+            this.#note("heal", `${from.id} and ${to.id} reach each other again`)
+            this.#block(from.host, to.host, fault.way, -1)
+          })
+        }
+        case "slow link": {
+          const from = this.#find(fault.from)
+          const to = this.#find(fault.to)
+          if (from === undefined || to === undefined || from === to) return Effect.void
+          this.#note("fault", `${showFault(fault)} (${from.id}, ${to.id})`)
+          const before = this.#cluster.network.link(from.host, to.host).options
+          const slow = { maxDelayMs: fault.delayMs, bytesPerMs: fault.bytesPerMs }
+          this.#cluster.network.change(from.host, to.host, slow)
+          this.#cluster.network.change(to.host, from.host, slow)
+          return over(() => {
+            const { maxDelayMs } = before
+            for (const [a, b] of [[from, to], [to, from]] as const) this.#cluster.network.change(a.host, b.host, { maxDelayMs, bytesPerMs: Infinity })
+          })
+        }
+        case "reset": {
+          const broker = this.#find(fault.victim)
+          if (broker === undefined) return Effect.void
+          this.#note("fault", showFault(fault), broker.id)
+          for (const { host } of this.#options.clients()) this.#cluster.network.reset(broker.host, host)
+          return Effect.void
+        }
+        case "disk full": {
+          const broker = this.#find(fault.victim)
+          if (broker === undefined) return Effect.void
+          this.#note("fault", showFault(fault), broker.id)
+          broker.disk.limitBytes = broker.disk.usedBytes + 64
+          return over(() => {
+            this.#note("heal", "has room again", broker.id)
+            broker.disk.limitBytes = Infinity
+          })
+        }
+        case "fsync fails":
+          return this.#failSyncs(fault, this.#find(fault.victim), fault.times)
+        case "store unreachable": {
+          const broker = this.#find(fault.victim)
+          if (broker === undefined) return Effect.void
+          this.#note("fault", showFault(fault), broker.id)
+          this.#cluster.store.change(broker.host, { isUnreachable: true })
+          return over(() => this.#cluster.store.change(broker.host, { isUnreachable: false }))
+        }
+        case "stale watch": {
+          const broker = this.#find(fault.victim)
+          if (broker === undefined) return Effect.void
+          this.#note("fault", showFault(fault), broker.id)
+          this.#cluster.store.change(broker.host, { watchLagMs: STALE_WATCH_MS })
+          return over(() => this.#cluster.store.change(broker.host, { watchLagMs: 0 }))
+        }
+        case "lose session": {
+          const broker = this.#find(fault.victim)
+          if (broker === undefined) return Effect.void
+          this.#note("fault", showFault(fault), broker.id)
+          this.#cluster.store.loseSessions(broker.host)
+          return Effect.void
+        }
+        case "lose commits": {
+          const broker = this.#find(fault.victim)
+          if (broker === undefined) return Effect.void
+          this.#note("fault", showFault(fault), broker.id)
+          this.#cluster.store.change(broker.host, fault.done ? { losesAnswers: 0.7 } : { refuses: 0.7 })
+          return over(() => this.#cluster.store.change(broker.host, { refuses: 0, losesAnswers: 0 }))
+        }
+        default:
+          this.#note("fault", showFault(fault))
+          return this.#administer(fault)
+      }
+    })
+  }
+
+  #block(a: SimHost, b: SimHost, way: "both" | "in" | "out", by: 1 | -1): void {
+    const change = (from: SimHost, to: SimHost): void => {
+      const key = `${from.name}>${to.name}`
+      const count = Math.max(0, (this.#blocks.get(key) ?? 0) + by)
+      this.#blocks.set(key, count)
+      this.#cluster.network.change(from, to, { isBlocked: count > 0 })
+    }
+    if (way !== "in") change(a, b)
+    if (way !== "out") change(b, a)
+  }
+
+  // -- brokers that go and come --------------------------------------------------------------------------------
+
+  #crash(fault: Fault, broker: SimBroker | undefined, losesPower: boolean, session: "ends" | "expires"): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (broker === undefined || broker.state === "down") return Effect.void
+      let isPower = losesPower
+      if (isPower && !this.#mayStop(broker.id, true)) isPower = false
+      if (!isPower && !this.#mayStop(broker.id, false)) {
+        this.#note("fault", `left out, beyond the fault model: ${showFault(fault)}`, broker.id)
+        return Effect.void
+      }
+      this.#note("fault", losesPower === isPower ? showFault(fault) : `${showFault(fault)}; a kill, to stay within the fault model`, broker.id)
+      if (isPower) broker.powerOff()
+      else broker.kill()
+      if (session === "ends") this.#cluster.store.loseSessions(broker.host)
+      return this.#comeBack(broker, fault.forMs)
+    })
+  }
+
+  #comeBack(broker: SimBroker, afterMs: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#down.set(broker.id, (this.#down.get(broker.id) ?? 0) + 1)
+      return Effect.andThen(
+        Effect.sleep(afterMs),
+        Effect.suspend(() => {
+          const left = this.#down.get(broker.id)! - 1
+          this.#down.set(broker.id, left)
+          return left > 0 || this.#isHealed ? Effect.void : this.#start(broker)
+        })
+      )
+    })
+  }
+
+  #stop(fault: Fault, broker: SimBroker | undefined): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (broker === undefined || broker.state !== "running") return Effect.void
+      this.#note("fault", showFault(fault), broker.id)
+      return Effect.andThen(broker.stop, this.#comeBack(broker, fault.forMs))
+    })
+  }
+
+  /** A broker whose fsync failed cannot trust its disk; what is in its partitions is looked at when it starts again. */
+  #failSyncs(fault: Fault, broker: SimBroker | undefined, times: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (broker === undefined || broker.state !== "running" || !this.#mayStop(broker.id, false)) return Effect.void
+      this.#note("fault", showFault(fault), broker.id)
+      let left = times
+      broker.disk.failWhen((operation) => operation === "sync" && left-- > 0 ? "Io" : undefined)
+      return Effect.andThen(
+        Effect.sleep(fault.forMs),
+        Effect.suspend(() => {
+          broker.disk.failWhen(undefined)
+          if (left === times || broker.state !== "running" || this.#isHealed) return Effect.void
+          broker.kill()
+          return this.#comeBack(broker, 0)
+        })
+      )
+    })
+  }
+
+  /** Until it serves, is killed again, or runs already. */
+  #start(broker: SimBroker): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (broker.state !== "down") return Effect.void
+      return Effect.matchEffect(broker.start(), {
+        onSuccess: () => Effect.void,
+        onFailure: (error) => {
+          if (error._tag === "ProcessKilled") return Effect.void
+          this.#note("broker", `cannot start: ${error.message}`, broker.id)
+          return Effect.andThen(Effect.sleep(START_RETRY_MS), Effect.suspend(() => this.#start(broker)))
+        }
+      })
+    })
+  }
+
+  // -- admin ---------------------------------------------------------------------------------------------------
+
+  #administer(fault: Fault): Effect.Effect<void> {
+    const { bootstrap } = this.#cluster
+    const act = Effect.gen({ self: this }, function*() {
+      const admin = yield* Admin.make({ "bootstrap.servers": bootstrap, "request.timeout.ms": 3000, "default.api.timeout.ms": 10_000 })
+      switch (fault.kind) {
+        case "create topic":
+          return yield* admin.createTopics([{ name: fault.topic, partitions: fault.partitions, replicationFactor: 3 }])
+        case "delete topic":
+          this.deletedTopics.add(fault.topic)
+          return yield* admin.deleteTopics([fault.topic])
+        case "add partitions":
+          return yield* admin.createPartitions([{ name: fault.topic, totalCount: fault.partitions }])
+        default:
+          return undefined
+      }
+    })
+    switch (fault.kind) {
+      case "reassign":
+      case "elect preferred leaders":
+        return this.#govern(fault)
+      default:
+        return Effect.ignore(this.#options.admin.run(act))
+    }
+  }
+
+  /** By any broker that runs, as its handlers do. */
+  #govern(fault: Fault): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const broker = this.#cluster.running().find(({ process }) => process?.state === "running")
+      const controller = broker?.broker?.services.controller
+      if (broker === undefined || controller === undefined) return Effect.void
+      if (fault.kind === "reassign") {
+        const { partition, replicas, topic } = fault
+        return Effect.ignore(broker.process!.run(controller.alterPartitionReassignments([{ topic, partition, replicas }])))
+      }
+      const all = [...this.#observer.image().topicsById.values()].flatMap(({ name, partitions }) =>
+        partitions.map(({ partition }) => ({ topic: name as string, partition }))
+      )
+      return Effect.ignore(broker.process!.run(controller.electLeaders(all, PREFERRED)))
+    })
+  }
+}
+

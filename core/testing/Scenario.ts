@@ -1,0 +1,118 @@
+/**
+ * A run of a cluster as plain data, drawn from a seed: who is there, what clients do, what goes wrong. The same scenario
+ * and seed give the same run; a schedule with fewer faults is a scenario too.
+ */
+import { drawFaults, type Fault, type FaultModel } from "./Faults.ts"
+import { SimRandom } from "./SimRandom.ts"
+
+export interface TopicPlan {
+  readonly name: string
+  readonly partitions: number
+  readonly replicationFactor: number
+  readonly minIsr: number
+}
+export interface ProducerPlan {
+  readonly name: string
+  readonly topic: string
+  /** Between two sends, on average. */
+  readonly everyMs: number
+}
+export interface GroupPlan {
+  readonly name: string
+  readonly topics: ReadonlyArray<string>
+  readonly members: number
+  /** Names as in partition.assignment.strategy. */
+  readonly assignors: string
+}
+
+export interface Scenario {
+  readonly seed: number
+  readonly model: FaultModel
+  /** Ids 1 to this. */
+  readonly brokers: number
+  readonly topics: ReadonlyArray<TopicPlan>
+  /** acks=all and idempotent. */
+  readonly producers: ReadonlyArray<ProducerPlan>
+  readonly groups: ReadonlyArray<GroupPlan>
+  /** Of every broker, beside what a simulation always sets. */
+  readonly configs: Readonly<Record<string, string>>
+  /** Of every link, in virtual milliseconds. */
+  readonly maxDelayMs: number
+  /** While faults begin and clients work; then everything heals. */
+  readonly durationMs: number
+  readonly faults: ReadonlyArray<Fault>
+}
+
+export interface ScenarioOptions {
+  /** Default: drawn. */
+  readonly model?: FaultModel
+  readonly brokers?: number
+  /** Default 30,000. */
+  readonly durationMs?: number
+  /** Single faults and patterns of faults. Default: 4 to 9. */
+  readonly faults?: number
+}
+
+export const DEFAULT_DURATION_MS = 30_000
+export const MIN_ISR = 2
+export const REPLICATION_FACTOR = 3
+
+export const scenarioOf = (seed: number, options: ScenarioOptions = {}): Scenario => {
+  const dice = new SimRandom(seed).fork("scenario")
+  const durationMs = options.durationMs ?? DEFAULT_DURATION_MS
+  const model = options.model ?? (dice.chance(0.5) ? "machines" : "processes")
+  const brokers = options.brokers ?? dice.pick([3, 3, 4, 4, 5])
+  const topics = Array.from({ length: dice.int(1, 2) }, (_, at): TopicPlan => ({
+    name: `t${at}`,
+    partitions: dice.int(1, 2),
+    replicationFactor: REPLICATION_FACTOR,
+    minIsr: MIN_ISR
+  }))
+  const producers = Array.from({ length: dice.int(1, 2) + topics.length - 1 }, (_, at): ProducerPlan => ({
+    name: `p${at}`,
+    topic: topics[at % topics.length]!.name,
+    everyMs: dice.int(60, 250)
+  }))
+  const groups: ReadonlyArray<GroupPlan> = [{
+    name: "g0",
+    topics: topics.map(({ name }) => name),
+    members: dice.int(1, 2),
+    assignors: dice.pick(["range", "cooperative-sticky", "range,cooperative-sticky", "roundrobin"])
+  }]
+  const sessionTimeoutMs = dice.pick([2000, 3000, 6000])
+  const replicaLagTimeMaxMs = dice.pick([1000, 2000, 4000])
+  const configs: Record<string, string> = {
+    "broker.session.timeout.ms": String(sessionTimeoutMs),
+    "replica.lag.time.max.ms": String(replicaLagTimeMaxMs),
+    "replica.fetch.wait.max.ms": String(dice.pick([100, 500])),
+    "replica.fetch.backoff.ms": String(dice.pick([100, 500, 1000])),
+    "replica.socket.timeout.ms": String(dice.pick([2000, 5000])),
+    // Several batches to a segment, so that rolls and truncations across segments happen.
+    "log.segment.bytes": String(dice.pick([4096, 16_384, 1_048_576])),
+    "auto.leader.rebalance.enable": String(dice.chance(0.5)),
+    "leader.imbalance.check.interval.seconds": "5"
+  }
+  // Now and then the brokers sync on their own: what a power loss leaves is different then.
+  if (dice.chance(0.2)) configs["log.flush.interval.messages"] = String(dice.pick([1, 3, 10]))
+  const faults = drawFaults(
+    dice.fork("faults"),
+    { model, brokers, topics, groups: groups.map(({ name }) => name), durationMs, sessionTimeoutMs, replicaLagTimeMaxMs },
+    options.faults ?? dice.int(4, 9)
+  )
+  const created = dice.chance(0.3) ? [
+    { kind: "create topic", topic: "extra", partitions: 1, atMs: dice.int(500, durationMs / 2), forMs: 0 } as const,
+    { kind: "delete topic", topic: "extra", atMs: dice.int(durationMs / 2, durationMs), forMs: 0 } as const
+  ] : []
+  return {
+    seed,
+    model,
+    brokers,
+    topics,
+    producers,
+    groups,
+    configs,
+    maxDelayMs: dice.pick([1, 2, 5, 20]),
+    durationMs,
+    faults: [...faults, ...created].sort((a, b) => a.atMs - b.atMs)
+  }
+}
