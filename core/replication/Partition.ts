@@ -100,8 +100,9 @@ export class Partition {
   readonly replicaWatchers: Watchers
   /** Produces that wait for the high watermark, or for a flush. */
   readonly produceWatchers: Watchers
-  /** The topic is gone: everything is answered UNKNOWN_TOPIC_OR_PARTITION. */
+  /** The topic is gone, or this replica of it: everything is answered with the error of that. */
   isDeleted = false
+  #deletedError: number = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
   /** Its directory failed: everything is answered KAFKA_STORAGE_ERROR. */
   isOffline = false
   /** What it does as a follower. */
@@ -190,8 +191,10 @@ export class Partition {
     this.replicaWatchers.check()
   }
 
-  markDeleted(): void {
+  /** @param isMoved the topic is there, on other brokers: who asks here shall look for its leader */
+  markDeleted(isMoved = false): void {
     this.isDeleted = true
+    if (isMoved) this.#deletedError = ErrorCode.NOT_LEADER_OR_FOLLOWER
     this.wake()
   }
 
@@ -206,7 +209,7 @@ export class Partition {
    * `anyReplica`: followers answer too.
    */
   check(currentLeaderEpoch: number, anyReplica = false): number {
-    if (this.isDeleted) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    if (this.isDeleted) return this.#deletedError
     if (this.isOffline) return ErrorCode.KAFKA_STORAGE_ERROR
     if (currentLeaderEpoch !== -1 && currentLeaderEpoch !== this.state.leaderEpoch) {
       return currentLeaderEpoch < this.state.leaderEpoch
@@ -316,7 +319,7 @@ export class Partition {
    */
   appendOutcome(append: StagedAppend, requiredAcks: number): number | undefined {
     if (append.error !== ErrorCode.NONE) return append.error
-    if (this.isDeleted) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    if (this.isDeleted) return this.#deletedError
     if (this.isOffline) return ErrorCode.KAFKA_STORAGE_ERROR
     const { state } = this
     const endOffset = append.appended.lastOffset + 1

@@ -126,7 +126,7 @@ export class Partitions {
       // One that is missing here, because the disk refused it, is tried again.
       if (before?.partitions[index] === partitionImage && (held !== undefined || !isReplica)) continue
       if (!isReplica) {
-        if (held !== undefined) this.#removePartition(hosted!, held)
+        if (held !== undefined) this.#removePartition(hosted!, held, true)
         continue
       }
       if (hosted === undefined) {
@@ -209,13 +209,13 @@ export class Partitions {
   #removeTopic(hosted: HostedTopic): void {
     this.#byId.delete(hosted.id)
     if (this.#byName.get(hosted.name) === hosted) this.#byName.delete(hosted.name)
-    for (const partition of hosted.partitions) if (partition !== undefined) this.#removePartition(hosted, partition)
+    for (const partition of hosted.partitions) if (partition !== undefined) this.#removePartition(hosted, partition, false)
   }
 
-  #removePartition(hosted: HostedTopic, partition: Partition): void {
+  #removePartition(hosted: HostedTopic, partition: Partition, isMoved: boolean): void {
     hosted.partitions[partition.partition] = undefined
     this.#changed.add(partition)
-    partition.markDeleted()
+    partition.markDeleted(isMoved)
     try {
       this.#options.logManager.remove(partition.topic, partition.partition)
     } catch (error) {

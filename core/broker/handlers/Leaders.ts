@@ -1,6 +1,7 @@
 /** Who leads a partition by the metadata image: told to a client that asked the wrong broker (KIP-951). */
 import type { BrokerServices } from "../BrokerServices.ts"
-import { partitionOf } from "../../cluster/MetadataImage.ts"
+import { partitionOf, type TopicImage } from "../../cluster/MetadataImage.ts"
+import { ErrorCode } from "../../protocol/ErrorCode.ts"
 
 export interface NodeEndpoint {
   readonly nodeId: number
@@ -16,6 +17,21 @@ export const leaderOf = (
 ): { readonly leaderId: number; readonly leaderEpoch: number } => {
   const image = partitionOf(broker.image(), topic, partition)
   return image === undefined ? { leaderId: -1, leaderEpoch: -1 } : { leaderId: image.leader, leaderEpoch: image.leaderEpoch }
+}
+
+/**
+ * What is answered for a partition that is not here: NOT_LEADER_OR_FOLLOWER where only others have it, as in Kafka, so
+ * that a client looks for its leader instead of taking the topic for deleted; else what the caller has for unknown.
+ * @param topic by the image
+ */
+export const absentError = (
+  broker: BrokerServices,
+  topic: TopicImage | undefined,
+  partition: number,
+  unknown: number = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+): number => {
+  const image = topic?.partitions[partition]
+  return image === undefined || image.replicas.includes(broker.brokerId) ? unknown : ErrorCode.NOT_LEADER_OR_FOLLOWER
 }
 
 /** Where the leaders named in a response are reached by a client of that listener. */

@@ -20,6 +20,7 @@ import { toSafe } from "../../protocol/Int64.ts"
 import type { FetchIsolation } from "../../replication/Partition.ts"
 import type { BrokerServices } from "../BrokerServices.ts"
 import type { Handler } from "../Handler.ts"
+import { absentError } from "./Leaders.ts"
 
 /** The first version of each special timestamp. */
 const SPECIAL_SINCE: ReadonlyMap<number, number> = new Map([[-1, 0], [-2, 0], [-3, 7], [-4, 8], [-5, 9], [-6, 11]])
@@ -45,7 +46,9 @@ export const makeListOffsets = (broker: BrokerServices): Handler => {
       return failed(partitionIndex, ErrorCode.UNSUPPORTED_VERSION)
     }
     const partition = broker.partitions.topic(topic)?.partitions[partitionIndex]
-    if (partition === undefined) return failed(partitionIndex, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    if (partition === undefined) {
+      return failed(partitionIndex, absentError(broker, broker.image().topicsByName.get(topic), partitionIndex))
+    }
     const error = partition.check(currentLeaderEpoch)
     if (error !== ErrorCode.NONE) return failed(partitionIndex, error)
     const found = partition.listOffset(timestamp, isolation)

@@ -4,13 +4,13 @@
  * An epoch that is not known is answered with epoch -1 and offset -1, without error.
  */
 import { ApiKey } from "../../protocol/ApiKey.ts"
-import { ErrorCode } from "../../protocol/ErrorCode.ts"
 import {
   decodeOffsetForLeaderEpochRequest,
   encodeOffsetForLeaderEpochResponse
 } from "../../protocol/generated/OffsetForLeaderEpoch.ts"
 import type { BrokerServices } from "../BrokerServices.ts"
 import type { Handler } from "../Handler.ts"
+import { absentError } from "./Leaders.ts"
 
 export const makeOffsetForLeaderEpoch = (broker: BrokerServices): Handler => ({
   apiKey: ApiKey.OffsetForLeaderEpoch,
@@ -24,7 +24,7 @@ export const makeOffsetForLeaderEpoch = (broker: BrokerServices): Handler => ({
         const found = broker.partitions.topic(topic)?.partitions[partition]
           ?.lastOffsetForLeaderEpoch(currentLeaderEpoch, leaderEpoch)
         return found === undefined
-          ? { partition, errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, leaderEpoch: -1, endOffset: -1 }
+          ? { partition, errorCode: absentError(broker, broker.image().topicsByName.get(topic), partition), leaderEpoch: -1, endOffset: -1 }
           : { partition, errorCode: found.error, leaderEpoch: found.leaderEpoch, endOffset: found.endOffset }
       })
     }))

@@ -12,6 +12,7 @@
  * Left out: transactions. A batch with the transactional bit is refused as by a Kafka whose coordinator is not available
  * (NOT_ENOUGH_REPLICAS), or, when the request has no transactional id, as by any (TRANSACTIONAL_ID_AUTHORIZATION_FAILED).
  */
+import type { TopicImage } from "../../cluster/MetadataImage.ts"
 import { ApiKey } from "../../protocol/ApiKey.ts"
 import type { ByteWriter } from "../../protocol/ByteWriter.ts"
 import { ErrorCode } from "../../protocol/ErrorCode.ts"
@@ -27,7 +28,7 @@ import { DelayedOperation, type Watchers } from "../../replication/Purgatory.ts"
 import type { HostedTopic } from "../../replication/Partitions.ts"
 import type { BrokerServices } from "../BrokerServices.ts"
 import { CloseConnection, type Handler, Later, NoResponse, type RequestContext, type Response } from "../Handler.ts"
-import { endpointsOf, leaderOf } from "./Leaders.ts"
+import { absentError, endpointsOf, leaderOf } from "./Leaders.ts"
 import { isInternalTopic } from "./MetadataAnswer.ts"
 import { scanError, scanRecords, ZSTD, ZSTD_FROM } from "./ProduceScan.ts"
 
@@ -240,12 +241,13 @@ export const makeProduce = (broker: BrokerServices): Handler => {
     context: RequestContext,
     request: ProduceRequest,
     topic: HostedTopic | undefined,
+    image: TopicImage | undefined,
     name: string,
     { index, records }: ProduceRequest["topicData"][number]["partitionData"][number],
     requestError: ProduceRefusal | undefined
   ): Item => {
     const refusedWith = (staged: ProduceRefusal): Item => ({
-      topic: topic?.name ?? name,
+      topic: image?.name ?? name,
       index,
       partition: undefined,
       staged,
@@ -256,8 +258,9 @@ export const makeProduce = (broker: BrokerServices): Handler => {
     // A known topic without that partition is unknown by name in every version.
     const partition = topic?.partitions[index]
     if (partition === undefined) {
-      const isUnknownId = topic === undefined && context.apiVersion >= TOPIC_IDS_FROM
-      return refused(isUnknownId ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+      const isUnknownId = image === undefined && context.apiVersion >= TOPIC_IDS_FROM
+      const unknown = isUnknownId ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+      return refused(absentError(broker, image, index, unknown))
     }
     const scanned = scanRecords(records)
     // Behind a transactional batch the request was not looked through.
@@ -288,10 +291,11 @@ export const makeProduce = (broker: BrokerServices): Handler => {
       const requestError = errorOfAll(broker, request, context.apiVersion)
       const topics = request.topicData.map(({ name, partitionData, topicId }): ProduceTopic => {
         const topic = byId ? partitions.topicById(topicId) : partitions.topic(name)
+        const image = byId ? broker.image().topicsById.get(topicId) : broker.image().topicsByName.get(name)
         return {
           name,
           topicId,
-          items: partitionData.map((data) => item(context, request, topic, name, data, requestError))
+          items: partitionData.map((data) => item(context, request, topic, image, name, data, requestError))
         }
       })
       const produce = new Produce(broker, context, topics, request.acks, request.timeoutMs)
