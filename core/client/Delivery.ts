@@ -14,7 +14,7 @@
  * Exactly once (a transaction that holds both the records sent and the positions saved) is one more member of these
  * unions, with the order begin, process, save, commit.
  *
- * Write one of your own with any effects between, and run `DeliveryLaws` on it:
+ * Write one of your own with any effects between, and run `consumerDeliveryLaws` of `ottla/testing` on it:
  * ```ts
  * const thrice = Delivery.atLeastOnce({
  *   name: "at-least-once, three tries",

@@ -9,7 +9,7 @@
  * ```
  *
  * Without a layer it is Kafka's own (KIP-794). Other layers are in `partitioners/`, the laws for anyone's partitioner
- * in `PartitionerLaws.ts`.
+ * are `partitionerLaws` of `ottla/testing`.
  */
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"

@@ -1,6 +1,6 @@
 /**
  * Trying a partitioner without a producer: topics, keys and random numbers from a seed, and batches that fill as a
- * producer's do. What {@link ./PartitionerLaws.ts} and {@link ./PartitionerReport.ts} are made of.
+ * producer's do. What the laws of `ottla/testing` and {@link ./PartitionerReport.ts} are made of.
  */
 import type { Partitioner, PartitionerOptions, PartitionerRecord, PartitionerTopic, TopicPartitioner } from "./Partitioner.ts"
 

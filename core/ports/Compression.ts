@@ -1,7 +1,7 @@
 /**
  * Kafka's codecs on whole buffers. Synchronous: one call per record batch.
  *
- * Laws (test/ports/CompressionLaws.ts): decompress after compress gives the same bytes; every form other Kafka clients
+ * Laws (compressionLaws of `ottla/testing`): decompress after compress gives the same bytes; every form other Kafka clients
  * write is read (snappy raw and xerial framed, lz4 frames, gzip members, zstd frames); no output passes its bound.
  */
 import * as Context from "effect/Context"

@@ -2,7 +2,7 @@
  * What the log asks of a file system. Page-cache sized work is synchronous: on all three runtimes it is 3 to 12
  * times cheaper than its asynchronous form, and the log batches it. Only what waits for the device is an Effect.
  *
- * Laws (test/ports/DiskLaws.ts) hold for every layer: a read gives what was last written; what was synced survives
+ * Laws (diskLaws of `ottla/testing`) hold for every layer: a read gives what was last written; what was synced survives
  * a crash of the machine, what was only written survives a crash of the process; a removed or replaced file stays
  * readable through what was opened before.
  */

@@ -2,7 +2,7 @@
  * Coordination: revisioned keys, compare-and-commit, watches, sessions whose keys die with them. One broker keeps
  * them in a journal file, a cluster in etcd. Safety rests on revisions and epochs, never on clocks.
  *
- * Laws (test/ports/MetadataStoreLaws.ts): commits are atomic and totally ordered by revision; a watch from revision
+ * Laws (metadataStoreLaws of `ottla/testing`): commits are atomic and totally ordered by revision; a watch from revision
  * R sees every commit after R exactly once and in order; a commit whose comparison fails changes nothing; a lost
  * session's keys are deleted in one commit.
  */

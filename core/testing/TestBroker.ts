@@ -232,7 +232,7 @@ export const make = (
     const context = Context.add(ports, MetadataStore, MemoryMetadataStore.make())
 
     let port = inMemory ? MEMORY_PORT : 0
-    let life: { readonly process: BrokerProcess.BrokerProcess; readonly scope: Scope.Closeable } | undefined
+    let life: { readonly current: BrokerProcess.BrokerProcess; readonly scope: Scope.Closeable } | undefined
 
     const start = Effect.suspend((): Effect.Effect<void, TestBrokerFailure> => {
       if (life !== undefined) return Effect.void
@@ -243,22 +243,22 @@ export const make = (
         Scope.provide(own),
         Effect.provideContext(context),
         Effect.onError((cause) => Scope.close(own, Exit.failCause(cause))),
-        Effect.map((process) => {
-          life = { process, scope: own }
-          port = process.broker.listeners[0]!.port
+        Effect.map((current) => {
+          life = { current, scope: own }
+          port = current.broker.listeners[0]!.port
         })
       )
     })
-    const end = (how: (process: BrokerProcess.BrokerProcess) => Effect.Effect<void>): Effect.Effect<void> =>
+    const end = (how: (current: BrokerProcess.BrokerProcess) => Effect.Effect<void>): Effect.Effect<void> =>
       Effect.suspend(() => {
         if (life === undefined) return Effect.void
-        const { process, scope } = life
+        const { current, scope } = life
         life = undefined
-        return Effect.andThen(how(process), Scope.close(scope, Exit.void))
+        return Effect.andThen(how(current), Scope.close(scope, Exit.void))
       })
     const broker = (): Broker => {
       if (life === undefined) throw new TestBrokerError("the broker is stopped")
-      return life.process.broker
+      return life.current.broker
     }
     const createTopics = (topics: TestTopics): Effect.Effect<void, TestBrokerError | MetadataStoreError> =>
       Effect.suspend(() => broker().services.controller.createTopics(newTopics(topics))).pipe(

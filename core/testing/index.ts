@@ -5,3 +5,4 @@
  * @module
  */
 export * as TestBroker from "./TestBroker.ts"
+export * from "./laws/index.ts"

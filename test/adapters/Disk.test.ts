@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest"
 import { noLibc } from "../../adapters/shared/Libc.ts"
 import { make } from "../../adapters/shared/NodeDisk.ts"
 import { Disk, DiskError } from "../../core/ports/Disk.ts"
-import { diskLaws, type DiskUnderTest } from "../ports/DiskLaws.ts"
+import { diskLaws, type DiskUnderTest } from "../../core/testing/index.ts"
 import { adapters } from "./Runtime.ts"
 
 const { diskLayer, libc, runtime } = adapters
@@ -18,8 +18,11 @@ const underTest = (disk: Disk): DiskUnderTest => {
 }
 const layerDisk: Disk = Effect.runSync(Effect.provide(Effect.service(Disk), diskLayer))
 
-diskLaws(runtime, () => underTest(layerDisk))
-diskLaws(`${runtime} without a C library`, () => underTest(make(noLibc)))
+for (const [name, disk] of [[runtime, layerDisk], [`${runtime} without a C library`, make(noLibc)]] as const) {
+  describe(`laws of Disk: ${name}`, () => {
+    for (const law of diskLaws(() => underTest(disk))) it(law.name, law.run)
+  })
+}
 
 const withDirectory = async (run: (directory: string) => Promise<void> | void): Promise<void> => {
   const { directory, dispose } = underTest(layerDisk)

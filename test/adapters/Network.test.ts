@@ -1,16 +1,17 @@
 import * as Layer from "effect/Layer"
-import { expect, it } from "vitest"
+import { describe, expect, it } from "vitest"
 import { noLibc } from "../../adapters/shared/Libc.ts"
 import { Network } from "../../core/ports/Network.ts"
-import { networkLaws } from "../ports/NetworkLaws.ts"
+import { networkLaws } from "../../core/testing/index.ts"
 import { adapters, makeFile } from "./Runtime.ts"
 
 const { libc, makeNetwork, runtime } = adapters
 
-networkLaws(`${runtime}, copying`, Layer.succeed(Network, makeNetwork(noLibc)), makeFile)
-
-if (libc.sendfile !== undefined) {
-  networkLaws(`${runtime}, sendfile`, Layer.succeed(Network, makeNetwork(libc)), makeFile)
+for (const [name, own] of [["copying", noLibc], ["sendfile", libc]] as const) {
+  if (name === "sendfile" && libc.sendfile === undefined) continue
+  describe(`laws of Network: ${runtime}, ${name}`, () => {
+    for (const law of networkLaws(Layer.succeed(Network, makeNetwork(own)), makeFile)) it(law.name, law.run)
+  })
 }
 
 it("says how slices are sent", () => {

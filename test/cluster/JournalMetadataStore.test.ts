@@ -11,7 +11,7 @@ import type { JournalOptions } from "../../core/cluster/JournalMetadataStore.ts"
 import { Crypto } from "../../core/ports/Crypto.ts"
 import { Disk, type DiskError } from "../../core/ports/Disk.ts"
 import type { MetadataStore, MetadataStoreError } from "../../core/ports/MetadataStore.ts"
-import { metadataStoreLaws } from "../ports/MetadataStoreLaws.ts"
+import { metadataStoreLaws } from "../../core/testing/index.ts"
 import { seededCrypto } from "./support.ts"
 
 const root = mkdtempSync(join(tmpdir(), "ottla-journal-"))
@@ -39,9 +39,11 @@ const using = <A>(
 const put = (key: string, value: string, session?: string) =>
   session === undefined ? { _tag: "Put" as const, key, value } : { _tag: "Put" as const, key, value, session }
 
-metadataStoreLaws("journal", () => Effect.suspend(() => open(newDirectory())))
-metadataStoreLaws("journal with a snapshot at every turn", () =>
-  Effect.suspend(() => open(newDirectory(), { snapshotAfterBytes: 1 })))
+for (const [name, options] of [["journal", {}], ["journal with a snapshot at every turn", { snapshotAfterBytes: 1 }]] as const) {
+  describe(`laws of MetadataStore: ${name}`, () => {
+    for (const law of metadataStoreLaws(() => Effect.suspend(() => open(newDirectory(), options)))) it(law.name, law.run)
+  })
+}
 
 /** Six commits, and where each ends in the file. */
 const fill = async (directory: string): Promise<{ path: string; bytes: Uint8Array; ends: ReadonlyArray<number> }> => {

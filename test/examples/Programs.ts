@@ -11,6 +11,7 @@ const entries: Readonly<Record<string, string>> = {
   "ottla": "core/index.ts",
   "ottla/client": "core/client/index.ts",
   "ottla/memory": "core/memory/index.ts",
+  "ottla/testing": "core/testing/index.ts",
   "ottla/node": `adapters/${runtime}/index.ts`
 }
 

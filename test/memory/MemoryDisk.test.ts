@@ -2,12 +2,18 @@ import * as Effect from "effect/Effect"
 import { describe, expect, test } from "vitest"
 import { MemoryDisk } from "../../core/memory/MemoryDisk.ts"
 import type { DiskError } from "../../core/ports/Disk.ts"
-import { diskLaws } from "../ports/DiskLaws.ts"
+import { diskLaws, type DiskUnderTest } from "../../core/testing/index.ts"
 
-diskLaws("memory", () => {
-  const { disk } = new MemoryDisk()
-  disk.makeDirectory("/d")
-  return { disk, directory: "/d", dispose: () => {} }
+/** Its directory is there after every crash. */
+const underTest = async (): Promise<DiskUnderTest> => {
+  const memory = new MemoryDisk()
+  memory.disk.makeDirectory("/d")
+  await Effect.runPromise(memory.disk.syncDirectory("/"))
+  return { disk: memory.disk, directory: "/d", dispose: () => {}, crash: (what) => memory.crash({ _tag: what }) }
+}
+
+describe("laws of Disk: memory", () => {
+  for (const law of diskLaws(underTest)) test(law.name, law.run)
 })
 
 const text = (memory: MemoryDisk, path: string): string | undefined => {

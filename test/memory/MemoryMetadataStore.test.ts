@@ -1,10 +1,12 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { expect, it } from "vitest"
+import { describe, expect, it } from "vitest"
 import * as MemoryMetadataStore from "../../core/memory/MemoryMetadataStore.ts"
-import { metadataStoreLaws } from "../ports/MetadataStoreLaws.ts"
+import { metadataStoreLaws } from "../../core/testing/index.ts"
 
-metadataStoreLaws("memory", () => Effect.sync(() => MemoryMetadataStore.make()))
+describe("laws of MetadataStore: memory", () => {
+  for (const law of metadataStoreLaws(() => Effect.sync(() => MemoryMetadataStore.make()))) it(law.name, law.run)
+})
 
 it("tells a watch from before its history that it must list again", () =>
   Effect.runPromise(Effect.gen(function*() {

@@ -5,7 +5,7 @@ import { TestClock } from "effect/testing"
 import { describe, expect, it } from "vitest"
 import * as MemoryNetwork from "../../core/memory/MemoryNetwork.ts"
 import type { ConnectionHandler } from "../../core/ports/Network.ts"
-import { networkLaws } from "../ports/NetworkLaws.ts"
+import { networkLaws } from "../../core/testing/index.ts"
 
 const memoryFile = (bytes: Uint8Array) =>
   Effect.succeed({
@@ -18,13 +18,16 @@ const memoryFile = (bytes: Uint8Array) =>
     }
   })
 
-networkLaws("memory", MemoryNetwork.layer(), memoryFile)
-networkLaws("memory, small buffers", MemoryNetwork.layer({ bufferBytes: 20_000, segmentBytes: 7_000 }), memoryFile)
-networkLaws(
-  "memory, arrivals that take turns",
-  MemoryNetwork.layer({ segmentBytes: 50_000, transmit: () => Effect.yieldNow }),
-  memoryFile
-)
+const layers = [
+  ["memory", MemoryNetwork.layer()],
+  ["memory, small buffers", MemoryNetwork.layer({ bufferBytes: 20_000, segmentBytes: 7_000 })],
+  ["memory, arrivals that take turns", MemoryNetwork.layer({ segmentBytes: 50_000, transmit: () => Effect.yieldNow })]
+] as const
+for (const [name, layer] of layers) {
+  describe(`laws of Network: ${name}`, () => {
+    for (const law of networkLaws(layer, memoryFile)) it(law.name, law.run)
+  })
+}
 
 /** One run queue; a linear congruential generator picks the next task. */
 const seeded = (seed: number): Scheduler.Scheduler => {

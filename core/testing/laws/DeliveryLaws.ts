@@ -1,25 +1,20 @@
 /**
  * The laws of delivery, for anyone's {@link ConsumerDelivery} and {@link ProducerDelivery}: a crash and a failure are
- * injected at every step, and at every two of them. Without a test runner:
+ * injected at every step, and at every two of them. Which laws there are depends on the semantics that it claims.
  *
- * ```ts
- * for (const law of DeliveryLaws.consumerLaws(mine)) it(law.name, () => Effect.runPromise(law.check))
- * ```
- *
- * A law that does not hold fails with {@link LawViolation}, which tells what happened. The order that the types ask
+ * A law that does not hold rejects with a LawViolation, whose trace tells what happened. The order that the types ask
  * for can be broken by a cast alone; what the types cannot see (an error that is swallowed, a record processed twice)
  * is what the laws are for.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import { type ClientError, RetriableError } from "./ClientError.ts"
-import type { ConsumerRecord, PartitionRecords } from "./Consumer.ts"
-import type { AtLeastOnce, AtMostOnce, ConsumerDelivery, Processed, ProducerDelivery, Released, Saved, Sent } from "./Delivery.ts"
-import { consumeWith, type DeliveryConsumer } from "./DeliveryConsume.ts"
-import { explore, type Fault, type Law, live, type Plan, World } from "./DeliveryLawsWorld.ts"
-import { type OffsetStore, OffsetStoreError } from "./OffsetStore.ts"
-
-export { type Law, LawViolation } from "./DeliveryLawsWorld.ts"
+import { type ClientError, RetriableError } from "../../client/ClientError.ts"
+import type { ConsumerRecord, PartitionRecords } from "../../client/Consumer.ts"
+import type { AtLeastOnce, AtMostOnce, ConsumerDelivery, Processed, ProducerDelivery, Released, Saved, Sent } from "../../client/Delivery.ts"
+import { consumeWith, type DeliveryConsumer } from "../../client/DeliveryConsume.ts"
+import { type OffsetStore, OffsetStoreError } from "../../client/OffsetStore.ts"
+import { explore, type Fault, live, type Plan, World } from "./DeliveryWorld.ts"
+import { type Law, lawOf } from "./Law.ts"
 
 /** Records of the partition, or of the source: enough for two steps of two and one that is cut short. */
 const RECORDS = 5
@@ -159,7 +154,7 @@ const recordAt = (offset: number): ConsumerRecord => ({
 const drivers: ReadonlyArray<readonly [string, Driver]> = [["step by step", plainly], ["in a consumer", asConsumer]]
 
 /** The laws of a consumer's delivery; which ones depends on the semantics that it claims. */
-export const consumerLaws = (delivery: ConsumerDelivery): ReadonlyArray<Law> =>
+export const consumerDeliveryLaws = (delivery: ConsumerDelivery): ReadonlyArray<Law> =>
   drivers.flatMap(([how, driver]) => {
     const run = (plan: Plan, check: (world: ConsumerWorld, isEnded: boolean) => void): Effect.Effect<ConsumerWorld> =>
       Effect.suspend(() => {
@@ -173,7 +168,7 @@ export const consumerLaws = (delivery: ConsumerDelivery): ReadonlyArray<Law> =>
       name: string,
       faults: ReadonlyArray<Fault>,
       check: (world: ConsumerWorld, isEnded: boolean) => void
-    ): Law => ({ name: `${name} (${how})`, check: explore((plan) => run(plan, check), faults) })
+    ): Law => lawOf(`${name} (${how})`, () => explore((plan) => run(plan, check), faults))
 
     const plain = law("without a fault every record is processed once, in order, and the last position is saved", [], (world) => {
       if (world.completed.join() !== numbers(RECORDS).join()) world.violate(`processed ${world.completed.join()}`)
@@ -205,13 +200,11 @@ const atMostOnceLaws = (
     const lost = RECORDS - world.completed.length
     if (lost > crashes * delivery.every.records) world.violate(`${lost} records are lost by ${crashes} crashes`)
   }),
-  {
-    name: `at most once processes nothing while its position cannot be saved (${how})`,
-    check: explore((plan) =>
+  lawOf(`at most once processes nothing while its position cannot be saved (${how})`, () =>
+    explore((plan) =>
       run((point, name) => (name.startsWith("before position") ? "fail" : plan(point, name)), (world) => {
         if (world.begun.length > 0) world.violate(`record ${world.begun[0]} is processed`)
-      }), [])
-  }
+      }), []))
 ]
 
 const atLeastOnceLaws = (delivery: AtLeastOnce, law: MakeLaw): ReadonlyArray<Law> => [
@@ -298,23 +291,22 @@ const produce = (world: ProducerWorld, delivery: ProducerDelivery): Effect.Effec
   })
 
 /** The laws of a producer's delivery, under the configuration that it asks for. */
-export const producerLaws = (delivery: ProducerDelivery): ReadonlyArray<Law> => {
+export const producerDeliveryLaws = (delivery: ProducerDelivery): ReadonlyArray<Law> => {
   const law = (
     name: string,
     faults: ReadonlyArray<Fault>,
     check: (world: ProducerWorld, isEnded: boolean) => void,
     mayFail: (name: string) => boolean = () => true
-  ): Law => ({
-    name,
-    check: explore((plan) =>
-      Effect.suspend(() => {
-        const world = new ProducerWorld((point, name) => (mayFail(name) ? plan(point, name) : undefined), delivery)
-        return Effect.map(live(world, produce(world, delivery)), (isEnded) => {
-          check(world, isEnded)
-          return world
-        })
-      }), faults)
-  })
+  ): Law =>
+    lawOf(name, () =>
+      explore((plan) =>
+        Effect.suspend(() => {
+          const world = new ProducerWorld((point, name) => (mayFail(name) ? plan(point, name) : undefined), delivery)
+          return Effect.map(live(world, produce(world, delivery)), (isEnded) => {
+            check(world, isEnded)
+            return world
+          })
+        }), faults))
   const plain = law("without a fault every record is in the log once, in order, and released", [], (world) => {
     if (world.log.join() !== numbers(RECORDS).join()) world.violate(`the log has ${world.log.join()}`)
     if (world.released !== RECORDS) world.violate(`${world.released} records are released at the end`)

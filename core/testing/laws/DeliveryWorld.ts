@@ -9,22 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
-
-/** A law does not hold; `trace` is what happened, in order. */
-export class LawViolation extends Error {
-  readonly _tag = "LawViolation"
-  readonly trace: ReadonlyArray<string>
-  constructor(reason: string, trace: ReadonlyArray<string>) {
-    super(`${reason}\n  ${trace.join("\n  ")}`)
-    this.trace = trace
-  }
-}
-
-/** One law: run `check` in any test runner. */
-export interface Law {
-  readonly name: string
-  readonly check: Effect.Effect<void, LawViolation>
-}
+import { LawViolation } from "./Law.ts"
 
 export type Fault = "crash" | "fail"
 /** What is injected at a point; points are numbered from 0 over all lives of the program. */

@@ -1,26 +1,10 @@
 /**
- * What every partitioner holds, to be run on one's own:
- *
- * ```ts
- * for (const law of partitionerLaws(mine)) it(law.name, law.check)      // vitest, bun test, node:test
- * for (const law of partitionerLaws(mine)) Deno.test(law.name, law.check)
- * ```
- *
- * They name no test runner: a law that does not hold throws. All numbers come from a seed, so a law that failed fails
- * again.
+ * What every partitioner holds, to be run on one's own: `partitionerLaws(mine)`, with what it does not promise left out
+ * by options. All numbers come from a seed, so a law that failed fails again.
  */
-import type { Partitioner } from "./Partitioner.ts"
-import { recordOf, RECORDS_SEED, seeded, TrialProducer, TRIAL_OPTIONS, trialKeys, trialTopic } from "./PartitionerTrial.ts"
-
-export interface PartitionerLaw {
-  readonly name: string
-  /** @throws PartitionerLawError */
-  readonly check: () => void
-}
-
-export class PartitionerLawError extends Error {
-  readonly _tag = "PartitionerLawError"
-}
+import type { Partitioner } from "../../client/Partitioner.ts"
+import { recordOf, RECORDS_SEED, seeded, TrialProducer, TRIAL_OPTIONS, trialKeys, trialTopic } from "../../client/PartitionerTrial.ts"
+import { ensure, type Law, law } from "./Law.ts"
 
 export interface PartitionerLawsOptions {
   /** Whether a key decides its record's partition. Default true. */
@@ -46,12 +30,6 @@ const COUNTS: ReadonlyArray<number> = [1, 2, 3, 7, 12, 50]
 /** Keys, or batches of keyless records, that each partition gets on average. */
 const SHARE = 2000
 const SIZE_BYTES = 100
-
-const law = (name: string, check: () => void): PartitionerLaw => ({ name, check })
-
-const ensure = (holds: boolean, message: () => string): void => {
-  if (!holds) throw new PartitionerLawError(message())
-}
 
 const percent = (share: number): string => `${(share * 100).toFixed(1)} %`
 
@@ -184,7 +162,7 @@ const movesFew = (partitioner: Partitioner, moves: number, seed: number) => (): 
 export const partitionerLaws = (
   partitioner: Partitioner,
   options: PartitionerLawsOptions = {}
-): ReadonlyArray<PartitionerLaw> => {
+): ReadonlyArray<Law> => {
   const { keyed = true, moves, seed = 1, spread = 0.15, spreadsKeyless: keyless = true } = options
   const of = `partitioner ${partitioner.name}`
   return [
