@@ -11,7 +11,8 @@ import type { Scope } from "effect/Scope"
 import type { Network } from "../ports/Network.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import type { MetadataResponse } from "../protocol/generated/Metadata.ts"
-import type { CallOptions, RpcConnection, RpcError } from "../rpc/RpcConnection.ts"
+import { type CallOptions, type RpcConnection, RpcError } from "../rpc/RpcConnection.ts"
+import { ReadTurn } from "../rpc/ReadTurn.ts"
 import type { RpcApi } from "../rpc/RpcApi.ts"
 import { backoffMs } from "./Backoff.ts"
 import { type ClientConfig, type ResolvedClientConfig, resolveClientConfig } from "./ClientConfig.ts"
@@ -68,6 +69,21 @@ export interface Cluster {
     request: Request | ((version: number) => Request),
     options?: CallOptions
   ) => Effect.Effect<Response, ClientError>
+  /**
+   * As `call` on a connection that is open, without an effect, for hot paths. `settle` is called once, perhaps
+   * before this returns; views on bytes in what it gets are its own only until it returns.
+   * @returns false: there is no such connection or version, and nothing was done; `call` says more
+   */
+  readonly ask: <Request, Response>(
+    nodeId: number,
+    lane: Lane,
+    api: RpcApi<Request, Response>,
+    request: Request,
+    timeoutMs: number,
+    settle: (result: Response | ClientError) => void
+  ) => boolean
+  /** Runs `task` when all is handled that the read being handled has brought. @returns false: none is; not taken */
+  readonly afterRead: (task: () => void) => boolean
   /** Sends what has no answer (Produce with acks=0). */
   readonly tell: <Request>(
     nodeId: number,
@@ -117,8 +133,10 @@ export const make = (config: ClientConfig): Effect.Effect<Cluster, ClientError, 
     /** A broker said that what is known of the cluster is of no use (KIP-1102). */
     let mustBootstrap = false
 
+    const turn = new ReadTurn()
     const links = yield* makeLinks({
       config: resolved,
+      turn,
       addressOf: (nodeId) => bootstrap.get(nodeId) ?? metadata.view().nodes.get(nodeId) ?? coordinators.addressOf(nodeId),
       onLost: (nodeId) => {
         coordinators.forgetNode(nodeId)
@@ -150,6 +168,14 @@ export const make = (config: ClientConfig): Effect.Effect<Cluster, ClientError, 
         const callOptions = timeoutMs === undefined ? { version } : { version, timeoutMs }
         return Effect.mapError(rpc.call(api, body, callOptions), failed)
       })
+
+    const askOpen: Cluster["ask"] = (nodeId, lane, api, request, timeoutMs, settle) => {
+      const rpc = links.open(nodeId, lane)
+      const version = rpc?.versionOf(api)
+      if (rpc === undefined || version === undefined) return false
+      rpc.ask(api, version, request, timeoutMs, (result) => settle(result instanceof RpcError ? failed(result) : result))
+      return true
+    }
 
     const tell: Cluster["tell"] = (nodeId, lane, api, request) =>
       withConnection(nodeId, lane, (rpc) => {
@@ -256,6 +282,8 @@ export const make = (config: ClientConfig): Effect.Effect<Cluster, ClientError, 
       viewAfter: metadata.viewAfter,
       onView: metadata.onView,
       call,
+      ask: askOpen,
+      afterRead: (task) => turn.after(task),
       tell,
       versionOf,
       anyNode,

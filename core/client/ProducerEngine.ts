@@ -17,6 +17,7 @@ import type { Scope } from "effect/Scope"
 import { Compression } from "../ports/Compression.ts"
 import { Crypto } from "../ports/Crypto.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
+import type { ProduceResponse } from "../protocol/generated/Produce.ts"
 import { Accumulator, PartitionQueue, type TopicState } from "./Accumulator.ts"
 import { type ClientError, errorOfCode, FatalError, RetriableError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
@@ -323,7 +324,7 @@ export class ProducerEngine {
   #schedulePoll(): void {
     if (this.#isPollScheduled) return
     this.#isPollScheduled = true
-    this.#dispatcher.scheduleTask(this.#poll, 0)
+    if (!this.#cluster.afterRead(this.#poll)) this.#dispatcher.scheduleTask(this.#poll, 0)
   }
 
   readonly #poll = (): void => {
@@ -389,10 +390,16 @@ export class ProducerEngine {
       })
       return
     }
-    this.#run(this.#cluster.call(call.nodeId, "data", produceApi, request, { timeoutMs: requestTimeoutMs }), (result) => {
+    const onEnd = (result: ProduceResponse | ClientError): void => {
       if (isClientError(result)) this.#sender.onLost(call, result, this.nowMs())
       else this.#sender.onAnswer(call, result, this.nowMs())
+    }
+    const isAsked = this.#cluster.ask(call.nodeId, "data", produceApi, request, requestTimeoutMs, (result) => {
+      onEnd(result)
+      this.#tellEnded()
+      this.#schedulePoll()
     })
+    if (!isAsked) this.#run(this.#cluster.call(call.nodeId, "data", produceApi, request, { timeoutMs: requestTimeoutMs }), onEnd)
   }
 
   #tellEnded(): void {

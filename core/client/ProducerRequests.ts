@@ -12,6 +12,7 @@ import {
   encodeProduceRequest,
   type ProduceRequestInput,
   type ProduceRequestPartitionProduceDataInput,
+  type ProduceRequestTopicProduceDataInput,
   type ProduceResponse,
   type ProduceResponsePartitionProduceResponse,
   type ProduceResponseTopicProduceResponse
@@ -46,35 +47,55 @@ export const produceRequest = (
   { acks, requestTimeoutMs }: ProducerSettings,
   crypto: Crypto
 ): ProduceRequestInput => {
-  const topics = new Map<TopicState, Array<ProduceRequestPartitionProduceDataInput>>()
+  const topicData: Array<ProduceRequestTopicProduceDataInput> = []
+  let partitionsOf: Map<TopicState, Array<ProduceRequestPartitionProduceDataInput>> | undefined
+  let last: TopicState | undefined
+  let partitions: Array<ProduceRequestPartitionProduceDataInput> = []
   for (let i = 0; i < batches.length; i++) {
     const { partition, topic } = queues[i]!
-    const one = { index: partition, records: batches[i]!.toBytes(crypto) }
-    const partitions = topics.get(topic)
-    if (partitions === undefined) topics.set(topic, [one])
-    else partitions.push(one)
+    if (topic !== last) {
+      // Most requests have one topic, and need no map.
+      if (last !== undefined) (partitionsOf ??= new Map()).set(last, partitions)
+      const known = partitionsOf?.get(topic)
+      last = topic
+      partitions = known ?? []
+      if (known === undefined) topicData.push({ name: topic.name, topicId: topic.view.id, partitionData: partitions })
+    }
+    partitions.push({ index: partition, records: batches[i]!.toBytes(crypto) })
   }
-  const topicData = [...topics].map(([{ name, view }, partitionData]) => ({ name, topicId: view.id, partitionData }))
   return { transactionalId: null, acks, timeoutMs: requestTimeoutMs, topicData }
 }
 
-interface Answer {
-  readonly topic: ProduceResponseTopicProduceResponse
-  readonly answer: ProduceResponsePartitionProduceResponse
-}
-
 /** From version 13 on topics are named by their ids. */
-const isFor = ({ partition, topic: { name, view } }: PartitionQueue, { answer, topic }: Answer): boolean =>
-  answer.index === partition && (topic.name === "" ? topic.topicId === view.id : topic.name === name)
+const isFor = (
+  { partition, topic: { name, view } }: PartitionQueue,
+  topic: ProduceResponseTopicProduceResponse,
+  answer: ProduceResponsePartitionProduceResponse
+): boolean => answer.index === partition && (topic.name === "" ? topic.topicId === view.id : topic.name === name)
 
-/** Finds the answer to a partition of the request, given its place there; undefined when the broker left it out. */
-export const answersOf = (
-  response: ProduceResponse
-): (queue: PartitionQueue, index: number) => ProduceResponsePartitionProduceResponse | undefined => {
-  const answers = response.responses.flatMap((topic) => topic.partitionResponses.map((answer) => ({ topic, answer })))
-  return (queue, index) => {
+/** Finds the answers to the partitions of a request, which is asked for in the order of the request. */
+export class ProduceAnswers {
+  readonly #topics: ReadonlyArray<ProduceResponseTopicProduceResponse>
+  #topic = 0
+  #partition = 0
+
+  constructor(response: ProduceResponse) {
+    this.#topics = response.responses
+  }
+
+  /** Undefined when the broker left it out. */
+  to(queue: PartitionQueue): ProduceResponsePartitionProduceResponse | undefined {
     // Brokers answer in the order of the request, which nothing promises.
-    const inPlace = answers[index]
-    return (inPlace !== undefined && isFor(queue, inPlace) ? inPlace : answers.find((one) => isFor(queue, one)))?.answer
+    while (this.#topic < this.#topics.length && this.#partition >= this.#topics[this.#topic]!.partitionResponses.length) {
+      this.#topic++
+      this.#partition = 0
+    }
+    const topic = this.#topics[this.#topic]
+    const next = topic?.partitionResponses[this.#partition++]
+    if (next !== undefined && isFor(queue, topic!, next)) return next
+    for (const other of this.#topics) {
+      for (const answer of other.partitionResponses) if (isFor(queue, other, answer)) return answer
+    }
+    return undefined
   }
 }

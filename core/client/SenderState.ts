@@ -16,7 +16,7 @@ import { type ClientError, errorOfCode, FatalError, RetriableError } from "./Cli
 import type { ClusterView } from "./ClusterView.ts"
 import { bumpEpoch, judge, mayHaveAppended, type ProducerIdentity } from "./Idempotence.ts"
 import type { BatchResult, ProducerBatch } from "./ProducerBatch.ts"
-import { answersOf } from "./ProducerRequests.ts"
+import { ProduceAnswers } from "./ProducerRequests.ts"
 import type { ProducerSettings } from "./ProducerSettings.ts"
 import { SenderNode } from "./SenderNode.ts"
 
@@ -177,11 +177,12 @@ export class SenderState {
     const node = this.#node(call.nodeId)
     node.inFlight--
     if (response.throttleTimeMs > 0) node.notBeforeMs = Math.max(node.notBeforeMs, nowMs + response.throttleTimeMs)
-    const answerTo = answersOf(response)
-    for (const [index, batch] of call.batches.entries()) {
-      if (batch.state !== "InTransit") continue
+    const answers = new ProduceAnswers(response)
+    for (let index = 0; index < call.batches.length; index++) {
+      const batch = call.batches[index]!
       const queue = call.queues[index]!
-      const answer = answerTo(queue, index)
+      const answer = answers.to(queue)
+      if (batch.state !== "InTransit") continue
       if (answer === undefined) {
         batch.maybeAppended = true
         this.#retryOrFail(queue, batch, nowMs, () =>
@@ -286,17 +287,21 @@ export class SenderState {
   }
 
   #expireOld(nowMs: number): void {
-    for (const queue of [...this.accumulator.active]) {
-      for (const batches of [queue.inFlight, queue.queue]) {
-        for (let first = batches[0]; first !== undefined; first = batches[0]) {
-          const atMs = first.createdMs + this.#settings.deliveryTimeoutMs
-          if (atMs > nowMs) {
-            this.#wakeAtMs = Math.min(this.#wakeAtMs, atMs)
-            break
-          }
-          this.#expire(queue, first, first.state !== "InTransit")
-        }
+    // A set may lose what is being looked at.
+    for (const queue of this.accumulator.active) {
+      this.#expireFirst(queue, queue.inFlight, nowMs)
+      this.#expireFirst(queue, queue.queue, nowMs)
+    }
+  }
+
+  #expireFirst(queue: PartitionQueue, batches: ReadonlyArray<ProducerBatch>, nowMs: number): void {
+    for (let first = batches[0]; first !== undefined; first = batches[0]) {
+      const atMs = first.createdMs + this.#settings.deliveryTimeoutMs
+      if (atMs > nowMs) {
+        this.#wakeAtMs = Math.min(this.#wakeAtMs, atMs)
+        return
       }
+      this.#expire(queue, first, first.state !== "InTransit")
     }
   }
 
@@ -308,7 +313,7 @@ export class SenderState {
     const calls: Array<ProduceCall> = []
     const connect: Array<number> = []
     const askProducerId = this.#shouldAskProducerId(nowMs)
-    const nodes = new Set<SenderNode>()
+    const nodes: Array<SenderNode> = []
     for (const queue of this.accumulator.active) {
       if (this.#settings.isIdempotent && !this.#settle(queue, nowMs)) continue
       const ready = this.#isReady(queue, nowMs, pressure)
@@ -318,10 +323,7 @@ export class SenderState {
         continue
       }
       const node = this.#node(queue.leader)
-      if (!nodes.has(node)) {
-        nodes.add(node)
-        node.candidates = []
-      }
+      if (node.candidates.length === 0) nodes.push(node)
       node.candidates.push(queue)
     }
     for (const node of nodes) {
@@ -331,6 +333,7 @@ export class SenderState {
         node.status = "Connecting"
         connect.push(node.id)
       } else if (node.status === "Ready") this.#drain(node, nowMs, pressure, calls)
+      node.candidates = []
     }
     this.#tellLoad(nowMs)
     const refresh = this.#refresh
@@ -449,8 +452,10 @@ export class SenderState {
         batches.push(batch)
         queues.push(queue)
         // Whoever was served goes behind the others, in the next poll too.
-        this.accumulator.active.delete(queue)
-        this.accumulator.active.add(queue)
+        if (this.accumulator.active.size > 1) {
+          this.accumulator.active.delete(queue)
+          this.accumulator.active.add(queue)
+        }
         if (this.#isReady(queue, nowMs, pressure)) later.push(queue)
       }
       if (batches.length === 0) return

@@ -19,6 +19,7 @@ import { type ApiVersionsResponse, decodeApiVersionsResponse, encodeApiVersionsR
 import { requestFrame } from "../protocol/Headers.ts"
 import { ProtocolError } from "../protocol/ProtocolError.ts"
 import { commonVersion, type RpcApi, rpcApi, type VersionRange } from "./RpcApi.ts"
+import { ReadTurn } from "./ReadTurn.ts"
 import { RpcError } from "./RpcError.ts"
 import { RpcPipeline, type Submission } from "./RpcPipeline.ts"
 
@@ -39,6 +40,8 @@ export interface RpcOptions {
   readonly softwareVersion?: string
   /** False: no ApiVersions request; every call states its version. Default true. */
   readonly negotiate?: boolean
+  /** Shared with other connections of the same client; default: its own. */
+  readonly turn?: ReadTurn
 }
 
 export interface CallOptions {
@@ -64,6 +67,17 @@ export interface RpcConnection {
     request: Request,
     options?: CallOptions
   ) => Effect.Effect<Response, RpcError>
+  /**
+   * As `call`, without an effect, for hot paths. `settle` is called once, when the answer has come, unless what this
+   * returned was called before; what it gets may hold views on bytes that are its own only until it returns.
+   */
+  readonly ask: <Request, Response>(
+    api: RpcApi<Request, Response>,
+    version: number,
+    request: Request,
+    timeoutMs: number,
+    settle: (result: Response | RpcError) => void
+  ) => () => void
   /** Sends a request that has no answer (Produce with acks=0); done when the socket has room for it. */
   readonly tell: <Request>(
     api: RpcApi<Request, unknown>,
@@ -109,6 +123,7 @@ export const connect = (
       maxResponseBytes: options.maxResponseBytes ?? DEFAULT_MAX_RESPONSE_BYTES,
       stallTimeoutMs: timeoutMs,
       clock: yield* Clock.Clock,
+      turn: options.turn ?? new ReadTurn(),
       context: yield* Effect.context<never>()
     })
     const close = (): void => pipeline.fail(new RpcError("Disconnected", `the connection to ${where} was closed here`), true)
@@ -144,6 +159,7 @@ export const connect = (
       request: Request,
       callTimeoutMs: number,
       isAnswered: boolean,
+      isTransient: boolean,
       settle: NonNullable<Submission["settle"]>
     ): Submission => ({
       apiKey: api.key,
@@ -151,6 +167,7 @@ export const connect = (
       version,
       timeoutMs: callTimeoutMs,
       isAnswered,
+      isTransient,
       encode: (correlationId) =>
         requestFrame(
           { apiKey: api.key, apiVersion: version, correlationId, clientId },
@@ -162,6 +179,22 @@ export const connect = (
     const noCommonVersion = (api: RpcApi<never, unknown>): Effect.Effect<never, RpcError> =>
       Effect.fail(new RpcError("UnsupportedVersion", `${where} and this client have no common version of ${api.name}`))
 
+    const decoded = <Response>(
+      api: RpcApi<never, Response>,
+      version: number,
+      result: ByteReader | RpcError | undefined
+    ): Response | RpcError => {
+      if (result === undefined || result instanceof RpcError) return result!
+      try {
+        return api.decodeResponse(result, version)
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error
+        const malformed = new RpcError("Malformed", `${api.name} answer of ${where}: ${error.message}`)
+        pipeline.fail(malformed)
+        return malformed
+      }
+    }
+
     const callVersion = <Request, Response>(
       api: RpcApi<Request, Response>,
       version: number,
@@ -170,20 +203,24 @@ export const connect = (
       responseVersion: ((reader: ByteReader) => number) | undefined
     ): Effect.Effect<Response, RpcError> =>
       Effect.callback<Response, RpcError>((resume) => {
-        const asked = submission(api, version, request, callTimeoutMs, true, (result) => {
-          if (result === undefined || result instanceof RpcError) return resume(Effect.fail(result!))
+        const asked = submission(api, version, request, callTimeoutMs, true, false, (result) => {
           try {
-            resume(Effect.succeed(api.decodeResponse(result, responseVersion === undefined ? version : responseVersion(result))))
+            const isAnswer = responseVersion !== undefined && result !== undefined && !(result instanceof RpcError)
+            const answer = decoded(api, isAnswer ? responseVersion(result) : version, result)
+            resume(answer instanceof RpcError ? Effect.fail(answer) : Effect.succeed(answer))
           } catch (error) {
-            if (!(error instanceof ProtocolError)) return resume(Effect.die(error))
-            const malformed = new RpcError("Malformed", `${api.name} answer of ${where}: ${error.message}`)
-            pipeline.fail(malformed)
-            resume(Effect.fail(malformed))
+            resume(Effect.die(error))
           }
         })
         pipeline.submit(asked)
         return Effect.sync(() => pipeline.abandon(asked))
       })
+
+    const ask: RpcConnection["ask"] = (api, version, request, callTimeoutMs, settle) => {
+      const asked = submission(api, version, request, callTimeoutMs, true, true, (result) => settle(decoded(api, version, result)))
+      pipeline.submit(asked)
+      return () => pipeline.abandon(asked)
+    }
 
     const call: RpcConnection["call"] = (api, request, callOptions) => {
       const version = callOptions?.version ?? versionOf(api)
@@ -196,7 +233,7 @@ export const connect = (
       const version = tellOptions?.version ?? versionOf(api)
       if (version === undefined) return noCommonVersion(api)
       return Effect.callback<void, RpcError>((resume) => {
-        const told = submission(api, version, request, timeoutMs, false, (result) =>
+        const told = submission(api, version, request, timeoutMs, false, false, (result) =>
           resume(result instanceof RpcError ? Effect.fail(result) : Effect.void))
         pipeline.submit(told)
         return Effect.sync(() => pipeline.abandon(told))
@@ -242,6 +279,7 @@ export const connect = (
       versions,
       versionOf,
       call,
+      ask,
       tell,
       sendRaw: (payloads) => pipeline.connection!.send(payloads),
       closed: Effect.callback<void>((resume) => {

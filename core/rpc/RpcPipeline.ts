@@ -18,6 +18,7 @@ import { ByteReader } from "../protocol/ByteReader.ts"
 import { FrameReader } from "../protocol/Framing.ts"
 import { decodeResponseHeaderOf } from "../protocol/Headers.ts"
 import { ProtocolError } from "../protocol/ProtocolError.ts"
+import type { ReadTurn } from "./ReadTurn.ts"
 import { RpcError } from "./RpcError.ts"
 
 /** Given to the socket and not taken by it, in bytes: more is not written behind that. */
@@ -30,6 +31,8 @@ export interface Submission {
   readonly timeoutMs: number
   /** False: nothing answers it; it is settled when it is written. */
   readonly isAnswered: boolean
+  /** True: the answer's bytes are `settle`'s only until it returns, so they need no copy. */
+  readonly isTransient: boolean
   /** @throws ProtocolError */
   readonly encode: (correlationId: number) => ReadonlyArray<Payload>
   /** Called once, unless the submission was abandoned. Undefined: written, for what is not answered. */
@@ -50,6 +53,7 @@ export interface PipelineOptions {
   /** How long a socket may take nothing while requests wait for it, in ms. */
   readonly stallTimeoutMs: number
   readonly clock: Clock.Clock
+  readonly turn: ReadTurn
   readonly context: Context.Context<never>
 }
 
@@ -99,11 +103,15 @@ export class RpcPipeline {
 
   onData(bytes: Uint8Array): void {
     if (this.#error !== undefined) return
+    const { turn } = this.#options
+    turn.begin()
     try {
       this.#frames.push(bytes)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       this.fail(new RpcError("Malformed", `${this.#options.where}: ${error.message}`))
+    } finally {
+      turn.end()
     }
   }
 
@@ -117,9 +125,9 @@ export class RpcPipeline {
     const pending = this.#pending[0]
     const { where } = this.#options
     if (pending === undefined) return this.fail(new RpcError("Malformed", `${where} sent an answer that nothing asked for`))
+    const { apiKey, isTransient, settle, version } = pending.submission
     // What is decoded may hold views: on bytes that stay.
-    const reader = new ByteReader(isOwn ? frame : frame.slice())
-    const { apiKey, settle, version } = pending.submission
+    const reader = new ByteReader(isOwn || isTransient ? frame : frame.slice())
     const correlationId = decodeResponseHeaderOf(reader, apiKey, version)
     if (correlationId !== pending.correlationId) {
       const message = `${where}: correlation id ${correlationId} answers, ${pending.correlationId} was asked`

@@ -15,6 +15,7 @@ import { encodeApiVersionsResponse } from "../../core/protocol/generated/ApiVers
 import { decodeRequestHeader, responseFrame } from "../../core/protocol/Headers.ts"
 import { invalidValue, malformed, unsupportedField } from "../../core/protocol/ProtocolError.ts"
 import { commonVersion, type RpcApi } from "../../core/rpc/RpcApi.ts"
+import { ReadTurn } from "../../core/rpc/ReadTurn.ts"
 import { connect, type RpcOptions } from "../../core/rpc/RpcConnection.ts"
 
 /** An api whose request and response are one int32. */
@@ -122,6 +123,34 @@ describe("RpcConnection", () => {
         expect(requests.length).toBe(3)
         for (const request of requests) reply(request, request.argument * 10)
         expect(yield* Fiber.join(calls)).toEqual([10, 20, 30])
+      }))
+
+    it.effect("tells who asks without an effect, and what is put off comes after all answers of a read", () =>
+      Effect.gen(function*() {
+        const turn = new ReadTurn()
+        const { connection, requests, rpc } = yield* start({ turn })
+        const events: Array<number | string> = []
+        const ask = (n: number): () => void =>
+          rpc.ask(echoApi, 2, n, 1000, (result) => {
+            events.push(result instanceof Error ? result.kind : result)
+            if (events.length === 1) expect(turn.after(() => events.push("after"))).toBe(true)
+          })
+        ask(1)
+        const forget = ask(2)
+        ask(3)
+        yield* settle
+        forget()
+        // In one piece, as one read.
+        connection().send([Buffer.concat(requests.flatMap(({ apiKey, apiVersion, argument, correlationId }) =>
+          responseFrame(apiKey, apiVersion, correlationId, (writer) => writer.int32(argument * 10)) as Array<Uint8Array>))])
+        yield* settle
+        expect(events).toEqual([10, 30, "after"])
+        ask(4)
+        connection().destroy()
+        yield* settle
+        expect(events.slice(3)).toEqual(["Disconnected"])
+        ask(5)
+        expect(events.slice(4)).toEqual(["Disconnected"])
       }))
 
     it.effect("keeps to its limit of requests in flight", () =>

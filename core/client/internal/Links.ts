@@ -11,6 +11,7 @@ import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import type { Address, Network } from "../../ports/Network.ts"
+import type { ReadTurn } from "../../rpc/ReadTurn.ts"
 import { connect, type RpcConnection, RpcError } from "../../rpc/RpcConnection.ts"
 import { backoffMs } from "../Backoff.ts"
 import type { ResolvedClientConfig } from "../ClientConfig.ts"
@@ -43,6 +44,7 @@ export const closedError = (): FatalError => new FatalError("CLOSED", "this clie
 
 export interface LinksOptions {
   readonly config: ResolvedClientConfig
+  readonly turn: ReadTurn
   readonly addressOf: (nodeId: number) => Address | undefined
   /** A broker could not be reached, or a connection to it ended while it was open. */
   readonly onLost: (nodeId: number) => void
@@ -91,7 +93,7 @@ const lanes: ReadonlyArray<Lane> = ["data", "fetch", "coordinator"]
 
 export const makeLinks = (options: LinksOptions): Effect.Effect<Links, never, Network | Scope.Scope> =>
   Effect.gen(function*() {
-    const { addressOf, config, onLost } = options
+    const { addressOf, config, onLost, turn } = options
     const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
     const context = yield* Effect.context<Network>()
     const clock = yield* Clock.Clock
@@ -174,6 +176,7 @@ export const makeLinks = (options: LinksOptions): Effect.Effect<Links, never, Ne
         const exit = yield* Effect.exit(
           connect(address, {
             clientId: config["client.id"],
+            turn,
             requestTimeoutMs: config["request.timeout.ms"],
             connectTimeoutMs: config["socket.connection.setup.timeout.ms"]
           }).pipe(Scope.provide(connectionScope), Effect.provideContext(context))
