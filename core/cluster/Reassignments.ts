@@ -5,6 +5,9 @@
  * A reassignment begins with all replicas, those to come and those to go, and ends when the ISR allows it, with the
  * ISR change that does (PartitionChange.ts). One that adds nobody or whose new replicas are in the ISR ends at once.
  * To take it back is to go on without those that were being added.
+ *
+ * Another target replaces the one under way, where Kafka 4.3 keeps what that added or removed when the new one has
+ * nothing in its place: it takes away a replica that the new target names, or waits for ever for one that goes.
  */
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import type { ItemResult, OngoingReassignment, PartitionReassignment } from "./Commands.ts"
@@ -37,12 +40,11 @@ const changeTo = (
     )
   }
   const removingReplicas = ascending(without(partition.replicas, target))
-  const addingReplicas = ascending(without(target, partition.replicas))
   return {
     replicas: [...target, ...removingReplicas],
-    // As in Kafka, what a reassignment under way adds or removes stays when the new one has nothing in its place.
-    ...(removingReplicas.length > 0 ? { removingReplicas } : {}),
-    ...(addingReplicas.length > 0 ? { addingReplicas } : {})
+    removingReplicas,
+    // Also who is being added already and stays in the target: going back goes to what was there before all that.
+    addingReplicas: ascending(without(target, without(partition.replicas, partition.addingReplicas)))
   }
 }
 
@@ -82,7 +84,7 @@ const decideReassignment = (
   let target: ChangeTarget | ItemResult
   if (replicas !== null) target = changeTo(image, partition, replicas, allowReplicationFactorChange)
   else if (!isReassigning(before)) {
-    target = refuse(ErrorCode.NO_REASSIGNMENT_IN_PROGRESS, "No partition reassignment is in progress.")
+    target = { error: ErrorCode.NO_REASSIGNMENT_IN_PROGRESS, message: null }
   } else target = changeBack(partition)
   if ("error" in target) return answer(target)
 

@@ -89,12 +89,27 @@ describe("a reassignment", () => {
     expect(decide([])).toEqual([ErrorCode.INVALID_REPLICA_ASSIGNMENT, "The manual partition assignment includes an empty replica list.", true])
     expect(decide([1, 1])?.[0]).toBe(ErrorCode.INVALID_REPLICA_ASSIGNMENT)
     expect(decide([1, 2], { keep: true })).toEqual([ErrorCode.INVALID_REPLICATION_FACTOR, "The replication factor is changed from 3 to 2", true])
-    expect(decide(null)).toEqual([ErrorCode.NO_REASSIGNMENT_IN_PROGRESS, "No partition reassignment is in progress.", true])
+    expect(decide(null)).toEqual([ErrorCode.NO_REASSIGNMENT_IN_PROGRESS, null, true])
     // While one is under way the number that counts is the one it leads to.
     const world = worldOf()
     world.reassign([4, 2])
     expect(world.reassign([5, 2, 1], false)).toBe(ErrorCode.INVALID_REPLICATION_FACTOR)
     expect(world.reassign([5, 2], false)).toBe(ErrorCode.NONE)
+  })
+
+  it("is replaced by another: back to what was there it is done at once, and who is named stays", () => {
+    const back = worldOf()
+    back.reassign([4, 2])
+    back.reassign([1, 2, 3])
+    expect(back.partition).toMatchObject({ replicas: [1, 2, 3], addingReplicas: [], removingReplicas: [], leader: 1 })
+    const stays = worldOf()
+    stays.reassign([4, 2])
+    stays.reassign([4, 2, 1])
+    expect(stays.partition).toMatchObject({ replicas: [4, 2, 1, 3], addingReplicas: [4], removingReplicas: [3] })
+    stays.reassign([4, 5])
+    expect(stays.partition).toMatchObject({ replicas: [4, 5, 1, 2, 3], addingReplicas: [4, 5], removingReplicas: [1, 2, 3] })
+    stays.reassign(null)
+    expect([...stays.partition.replicas].sort()).toEqual([1, 2, 3])
   })
 
   it("is taken back: who was being added leaves, under a new leader epoch", () => {
