@@ -55,6 +55,8 @@ export class FaultInjector {
   readonly #blocks: Map<string, number> = new Map()
   /** Brokers that a fault keeps down: others do not start them. */
   readonly #down: Map<number, number> = new Map()
+  /** Brokers whose disk failed an fsync: they are started again, as an operator would. */
+  readonly #distrusted: Set<SimBroker> = new Set()
   /** Topics that this run deleted. */
   readonly deletedTopics: Set<string> = new Set()
   #isHealed = false
@@ -84,6 +86,8 @@ export class FaultInjector {
     this.#observer.note("heal", "all heals")
     this.#cluster.heal()
     this.#blocks.clear()
+    for (const broker of this.#distrusted) broker.kill()
+    this.#distrusted.clear()
     return Effect.forEach([...this.#cluster.brokers.values()], (broker) => this.#start(broker), { concurrency: "unbounded", discard: true })
   })
 
@@ -357,12 +361,16 @@ export class FaultInjector {
       if (broker === undefined || broker.state !== "running" || !this.#mayStop(broker.id, false)) return Effect.void
       this.#note("fault", showFault(fault), broker.id)
       let left = times
-      broker.disk.failWhen((operation) => operation === "sync" && left-- > 0 ? "Io" : undefined)
+      broker.disk.failWhen((operation) => {
+        if (operation !== "sync" || left-- <= 0) return undefined
+        this.#distrusted.add(broker)
+        return "Io"
+      })
       return Effect.andThen(
         Effect.sleep(fault.forMs),
         Effect.suspend(() => {
           broker.disk.failWhen(undefined)
-          if (left === times || broker.state !== "running" || this.#isHealed) return Effect.void
+          if (!this.#distrusted.delete(broker) || broker.state !== "running") return Effect.void
           broker.kill()
           return this.#comeBack(broker, 0)
         })

@@ -10,6 +10,7 @@ export interface TopicPlan {
   readonly partitions: number
   readonly replicationFactor: number
   readonly minIsr: number
+  readonly configs: Readonly<Record<string, string>>
 }
 export interface ProducerPlan {
   readonly name: string
@@ -47,13 +48,13 @@ export interface ScenarioOptions {
   /** Default: drawn. */
   readonly model?: FaultModel
   readonly brokers?: number
-  /** Default 30,000. */
+  /** Default 20,000. */
   readonly durationMs?: number
-  /** Single faults and patterns of faults. Default: 4 to 9. */
+  /** Single faults and patterns of faults. Default: 3 to 8. */
   readonly faults?: number
 }
 
-export const DEFAULT_DURATION_MS = 30_000
+export const DEFAULT_DURATION_MS = 20_000
 export const MIN_ISR = 2
 export const REPLICATION_FACTOR = 3
 
@@ -66,7 +67,9 @@ export const scenarioOf = (seed: number, options: ScenarioOptions = {}): Scenari
     name: `t${at}`,
     partitions: dice.int(1, 2),
     replicationFactor: REPLICATION_FACTOR,
-    minIsr: MIN_ISR
+    minIsr: MIN_ISR,
+    // Some logs have several segments, so that truncations across segments happen.
+    configs: { "min.insync.replicas": String(MIN_ISR), ...(dice.chance(0.5) ? { "segment.ms": "2000" } : {}) }
   }))
   const producers = Array.from({ length: dice.int(1, 2) + topics.length - 1 }, (_, at): ProducerPlan => ({
     name: `p${at}`,
@@ -87,8 +90,7 @@ export const scenarioOf = (seed: number, options: ScenarioOptions = {}): Scenari
     "replica.fetch.wait.max.ms": String(dice.pick([100, 500])),
     "replica.fetch.backoff.ms": String(dice.pick([100, 500, 1000])),
     "replica.socket.timeout.ms": String(dice.pick([2000, 5000])),
-    // Several batches to a segment, so that rolls and truncations across segments happen.
-    "log.segment.bytes": String(dice.pick([4096, 16_384, 1_048_576])),
+    "log.segment.bytes": "1048576",
     "auto.leader.rebalance.enable": String(dice.chance(0.5)),
     "leader.imbalance.check.interval.seconds": "5"
   }
@@ -97,7 +99,7 @@ export const scenarioOf = (seed: number, options: ScenarioOptions = {}): Scenari
   const faults = drawFaults(
     dice.fork("faults"),
     { model, brokers, topics, groups: groups.map(({ name }) => name), durationMs, sessionTimeoutMs, replicaLagTimeMaxMs },
-    options.faults ?? dice.int(4, 9)
+    options.faults ?? dice.int(3, 8)
   )
   const created = dice.chance(0.3) ? [
     { kind: "create topic", topic: "extra", partitions: 1, atMs: dice.int(500, durationMs / 2), forMs: 0 } as const,

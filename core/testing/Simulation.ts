@@ -125,11 +125,11 @@ class Run {
     const { cluster, scenario } = this
     yield* cluster.startAll
     const replicas = Math.min(REPLICATION_FACTOR, scenario.brokers)
-    yield* createTopics(cluster, cluster.client("admin"), scenario.topics.map(({ minIsr, name, partitions }) => ({
+    yield* createTopics(cluster, cluster.client("admin"), scenario.topics.map(({ configs, name, partitions }) => ({
       name,
       partitions,
       replicationFactor: replicas,
-      configs: { "min.insync.replicas": String(minIsr) }
+      configs
     })))
     yield* cluster.until("the topics", () => scenario.topics.every(({ name }) => this.observer.image().topicsByName.has(name)))
 
