@@ -11,16 +11,14 @@ import { spawnSync } from "node:child_process"
 import { globSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { OVER_BROKER } from "../test/client/Marks.ts"
-import { KAFKA_VERSION, startKafka } from "./peers/Kafka.ts"
+import { KAFKA_VERSION, OLDER_KAFKA_VERSION, startKafka } from "./peers/Kafka.ts"
 import { startOttla } from "./peers/Ottla.ts"
 import { type Peer, removeDirectory, temporaryDirectory } from "./peers/Processes.ts"
 import { scriptOptions } from "./Usage.ts"
 
-const OLDER_KAFKA = "3.9.2"
-
 const { positionals, values } = scriptOptions(import.meta.url, {
   options: {
-    against: { type: "string", default: `kafka-${KAFKA_VERSION},kafka-${OLDER_KAFKA},ottla` },
+    against: { type: "string", default: `kafka-${KAFKA_VERSION},kafka-${OLDER_KAFKA_VERSION},ottla` },
     runtime: { type: "string", default: "node" }
   },
   allowPositionals: true

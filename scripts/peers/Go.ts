@@ -56,6 +56,9 @@ const compile = async (): Promise<string> => {
   return program
 }
 
+/** Path of the program with franz-go. */
+export const installFranz = (): Promise<string> => compiled ??= compile()
+
 /** Runs the franz-go program to its end. */
 export const franz = async (args: ReadonlyArray<string>, options: RunOptions = {}): Promise<RunResult> =>
-  run(await (compiled ??= compile()), args, options)
+  run(await installFranz(), args, options)

@@ -24,6 +24,8 @@ import {
 import { answers } from "./Wire.ts"
 
 export const KAFKA_VERSION = "4.3.1"
+/** The last of the line before: the client must get on with it, too. */
+export const OLDER_KAFKA_VERSION = "3.9.2"
 
 const installed = new Map<string, Promise<string>>()
 

@@ -12,8 +12,11 @@ const install = async (): Promise<void> => {
   await runOrThrow("apt-get", ["install", "-y", "-qq", "kcat"], { timeoutMs: 300_000, env: { DEBIAN_FRONTEND: "noninteractive" } })
 }
 
+/** Sees to it that kcat is there. */
+export const installKcat = (): Promise<void> => installed ??= install()
+
 /** Runs kcat to its end. */
 export const kcat = async (args: ReadonlyArray<string>, options: RunOptions = {}): Promise<RunResult> => {
-  await (installed ??= install())
+  await installKcat()
   return run("kcat", args, options)
 }
