@@ -9,6 +9,7 @@ import { configsAdmin } from "./AdminConfigs.ts"
 import { groupOffsetsAdmin } from "./AdminGroupOffsets.ts"
 import { groupsAdmin } from "./AdminGroups.ts"
 import { offsetsAdmin } from "./AdminOffsets.ts"
+import { replicasAdmin } from "./AdminReplicas.ts"
 import { resetGroupOffsets } from "./AdminReset.ts"
 import { topicsAdmin } from "./AdminTopics.ts"
 import type { ClientConfig } from "./ClientConfig.ts"
@@ -117,6 +118,22 @@ export interface LogDir {
   readonly replicas: ReadonlyArray<TopicPartition & { readonly sizeBytes: number; readonly offsetLag: number; readonly isFuture: boolean }>
 }
 
+/** One of several partitions, and what came of it. */
+export interface PartitionResult extends TopicPartition {
+  readonly error: ClientError | undefined
+}
+
+/** A partition that is being moved (KIP-455). */
+export interface OngoingReassignment extends TopicPartition {
+  /** All that it has now: the target, then those that go. */
+  readonly replicas: ReadonlyArray<number>
+  readonly addingReplicas: ReadonlyArray<number>
+  readonly removingReplicas: ReadonlyArray<number>
+}
+
+/** The first replica shall lead; or any live replica where nobody leads, which may lose acknowledged records. */
+export type ElectionType = "preferred" | "unclean"
+
 /** What happened to each of several; a Map keeps the order asked for. */
 export type Results<K, A> = ReadonlyMap<K, A | ClientError>
 
@@ -179,6 +196,26 @@ export interface Admin {
     members: ReadonlyArray<{ readonly memberId?: string; readonly groupInstanceId?: string }>,
     reason?: string
   ) => Effect.Effect<void, ClientError>
+  /**
+   * Begins to move partitions to other replicas, or takes that back (`replicas` null). It is under way until
+   * `listPartitionReassignments` no longer tells of it. `allowReplicationFactorChange` (KIP-860): default true.
+   */
+  readonly alterPartitionReassignments: (
+    reassignments: ReadonlyArray<TopicPartition & { readonly replicas: ReadonlyArray<number> | null }>,
+    options?: { readonly allowReplicationFactorChange?: boolean }
+  ) => Effect.Effect<ReadonlyArray<PartitionResult>, ClientError>
+  /** Of these partitions, or of all. */
+  readonly listPartitionReassignments: (
+    partitions?: ReadonlyArray<TopicPartition>
+  ) => Effect.Effect<ReadonlyArray<OngoingReassignment>, ClientError>
+  /**
+   * ELECTION_NOT_NEEDED is the error of a partition that is led as asked for. Undefined partitions: all; then only those
+   * are told of that needed an election.
+   */
+  readonly electLeaders: (
+    type: ElectionType,
+    partitions?: ReadonlyArray<TopicPartition>
+  ) => Effect.Effect<ReadonlyArray<PartitionResult>, ClientError>
   readonly describeCluster: Effect.Effect<Pick<ClusterView, "clusterId" | "controllerId" | "nodes">, ClientError>
   readonly describeLogDirs: (nodeIds?: ReadonlyArray<number>) => Effect.Effect<ReadonlyArray<LogDir>, ClientError>
 }
@@ -196,6 +233,7 @@ export const makeWith = (cluster: Cluster.Cluster): Effect.Effect<Admin> =>
       ...groupsAdmin(cluster),
       ...groupOffsets,
       resetGroupOffsets: resetGroupOffsets({ ...offsets, ...groupOffsets }),
+      ...replicasAdmin(cluster),
       ...clusterAdmin(cluster)
     }
   })

@@ -1,6 +1,7 @@
 /** {@link AdminClient} over an Admin: what failed is thrown, the first of several. */
 import * as Effect from "effect/Effect"
 import type { Scope } from "effect/Scope"
+import { ErrorCode } from "../../protocol/ErrorCode.ts"
 import type { Admin, Results } from "../Admin.ts"
 import type { ClientError } from "../ClientError.ts"
 import type { AdminClient } from "./Client.ts"
@@ -52,6 +53,14 @@ export const makeAdminClient = (runtime: Runtime, make: Effect.Effect<Admin, Cli
     deleteGroupOffsets: async (groupId, partitions) =>
       throwErrors(await use((admin) => admin.deleteGroupOffsets(groupId, partitions))),
     removeMembers: (groupId, members, reason) => use((admin) => admin.removeMembers(groupId, members, reason)),
+    alterPartitionReassignments: async (reassignments, options) =>
+      throwErrors(await use((admin) => admin.alterPartitionReassignments(reassignments, options))),
+    listPartitionReassignments: (partitions) => use((admin) => admin.listPartitionReassignments(partitions)),
+    electLeaders: async (type, partitions) => {
+      const results = await use((admin) => admin.electLeaders(type, partitions))
+      // Who is led as asked for already is no failure.
+      throwErrors(results.filter(({ error }) => error?.code !== ErrorCode.ELECTION_NOT_NEEDED))
+    },
     describeCluster: () => use((admin) => admin.describeCluster),
     describeLogDirs: (nodeIds) => use((admin) => admin.describeLogDirs(nodeIds)),
     close: part.close,

@@ -18,12 +18,14 @@ import type {
   ConfigAlteration,
   ConfigEntry,
   ConfigResource,
+  ElectionType,
   GroupDescription,
   GroupListing,
   ListedOffset,
   LogDir,
   NewTopic,
-  OffsetSpec
+  OffsetSpec,
+  OngoingReassignment
 } from "../Admin.ts"
 import type { ClientConfig } from "../ClientConfig.ts"
 import type { Node, TopicPartition, TopicView } from "../ClusterView.ts"
@@ -198,6 +200,15 @@ export interface AdminClient extends Closable {
     members: ReadonlyArray<{ readonly memberId?: string; readonly groupInstanceId?: string }>,
     reason?: string
   ) => Promise<void>
+  /** Begins to move partitions to other replicas, or takes that back (`replicas` null). */
+  readonly alterPartitionReassignments: (
+    reassignments: ReadonlyArray<TopicPartition & { readonly replicas: ReadonlyArray<number> | null }>,
+    options?: { readonly allowReplicationFactorChange?: boolean }
+  ) => Promise<void>
+  /** What is being moved; of these partitions, or of all. */
+  readonly listPartitionReassignments: (partitions?: ReadonlyArray<TopicPartition>) => Promise<ReadonlyArray<OngoingReassignment>>
+  /** Of these partitions, or of all. A partition that is led as asked for is no error. */
+  readonly electLeaders: (type: ElectionType, partitions?: ReadonlyArray<TopicPartition>) => Promise<void>
   readonly describeCluster: () => Promise<{
     readonly clusterId: string | null
     readonly controllerId: number
