@@ -44,6 +44,7 @@ import { FetchSessions } from "./FetchSessions.ts"
 import { GroupCoordinators, groupConfigOf, OFFSETS_TOPIC, offsetsCodecOf } from "./GroupCoordinators.ts"
 import { makeHandlers } from "./Handlers.ts"
 import { unsupportedApiVersions } from "./handlers/ApiVersions.ts"
+import { RACK_AWARE_SELECTOR } from "./ReplicaSelector.ts"
 
 /** After which an ISR change is submitted again that the metadata store could not take, in milliseconds. */
 const ISR_CHANGE_RETRY_MS = 50
@@ -310,6 +311,7 @@ export const make = (
       fetchSessions: new FetchSessions(() => config.number("max.incremental.fetch.session.cache.slots"), randomInt31),
       groups,
       fetchMaxBytes: () => config.number("fetch.max.bytes"),
+      selectsByRack: config.value("replica.selector.class") === RACK_AWARE_SELECTOR,
       advertisedApis: () => dispatcher.advertised,
       fork: (effect) => void fork(effect)
     }

@@ -32,6 +32,8 @@ export interface BrokerServices {
   readonly groups: GroupCoordinators
   /** `fetch.max.bytes`: no Fetch response is larger, unless a single batch is. */
   readonly fetchMaxBytes: () => number
+  /** replica.selector.class is RackAwareReplicaSelector: consumers are sent to replicas in their rack. */
+  readonly selectsByRack: boolean
   /** What ApiVersions answers, in order of api key. */
   readonly advertisedApis: () => ReadonlyArray<{ readonly apiKey: number; readonly minVersion: number; readonly maxVersion: number }>
   /** Starts an effect with the broker's services, ended with the broker; for what handlers leave behind and for log lines. */

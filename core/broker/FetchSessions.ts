@@ -3,8 +3,10 @@
  * it, so that a request names changes only and a response only what is new.
  *
  * Bounds: `maxSessions` (max.incremental.fetch.session.cache.slots). When full a new session takes the place of one
- * unused for EVICTION_MS, else of one with fewer partitions that is at least EVICTION_MS old; else the client gets no
- * session (id 0) and goes on with full requests.
+ * unused for EVICTION_MS; else of the least one that it is worth more than: a replica's is worth more than a
+ * consumer's, and one of more partitions more than one of fewer. In use and younger than EVICTION_MS a session gives way
+ * to nobody, but a consumer's to a replica at any age. Without a place the client gets no session (id 0) and goes on
+ * with full requests.
  */
 
 /** A session that was used within this time, or made within it, is kept. */
@@ -33,6 +35,8 @@ export interface FetchPartition {
 export interface FetchSession {
   readonly id: number
   readonly usesTopicIds: boolean
+  /** A replica's. */
+  readonly isPrivileged: boolean
   readonly createdMs: number
   lastUsedMs: number
   /** Expected of the next request. */
@@ -77,14 +81,20 @@ export class FetchSessions {
   }
 
   /** Undefined when there is no place for it. */
-  create(partitions: ReadonlyArray<FetchPartition>, usesTopicIds: boolean, nowMs: number): FetchSession | undefined {
+  create(
+    partitions: ReadonlyArray<FetchPartition>,
+    usesTopicIds: boolean,
+    nowMs: number,
+    isPrivileged = false
+  ): FetchSession | undefined {
     const max = this.#maxSessions()
-    if (this.#sessions.size >= max && (max <= 0 || !this.#evict(partitions.length, nowMs))) return undefined
+    if (this.#sessions.size >= max && (max <= 0 || !this.#evict(partitions.length, nowMs, isPrivileged))) return undefined
     let id = 0
     while (id === 0 || this.#sessions.has(id)) id = this.#randomInt31()
     const session: FetchSession = {
       id,
       usesTopicIds,
+      isPrivileged,
       createdMs: nowMs,
       lastUsedMs: nowMs,
       epoch: nextEpoch(INITIAL_EPOCH),
@@ -94,15 +104,19 @@ export class FetchSessions {
     return session
   }
 
-  #evict(newSize: number, nowMs: number): boolean {
-    let smallest: FetchSession | undefined
+  #evict(newSize: number, nowMs: number, isPrivileged: boolean): boolean {
+    const [oldest] = this.#sessions.values()
+    if (oldest !== undefined && nowMs - oldest.lastUsedMs > EVICTION_MS) return this.#sessions.delete(oldest.id)
+    let least: FetchSession | undefined
     for (const session of this.#sessions.values()) {
-      if (nowMs - session.lastUsedMs > EVICTION_MS) return this.#sessions.delete(session.id)
-      if (
-        nowMs - session.createdMs > EVICTION_MS && session.partitions.size < newSize &&
-        (smallest === undefined || session.partitions.size < smallest.partitions.size)
-      ) smallest = session
+      const isOld = nowMs - session.createdMs > EVICTION_MS
+      if (!isOld && (!isPrivileged || session.isPrivileged)) continue
+      if (least === undefined || isWorthLess(session, least.isPrivileged, least.partitions.size)) least = session
     }
-    return smallest !== undefined && this.#sessions.delete(smallest.id)
+    return least !== undefined && isWorthLess(least, isPrivileged, newSize) && this.#sessions.delete(least.id)
   }
 }
+
+/** Less than a session of so many partitions. */
+const isWorthLess = (session: FetchSession, isPrivileged: boolean, size: number): boolean =>
+  session.isPrivileged === isPrivileged ? session.partitions.size < size : isPrivileged

@@ -100,6 +100,8 @@ export class Partition {
   readonly replicaWatchers: Watchers
   /** Produces that wait for the high watermark, or for a flush. */
   readonly produceWatchers: Watchers
+  /** DeleteRecords that wait for followers to move their log start. */
+  readonly logStartWatchers: Watchers
   /** The topic is gone, or this replica of it: everything is answered with the error of that. */
   isDeleted = false
   #deletedError: number = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
@@ -136,6 +138,7 @@ export class Partition {
     this.fetchWatchers = new Watchers(context.purgatory)
     this.replicaWatchers = new Watchers(context.purgatory)
     this.produceWatchers = new Watchers(context.purgatory)
+    this.logStartWatchers = new Watchers(context.purgatory)
   }
 
   // -- state ---------------------------------------------------------------------------------------------------
@@ -169,6 +172,7 @@ export class Partition {
   /** Steps the state and does what that asks for. */
   apply(event: PartitionEvent): void {
     const flags = step(this.state, event, this.#context.nowMs())
+    if (event._tag === "FollowerFetched" || event._tag === "BecomeLeader") this.logStartWatchers.check()
     if (flags === 0) return
     if ((flags & LEADERSHIP_CHANGED) !== 0 && this.state.role === "leader") {
       try {
@@ -189,6 +193,7 @@ export class Partition {
     this.produceWatchers.check()
     this.fetchWatchers.check()
     this.replicaWatchers.check()
+    this.logStartWatchers.check()
   }
 
   /** @param isMoved the topic is there, on other brokers: who asks here shall look for its leader */
@@ -456,22 +461,29 @@ export class Partition {
 
   /**
    * DeleteRecords: moves the log start. `offset` -1: to the high watermark.
-   * @returns the low watermark, or an error
+   * @returns the offset that it was to be moved to, or an error
    */
-  deleteRecords(offset: number): { readonly error: number; readonly lowWatermark: number } {
+  deleteRecords(offset: number): { readonly error: number; readonly target: number } {
     const error = this.check(-1)
-    if (error !== ErrorCode.NONE) return { error, lowWatermark: -1 }
-    if (!this.log.config.cleanupPolicy.delete) return { error: ErrorCode.POLICY_VIOLATION, lowWatermark: -1 }
+    if (error !== ErrorCode.NONE) return { error, target: -1 }
+    if (!this.log.config.cleanupPolicy.delete) return { error: ErrorCode.POLICY_VIOLATION, target: -1 }
     const target = offset === -1 ? this.state.highWatermark : offset
-    if (target < 0 || target > this.state.highWatermark) {
-      return { error: ErrorCode.OFFSET_OUT_OF_RANGE, lowWatermark: -1 }
-    }
+    if (target < 0 || target > this.state.highWatermark) return { error: ErrorCode.OFFSET_OUT_OF_RANGE, target: -1 }
     try {
       if (target > this.log.logStartOffset) this.log.incrementLogStartOffset(target)
     } catch (failure) {
-      return { error: this.#storageError(failure), lowWatermark: -1 }
+      return { error: this.#storageError(failure), target: -1 }
     }
     this.apply({ _tag: "LogStartMoved", logStartOffset: this.log.logStartOffset })
-    return { error: ErrorCode.NONE, lowWatermark: this.log.logStartOffset }
+    return { error: ErrorCode.NONE, target }
+  }
+
+  /** The smallest log start of the replicas that live: below it nobody has anything (KIP-107). -1: one has not told yet. */
+  lowWatermark(isAlive: (brokerId: number) => boolean): number {
+    let low = this.log.logStartOffset
+    for (const [id, { logStartOffset }] of this.state.followers) {
+      if (logStartOffset < low && isAlive(id)) low = logStartOffset
+    }
+    return low
   }
 }

@@ -73,4 +73,25 @@ describe("FetchSessions", () => {
     expect(partitionKey("a", "x", 1)).not.toBe(partitionKey(null, "x", 1))
     expect(partitionKey("a", "x", 11)).not.toBe(partitionKey("1/a", "x", 1))
   })
+
+  it("keeps replicas' sessions from consumers, and gives a replica the place of a consumer's at any age", () => {
+    const sessions = new FetchSessions(() => 2, dice())
+    const consumer = sessions.create(partitions(9), true, 0)!
+    const replica = sessions.create(partitions(1), true, 0, true)!
+    const now = EVICTION_MS + 1
+    for (const session of [consumer, replica]) sessions.touch(session, now)
+    // A consumer's takes no replica's place, however large, only that of a smaller consumer's.
+    const other = sessions.create(partitions(20), true, now)!
+    expect(sessions.get(consumer.id)).toBeUndefined()
+    expect(sessions.get(replica.id)).toBe(replica)
+    expect(sessions.create(partitions(99), true, now)).toBeUndefined()
+    // That is new and in use, and gives way to a replica's all the same.
+    const second = sessions.create(partitions(1), true, now, true)!
+    expect(sessions.get(other.id)).toBeUndefined()
+    // Among replicas' sessions age and size count again.
+    expect(sessions.create(partitions(1), true, now, true)).toBeUndefined()
+    const third = sessions.create(partitions(2), true, now, true)!
+    expect(sessions.get(replica.id)).toBeUndefined()
+    expect([sessions.get(second.id), sessions.get(third.id)]).toEqual([second, third])
+  })
 })

@@ -265,7 +265,7 @@ describe("The ISR", () => {
       cluster.cut([far])
       yield* produce(client, ["b"])
       yield* produce(client, ["c"])
-      expect(cluster.leading("t").deleteRecords(2)).toEqual({ error: ErrorCode.NONE, lowWatermark: 2 })
+      expect(cluster.leading("t").deleteRecords(2)).toEqual({ error: ErrorCode.NONE, target: 2 })
       cluster.heal([far])
       yield* cluster.isrIs("t", IDS)
       expect(cluster.partition(far, "t")).toMatchObject({ logStartOffset: 2, logEndOffset: 3 })

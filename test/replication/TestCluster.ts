@@ -139,16 +139,16 @@ class Link {
 
 export class TestCluster {
   readonly #links: ReadonlyArray<Link>
-  readonly #overrides: Overrides
+  readonly #overridesOf: (id: number) => Overrides
   readonly running: Map<number, RunningBroker> = new Map()
 
-  constructor(worlds: ReadonlyArray<World>, overrides: Overrides) {
+  constructor(worlds: ReadonlyArray<World>, overridesOf: (id: number) => Overrides) {
     this.#links = worlds.map((world) => new Link(world))
-    this.#overrides = overrides
+    this.#overridesOf = overridesOf
   }
 
   start(id: number): Effect.Effect<RunningBroker, BrokerStartError, Scope> {
-    const started = startBroker(this.#links[id - 1]!.world, { "node.id": String(id), ...this.#overrides })
+    const started = startBroker(this.#links[id - 1]!.world, { "node.id": String(id), ...this.#overridesOf(id) })
     return Effect.tap(withTime(started), (running) => Effect.sync(() => this.running.set(id, running)))
   }
 
@@ -212,9 +212,13 @@ export class TestCluster {
   }
 }
 
-export const startCluster = (overrides: Overrides = {}): Effect.Effect<TestCluster, BrokerStartError, Scope> =>
+/** `overridesOf`: what each broker has beside what all have. */
+export const startCluster = (
+  overrides: Overrides = {},
+  overridesOf: (id: number) => Overrides = () => ({})
+): Effect.Effect<TestCluster, BrokerStartError, Scope> =>
   Effect.gen(function*() {
-    const cluster = new TestCluster(yield* makeCluster(IDS.length), overrides)
+    const cluster = new TestCluster(yield* makeCluster(IDS.length), (id) => ({ ...overrides, ...overridesOf(id) }))
     for (const id of IDS) yield* cluster.start(id)
     const all = [...cluster.running.values()]
     yield* until("all see all", () => all.every(({ broker }) => broker.services.image().brokers.size === IDS.length))

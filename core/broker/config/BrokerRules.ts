@@ -1,10 +1,14 @@
 /** Rules that several broker keys make together, or that Kafka states outside its definitions. */
 import type { ConfigValue } from "../../cluster/configs/ConfigParse.ts"
+import { LEADER_SELECTOR, RACK_AWARE_SELECTOR } from "../ReplicaSelector.ts"
 
 /** A broker key's value; null when it has none. */
 export type BrokerValues = (key: string) => ConfigValue | null
 
 const LOG_CLEANER_MIN_BYTES_PER_THREAD = 1024 * 1024
+
+/** Java classes cannot run here; these are done in TypeScript. */
+const REPLICA_SELECTORS: ReadonlyArray<string> = [LEADER_SELECTOR, RACK_AWARE_SELECTOR]
 
 /** Thread pools that Kafka sizes anew while it runs. */
 const THREAD_COUNTS: ReadonlyArray<string> = [
@@ -92,6 +96,10 @@ export const staticErrors = (value: BrokerValues, set: ReadonlySet<string>): Rea
   }
   if (interBroker !== "PLAINTEXT") {
     errors.push(`security.inter.broker.protocol: ${String(interBroker)} cannot be used; only PLAINTEXT is there yet`)
+  }
+  const selector = value("replica.selector.class")
+  if (selector !== null && !REPLICA_SELECTORS.includes(selector as string)) {
+    errors.push(`replica.selector.class: ${String(selector)} cannot be used; Kafka's own are there: ${REPLICA_SELECTORS.join(", ")}`)
   }
   if ((value("default.replication.factor") as number) < 1) errors.push("default.replication.factor must be at least 1")
   return errors

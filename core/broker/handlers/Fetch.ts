@@ -1,17 +1,19 @@
 /**
  * Fetch, versions 4-18. Record batches from an offset on, as slices of the log's files.
  *
- * Answered at once when minBytes are there, when maxWaitMs is 0, when any partition has an error or a diverging epoch,
+ * Answered at once when minBytes are there, when maxWaitMs is 0, when any partition has an error, a diverging epoch or
+ * another replica to read from,
  * or when nothing is asked for; else it waits in the purgatory for bytes or its time. The first partition with records
  * gives at least one batch, however large; then partitions share what is left of the response's bytes.
  *  - KIP-98: read_committed stops at the last stable offset and gets the aborted transactions in offset order
  *  - KIP-227 (7): incremental sessions (FetchSessions.ts)
  *  - KIP-320 (9): leader epochs are checked; KIP-595 (12): last fetched epoch, answered with where histories part
- *  - KIP-392 (11): the rack is read; every client is told to stay here (preferred replica -1)
+ *  - KIP-392 (11): followers serve consumers too, up to the high watermark that they know; a leader sends a consumer
+ *    that names its rack to a replica there, if replica.selector.class says so (ReplicaSelector.ts)
  *  - KIP-516 (13): topics by id; KIP-951 (16): where the leader is, when it is another
  *  - By replicas: reads to the log end, and tells the leader what the replica has. KIP-903 (15): a fetch of a broker's
  *    earlier life is refused. Answered at once too when the replica was not told the present high watermark yet.
- * Left out: reading from followers, KRaft's snapshot id, places in the cache of sessions that are kept for replicas.
+ * Left out: KRaft's snapshot id.
  */
 import { ApiKey } from "../../protocol/ApiKey.ts"
 import { ErrorCode } from "../../protocol/ErrorCode.ts"
@@ -21,9 +23,13 @@ import type { FetchIsolation, Partition } from "../../replication/Partition.ts"
 import { DelayedOperation, type Watchers } from "../../replication/Purgatory.ts"
 import type { BrokerServices } from "../BrokerServices.ts"
 import { type FetchPartition, type FetchSession, FINAL_EPOCH, INITIAL_EPOCH, nextEpoch, partitionKey } from "../FetchSessions.ts"
+import { NO_PREFERENCE, selectByRack } from "../ReplicaSelector.ts"
 import { type Handler, Later, type Reply, type RequestContext, type Response } from "../Handler.ts"
 import { encodeFetch, encodeFetchError, encodeFetchFailure, type FetchedPartition } from "./FetchAnswer.ts"
+import { absentError } from "./Leaders.ts"
 
+/** From this version consumers say where they are, and may read from followers. */
+const FOLLOWER_READS_FROM = 11
 /** From this version topics are named by id. */
 const TOPIC_IDS_FROM = 13
 
@@ -132,6 +138,8 @@ class Fetch extends DelayedOperation {
   readonly #replicaId: number
   /** Of the replica's registration, as it says; -1 in versions that don't. */
   readonly #replicaEpoch: number
+  /** Of a consumer that may be sent to another replica; "": it is not. */
+  readonly #rack: string
   readonly #minBytes: number
   readonly #maxBytes: number
   readonly #targets: Array<Target>
@@ -152,6 +160,7 @@ class Fetch extends DelayedOperation {
     this.#fetch = fetch
     this.#replicaId = replicaId
     this.#replicaEpoch = toSafe(replicaEpoch) ?? -1
+    this.#rack = replicaId < 0 && context.apiVersion >= FOLLOWER_READS_FROM && broker.selectsByRack ? request.rackId : ""
     this.#isolation = replicaId >= 0 ? "LogEnd" : request.isolationLevel === 1 ? "LastStable" : "HighWatermark"
     this.#maxBytes = Math.min(request.maxBytes, broker.fetchMaxBytes())
     this.#minBytes = Math.min(request.minBytes, this.#maxBytes)
@@ -177,10 +186,10 @@ class Fetch extends DelayedOperation {
     let sizeBytes = 0
     let isUrgent = this.#isBehindHighWatermark()
     for (let i = 0; i < fetched.length; i++) {
-      const { errorCode, sizeBytes: bytes, diverging } = fetched[i]!
+      const { errorCode, preferredReplica, sizeBytes: bytes, diverging } = fetched[i]!
       sizeBytes += bytes
       this.#targets[i]!.availableBytes = bytes
-      if (errorCode !== ErrorCode.NONE || diverging !== undefined) isUrgent = true
+      if (errorCode !== ErrorCode.NONE || diverging !== undefined || preferredReplica >= 0) isUrgent = true
     }
     if (isUrgent || sizeBytes >= this.#minBytes) return this.#respond(fetched)
     const { purgatory } = this.#broker.partitions
@@ -204,7 +213,8 @@ class Fetch extends DelayedOperation {
       this.#availableBytes += read.sizeBytes - target.availableBytes
       target.availableBytes = read.sizeBytes
       if (
-        read.errorCode === ErrorCode.NONE && read.diverging === undefined && this.#availableBytes < this.#minBytes
+        read.errorCode === ErrorCode.NONE && read.diverging === undefined && read.preferredReplica < 0 &&
+        this.#availableBytes < this.#minBytes
       ) return false
     }
     this.later.complete(this.#respond(this.#readAll()))
@@ -264,13 +274,10 @@ class Fetch extends DelayedOperation {
   }
 
   #readOne({ asked, isStaleReplica, partition, topicName }: Target, maxBytes: number, minOneBatch: boolean): FetchedPartition {
+    if (partition === undefined) return this.#readNothing(asked)
     const base = { asked, topicName, partition }
-    if (partition === undefined) {
-      const code = asked.topic === null && topicName === "" ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-      // As Kafka: an empty list where the partition was not found, null where reading it failed.
-      return { ...failed(base, code), abortedTransactions: [] }
-    }
-    const checked = partition.check(asked.currentLeaderEpoch)
+    const anyReplica = this.#replicaId < 0 && this.#context.apiVersion >= FOLLOWER_READS_FROM
+    const checked = partition.check(asked.currentLeaderEpoch, anyReplica)
     const follower = partition.state.followers.get(this.#replicaId)
     const error = checked === ErrorCode.NONE && this.#replicaId >= 0 && (follower === undefined || isStaleReplica)
       ? ErrorCode.NOT_LEADER_OR_FOLLOWER
@@ -282,6 +289,8 @@ class Fetch extends DelayedOperation {
         error === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION && asked.topic === null ? ErrorCode.UNKNOWN_TOPIC_ID : error
       )
     }
+    const preferredReplica = this.#preferredReplica(partition, asked.fetchOffset)
+    if (preferredReplica >= 0) return { ...offsetsOf(base, partition), preferredReplica }
     const read = partition.read(asked.fetchOffset, maxBytes, minOneBatch, this.#isolation, asked.lastFetchedEpoch)
     if (read.error !== ErrorCode.NONE) return failed(base, read.error)
     const aborted = this.#isolation !== "LastStable"
@@ -294,16 +303,30 @@ class Fetch extends DelayedOperation {
       return failed(base, aborted)
     }
     return {
-      ...base,
-      errorCode: ErrorCode.NONE,
-      highWatermark: partition.highWatermark,
-      lastStableOffset: partition.lastStableOffset,
-      logStartOffset: partition.logStartOffset,
+      ...offsetsOf(base, partition),
       slices: read.slices,
       sizeBytes: read.sizeBytes,
       diverging: read.diverging,
       abortedTransactions: aborted
     }
+  }
+
+  #readNothing(asked: FetchPartition): FetchedPartition {
+    const { topicsById, topicsByName } = this.#broker.image()
+    const topic = asked.topic === null ? topicsById.get(asked.topicId) : topicsByName.get(asked.topic)
+    const unknown = asked.topic === null && topic === undefined
+      ? ErrorCode.UNKNOWN_TOPIC_ID
+      : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    const base = { asked, topicName: topic?.name ?? asked.topic ?? "", partition: undefined }
+    // As Kafka: an empty list where the partition was not found, null where reading it failed.
+    return { ...failed(base, absentError(this.#broker, topic, asked.partition, unknown)), abortedTransactions: [] }
+  }
+
+  /** Where a consumer should go on reading instead; -1: here. */
+  #preferredReplica({ isLeader, state }: Partition, fetchOffset: number): number {
+    if (this.#rack === "" || !isLeader) return NO_PREFERENCE
+    const { listenerName } = this.#context.connection
+    return selectByRack(this.#broker.image(), state, fetchOffset, { rack: this.#rack, listenerName })
   }
 
   #respond(fetched: ReadonlyArray<FetchedPartition>): Response {
@@ -321,7 +344,10 @@ class Fetch extends DelayedOperation {
     if (wantsSession) {
       for (const partition of fetched) remember(partition)
       const made = sessions.create(
-        this.#fetch.partitions, this.#context.apiVersion >= TOPIC_IDS_FROM, this.#context.nowMs
+        this.#fetch.partitions,
+        this.#context.apiVersion >= TOPIC_IDS_FROM,
+        this.#context.nowMs,
+        this.#replicaId >= 0
       )
       sessionId = made?.id ?? 0
     }
@@ -329,10 +355,20 @@ class Fetch extends DelayedOperation {
   }
 }
 
-const failed = (
-  base: Pick<FetchedPartition, "asked" | "topicName" | "partition">,
-  errorCode: number
+type FetchedBase = Pick<FetchedPartition, "asked" | "topicName" | "partition">
+
+/** Without records. */
+const offsetsOf = (
+  base: FetchedBase,
+  { highWatermark, lastStableOffset, logStartOffset }: Partition
 ): FetchedPartition => ({
+  ...failed(base, ErrorCode.NONE),
+  highWatermark,
+  lastStableOffset,
+  logStartOffset
+})
+
+const failed = (base: FetchedBase, errorCode: number): FetchedPartition => ({
   ...base,
   errorCode,
   highWatermark: -1,
@@ -341,6 +377,7 @@ const failed = (
   slices: [],
   sizeBytes: 0,
   diverging: undefined,
+  preferredReplica: NO_PREFERENCE,
   abortedTransactions: null
 })
 
@@ -354,7 +391,7 @@ const remember = ({ asked, errorCode, highWatermark, logStartOffset }: FetchedPa
 const mustTell = (session: FetchSession, fetched: FetchedPartition): boolean => {
   const { asked } = fetched
   const isNew = fetched.sizeBytes > 0 || fetched.errorCode !== ErrorCode.NONE || fetched.diverging !== undefined ||
-    fetched.highWatermark !== asked.sentHighWatermark || fetched.logStartOffset !== asked.sentLogStartOffset
+    fetched.preferredReplica >= 0 || fetched.highWatermark !== asked.sentHighWatermark || fetched.logStartOffset !== asked.sentLogStartOffset
   if (!isNew) return false
   remember(fetched)
   if (fetched.sizeBytes > 0) {

@@ -20,6 +20,8 @@ export interface FetchedPartition {
   readonly slices: ReadonlyArray<FileSlice>
   readonly sizeBytes: number
   readonly diverging: { readonly epoch: number; readonly endOffset: number } | undefined
+  /** KIP-392: where a consumer should go on reading; -1: here. */
+  readonly preferredReplica: number
   /** Null unless read_committed. */
   readonly abortedTransactions: ReadonlyArray<{ readonly producerId: number; readonly firstOffset: number }> | null
 }
@@ -91,6 +93,7 @@ const partitionAnswer = (
     records: one.slices
   }
   if (version >= 5) answer.logStartOffset = one.logStartOffset
+  if (version >= 11) answer.preferredReadReplica = one.preferredReplica
   if (version >= 12 && one.diverging !== undefined) answer.divergingEpoch = one.diverging
   const isElsewhere = one.errorCode === ErrorCode.NOT_LEADER_OR_FOLLOWER ||
     one.errorCode === ErrorCode.FENCED_LEADER_EPOCH

@@ -44,6 +44,7 @@ const honouredTopic: Readonly<Record<string, ReadonlyArray<string>>> = {
 }
 
 const honouredBroker: Readonly<Record<string, ReadonlyArray<string>>> = {
+  "test/cluster/ClusterReassignment.test.ts": ["auto.leader.rebalance.enable", "leader.imbalance.check.interval.seconds"],
   "test/replication/Cluster.test.ts": ["replica.lag.time.max.ms", "unclean.leader.election.enable"],
   "test/replication/ReplicaFetcher.test.ts": [
     "inter.broker.listener.name",
@@ -54,6 +55,8 @@ const honouredBroker: Readonly<Record<string, ReadonlyArray<string>>> = {
     "replica.fetch.wait.max.ms",
     "replica.socket.timeout.ms"
   ],
+  "test/replication/Lifecycle.test.ts": ["broker.session.timeout.ms", "controlled.shutdown.enable"],
+  "test/broker/handlers/FollowerReads.test.ts": ["replica.selector.class"],
   "test/broker/handlers/GroupConfigs.test.ts": [
     "group.initial.rebalance.delay.ms",
     "group.max.session.timeout.ms",
@@ -169,12 +172,8 @@ const warnedBroker: Reasons = [
     [
       "alter.log.dirs.replication.quota.window.num",
       "alter.log.dirs.replication.quota.window.size.seconds",
-      "auto.leader.rebalance.enable",
-      "controlled.shutdown.enable",
       "follower.fetch.last.tiered.offset.enable",
-      "leader.imbalance.check.interval.seconds",
       "num.replica.alter.log.dirs.threads",
-      "replica.selector.class",
       "replication.quota.window.num",
       "replication.quota.window.size.seconds"
     ]
@@ -185,7 +184,6 @@ const warnedBroker: Reasons = [
     "there is no KRaft quorum: the controller is part of the broker and keeps a journal of its own",
     [
       "broker.heartbeat.interval.ms",
-      "broker.session.timeout.ms",
       "controller.performance.*",
       "controller.quorum.*",
       "controller.quota.*",
