@@ -1,0 +1,144 @@
+/**
+ * What the simulation is worth: rules of replication are taken out of a copy of the sources, one at a time, and each has
+ * to be found within its number of seeds. The sources as they are have to pass as many.
+ *
+ *   npm run mutations -- [--only NAME]… [--seeds N] [--first 1] [--jobs 2] [--quick]
+ *
+ * Prints a table: the mutation, what found it, at which seed, within how many. `--seeds` takes the place of every
+ * mutation's own number; `--quick` leaves out what takes more than a few seeds to find (for CI). `--only unbroken` runs the
+ * sources as they are. Exit code 1 when a mutation was not found, or the unbroken sources broke; 2 when a patch does not
+ * fit the sources any more.
+ */
+import { spawn } from "node:child_process"
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join, resolve } from "node:path"
+import { type Mutation, mutations, patched } from "./mutations/Mutations.ts"
+import { scriptOptions } from "./Usage.ts"
+
+const { values } = scriptOptions(import.meta.url, {
+  options: {
+    only: { type: "string", multiple: true },
+    seeds: { type: "string" },
+    first: { type: "string", default: "1" },
+    jobs: { type: "string", default: "2" },
+    quick: { type: "boolean", default: false }
+  }
+})
+
+const root = resolve(import.meta.dirname, "..")
+/** What `--quick` runs: mutations that so many seeds find. */
+const QUICK_SEEDS = 20
+/** Of the sources as they are, in the quick form. */
+const QUICK_UNBROKEN_SEEDS = 20
+
+const UNBROKEN: Mutation = { name: "unbroken", rule: "nothing is taken out", patches: [], withinSeeds: Math.max(...mutations.map(({ withinSeeds }) => withinSeeds)) }
+
+const end = (code: number, message: string): never => {
+  process.stderr.write(`${message}\n`)
+  return process.exit(code)
+}
+const wholeNumber = (name: "seeds" | "first" | "jobs"): number => {
+  const number = Number(values[name])
+  return Number.isSafeInteger(number) && number >= 1 ? number : end(2, `--${name} ${values[name]}: a whole number from 1 on`)
+}
+
+const all = [...mutations, UNBROKEN]
+for (const name of values.only ?? []) {
+  if (!all.some((mutation) => mutation.name === name)) end(2, `no mutation is called ${name}; there are ${all.map((one) => one.name).join(", ")}`)
+}
+const chosen = all.filter(({ name, withinSeeds }) =>
+  values.only !== undefined ? values.only.includes(name) : !values.quick || name === UNBROKEN.name || withinSeeds <= QUICK_SEEDS
+)
+const seedsOf = ({ name, withinSeeds }: Mutation): number =>
+  values.seeds !== undefined ? wholeNumber("seeds") : values.quick && name === UNBROKEN.name ? QUICK_UNBROKEN_SEEDS : withinSeeds
+
+/** The patched files of a mutation, by path. */
+const sourcesOf = ({ name, patches }: Mutation): ReadonlyMap<string, string> => {
+  const sources = new Map<string, string>()
+  for (const patch of patches) {
+    const source = patched(sources.get(patch.file) ?? readFileSync(join(root, patch.file), "utf8"), patch)
+    if (source instanceof Error) return end(2, `${name}: ${source.message}`)
+    sources.set(patch.file, source)
+  }
+  return sources
+}
+// All of them before the first run: a patch that does not fit is known at once.
+const patchedSources = new Map(chosen.map((mutation) => [mutation.name, sourcesOf(mutation)]))
+
+interface Verdict {
+  readonly mutation: Mutation
+  readonly seeds: number
+  /** What found it and at which seed; undefined: nothing did. */
+  readonly found: { readonly seed: number; readonly by: string } | undefined
+  /** The simulation itself could not run. */
+  readonly crash: string | undefined
+  readonly seconds: number
+}
+
+/** Runs the simulation in a copy of the sources that the mutation is made in. */
+const run = (mutation: Mutation): Promise<Verdict> => {
+  const begin = performance.now()
+  const seeds = seedsOf(mutation)
+  const folder = mkdtempSync(join(tmpdir(), `ottla-mutation-${mutation.name}-`))
+  for (const part of ["core", "scripts", "package.json"]) cpSync(join(root, part), join(folder, part), { recursive: true })
+  symlinkSync(join(root, "node_modules"), join(folder, "node_modules"))
+  for (const [file, source] of patchedSources.get(mutation.name)!) writeFileSync(join(folder, file), source)
+  const args = ["scripts/Simulate.ts", "--first", String(wholeNumber("first")), "--seeds", String(seeds), "--jobs", "1", "--no-shrink"]
+  return new Promise((done, fail) => {
+    const simulation = spawn(process.execPath, [...args, ...mutation.options ?? []], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] })
+    let output = ""
+    for (const stream of [simulation.stdout, simulation.stderr]) stream.on("data", (bytes: Buffer) => output += bytes.toString())
+    simulation.on("error", fail)
+    simulation.on("close", (code) => {
+      rmSync(folder, { recursive: true, force: true })
+      const failed = /^1 seed\(s\) failed: (\d+) \((\w+)\)$/m.exec(output)
+      done({
+        mutation,
+        seeds,
+        found: failed === null ? undefined : { seed: Number(failed[1]), by: failed[2]! },
+        crash: failed === null && code !== 0 ? output.trimEnd().split("\n").slice(-20).join("\n") : undefined,
+        seconds: (performance.now() - begin) / 1000
+      })
+    })
+  })
+}
+
+const isRight = ({ crash, found, mutation }: Verdict): boolean =>
+  crash === undefined && (found !== undefined) === (mutation.name !== UNBROKEN.name)
+
+const told = ({ crash, found, mutation, seeds }: Verdict): readonly [by: string, seed: string] => {
+  if (crash !== undefined) return ["the simulation did not run", "-"]
+  if (found !== undefined) return [found.by, String(found.seed)]
+  return [mutation.name === UNBROKEN.name ? `nothing, in ${seeds} seeds` : "NOTHING", "-"]
+}
+
+const waiting = [...chosen]
+const verdicts: Array<Verdict> = []
+const work = async (): Promise<void> => {
+  for (let mutation = waiting.shift(); mutation !== undefined; mutation = waiting.shift()) {
+    const verdict = await run(mutation)
+    verdicts.push(verdict)
+    const [by, seed] = told(verdict)
+    console.log(`${isRight(verdict) ? "ok    " : "FAILED"} ${mutation.name}: ${by}${seed === "-" ? "" : `, seed ${seed}`} (${verdict.seconds.toFixed(0)} s)`)
+    if (verdict.crash !== undefined) console.log(verdict.crash)
+  }
+}
+await Promise.all(Array.from({ length: wholeNumber("jobs") }, work))
+
+const rows = [
+  ["mutation", "the rule that is gone", "found by", "at seed", "within"],
+  ...chosen.map((mutation) => {
+    const verdict = verdicts.find((one) => one.mutation === mutation)!
+    return [mutation.name, mutation.rule, ...told(verdict), mutation.name === UNBROKEN.name ? "" : String(verdict.seeds)]
+  })
+]
+const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
+console.log("")
+rows.forEach((row, index) => {
+  console.log(`| ${row.map((cell, column) => cell.padEnd(widths[column]!)).join(" | ")} |`)
+  if (index === 0) console.log(`|${widths.map((width) => "-".repeat(width + 2)).join("|")}|`)
+})
+const failures = verdicts.filter((verdict) => !isRight(verdict)).length
+console.log(`\n${verdicts.length - failures} as they should be, ${failures} not`)
+process.exitCode = failures === 0 && verdicts.length > 0 ? 0 : 1
