@@ -222,7 +222,7 @@ export const make = (config: ClientConfig): Effect.Effect<Cluster, ClientError, 
     const retry: Cluster["retry"] = (attempt, options) =>
       Effect.suspend(() => {
         const timeoutMs = options?.timeoutMs ?? defaultTimeoutMs
-        let last: ClientError = new RetriableError("TIMED_OUT", `no answer within ${timeoutMs} ms`)
+        let last: ClientError | undefined
         let failures = 0
         const again: typeof attempt = Effect.catch(attempt, (error) => {
           if (error._tag === "FatalError") return Effect.fail(error)
@@ -230,7 +230,7 @@ export const make = (config: ClientConfig): Effect.Effect<Cluster, ClientError, 
           failures += 1
           return Effect.flatMap(Random.next, (jitter) => Effect.delay(again, backoffMs(retryPolicy, failures, jitter)))
         })
-        return Effect.timeoutOrElse(again, { duration: timeoutMs, orElse: () => Effect.fail(last) })
+        return Effect.timeoutOrElse(again, { duration: timeoutMs, orElse: () => Effect.fail(last ?? new RetriableError("TIMED_OUT", `no answer within ${timeoutMs} ms`)) })
       })
 
     const coordinators = makeCoordinators({ anyNode, call, versionOf, retry })
