@@ -10,11 +10,13 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type { Fiber } from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
-import type { Scope } from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { logConfigFor, replicationConfigFor, validateTopicConfigs } from "../cluster/configs/TopicConfigs.ts"
 import type { AlterPartition } from "../cluster/Commands.ts"
 import { type Controller, make as makeController } from "../cluster/Controller.ts"
@@ -64,6 +66,11 @@ export interface Broker {
   readonly advertised: ReadonlyArray<Endpoint>
   /** Of its present registration: another one after a session that was lost. */
   readonly brokerEpoch: number
+  /**
+   * Done, with the reason, when the broker has given itself up: its last log directory failed. It serves nobody then and
+   * its session is over, so that others lead; its host should end it, as Kafka ends its process.
+   */
+  readonly halted: Effect.Effect<string>
   /** How file slices are sent, for the operator. */
   readonly transfer: string
   /** Everything that handlers work with: for programs that embed a broker, and for tests. */
@@ -95,7 +102,7 @@ export interface BrokerOptions {
 
 type Fork = <A, E>(effect: Effect.Effect<A, E>) => Fiber<A, E>
 
-const startController = (config: BrokerConfig): Effect.Effect<Controller, MetadataStoreError, MetadataStore | Crypto | Scope> =>
+const startController = (config: BrokerConfig): Effect.Effect<Controller, MetadataStoreError, MetadataStore | Crypto | Scope.Scope> =>
   makeController({
     brokerId: config.nodeId,
     numPartitions: () => config.number("num.partitions"),
@@ -230,7 +237,7 @@ const perIpLimit = (config: BrokerConfig, address: string): number => {
 export const make = (
   config: BrokerConfig,
   options: BrokerOptions = {}
-): Effect.Effect<Broker, BrokerStartError, BrokerRequirements | Scope> =>
+): Effect.Effect<Broker, BrokerStartError, BrokerRequirements | Scope.Scope> =>
   Effect.gen(function*() {
     for (const { name, securityProtocol } of config.listeners) {
       if (securityProtocol !== "PLAINTEXT") {
@@ -334,26 +341,27 @@ export const make = (
       maxIdleMs: () => config.number("connections.max.idle.ms")
     })
 
+    /** Who waits is answered, nobody else is. */
+    const endService = Effect.suspend(() => {
+      connections.stop()
+      fetchers.close()
+      groups.close()
+      purgatory.close()
+      return connections.awaitEmpty.pipe(
+        Effect.timeoutOrElse({ duration: STOP_TIMEOUT_MS, orElse: () => Effect.sync(() => connections.destroyAll()) })
+      )
+    })
     // Runs after the listeners have closed (finalizers run backwards) and before the logs do.
-    yield* Effect.addFinalizer(() =>
-      Effect.gen(function*() {
-        connections.stop()
-        fetchers.close()
-        groups.close()
-        purgatory.close()
-        yield* connections.awaitEmpty.pipe(
-          Effect.timeoutOrElse({ duration: STOP_TIMEOUT_MS, orElse: () => Effect.sync(() => connections.destroyAll()) })
-        )
-      })
-    )
+    yield* Effect.addFinalizer(() => endService)
 
     // Ports are taken before the registration, which names them; who connects early waits until `open`.
     const bound: Array<Endpoint> = []
+    const listening = yield* Scope.fork(yield* Effect.scope)
     for (const endpoint of config.listeners) {
       const { address } = yield* network.listen(
         { host: endpoint.host, port: endpoint.port, backlog: config.number("socket.listen.backlog.size") },
         (connection) => connections.accept(connection, endpoint)
-      )
+      ).pipe(Scope.provide(listening))
       bound.push({ ...endpoint, port: address.port })
     }
     const advertised = config.advertised(new Map(bound.map(({ name, port }) => [name, port])))
@@ -383,6 +391,17 @@ export const make = (
         })
       ))
     )
+    const halted = Deferred.makeUnsafe<string>()
+    logManager.onAllOffline((error) => {
+      const reason = `no log directory is left: ${error.message}`
+      // Nobody is to wait for its leaderships; what waits here is told that the storage failed.
+      fork(Effect.logFatal(`broker ${config.nodeId} gives up: ${reason}`).pipe(
+        Effect.andThen(controller.abandon),
+        Effect.andThen(Scope.close(listening, Exit.void)),
+        Effect.andThen(endService),
+        Effect.andThen(Deferred.succeed(halted, reason))
+      ))
+    })
     // The first of what a stop does: everything still works.
     yield* Effect.addFinalizer(() =>
       Effect.andThen(
@@ -399,6 +418,7 @@ export const make = (
       get brokerEpoch() {
         return controller.brokerEpoch()
       },
+      halted: Deferred.await(halted),
       transfer: network.transfer,
       services,
       connectionCount: () => connections.count

@@ -39,7 +39,7 @@ export interface KillOptions {
 
 export interface BrokerProcess {
   readonly broker: Broker
-  /** False once it was stopped or killed. */
+  /** False once it was stopped, was killed, or ended itself (`Broker.halted`). */
   readonly isRunning: () => boolean
   /** A clean stop, as by SIGTERM. Nothing when it does not run any more. */
   readonly stop: Effect.Effect<void>
@@ -272,19 +272,21 @@ export const start = (
     const scope = yield* Scope.fork(outer)
     const built = yield* inside(Layer.buildWithScope(Layer.provide(layer(config, options), Layer.succeedContext(context)), scope))
     let isRunning = true
-    const end = Effect.suspend(() => {
+    const end = Effect.uninterruptible(inside(Scope.close(scope, Exit.void)))
+    const stop = Effect.suspend(() => {
+      if (!isRunning) return Effect.void
       isRunning = false
-      return Effect.uninterruptible(inside(Scope.close(scope, Exit.void)))
+      return end
     })
-    return {
-      broker: Context.get(built, Broker),
-      isRunning: () => isRunning,
-      stop: Effect.suspend(() => isRunning ? end : Effect.void),
-      kill: (killOptions = {}) =>
-        Effect.suspend(() => {
-          if (!isRunning) return Effect.void
-          ports.kill(killOptions)
-          return Effect.andThen(ports.closeListeners, Effect.andThen(end, ports.expireSessions(outer)))
-        })
-    }
+    const kill = (killOptions: KillOptions = {}): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        if (!isRunning) return Effect.void
+        isRunning = false
+        ports.kill(killOptions)
+        return Effect.andThen(ports.closeListeners, Effect.andThen(end, ports.expireSessions(outer)))
+      })
+    const broker = Context.get(built, Broker)
+    // As Kafka ends its process.
+    yield* Effect.forkIn(Effect.andThen(broker.halted, Effect.suspend(() => kill())), outer)
+    return { broker, isRunning: () => isRunning, stop, kill }
   })

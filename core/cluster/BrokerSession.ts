@@ -14,7 +14,8 @@
  * stopped cleanly: its log has all that it had.
  */
 import * as Effect from "effect/Effect"
-import type { Scope } from "effect/Scope"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import type { MetadataStore, MetadataStoreError, Session } from "../ports/MetadataStore.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import type { ItemResult, RegisterBroker } from "./Commands.ts"
@@ -36,8 +37,10 @@ export interface BrokerSession {
   readonly register: (request: RegisterBroker) => Effect.Effect<BrokerRegistration, MetadataStoreError>
   /** Done when this broker leads nothing any more, or is fenced: nobody waits for a broker whose session is over. */
   readonly controlledShutdown: Effect.Effect<void, MetadataStoreError>
+  /** Ends the session now and for good: the broker cannot go on, others are to take over what it has. */
+  readonly abandon: Effect.Effect<void>
   /** One loss of a session, waited for and made good; to be run again and again, after a failure too. */
-  readonly keep: Effect.Effect<void, MetadataStoreError, Scope>
+  readonly keep: Effect.Effect<void, MetadataStoreError, Scope.Scope>
 }
 
 /** Does the broker lead any partition? */
@@ -53,14 +56,17 @@ export const make = (
   follower: ImageFollower,
   submitter: Submitter,
   options: { readonly brokerId: number; readonly ttlMs: number }
-): Effect.Effect<BrokerSession, MetadataStoreError, Scope> =>
+): Effect.Effect<BrokerSession, MetadataStoreError, Scope.Scope> =>
   Effect.gen(function*() {
     const { brokerId, ttlMs } = options
     const image = (): MetadataImage => follower.state.image
-    let session: Session = yield* store.session(ttlMs)
+    const outer = yield* Effect.scope
+    let own: Scope.Closeable = yield* Scope.fork(outer)
+    let session: Session = yield* Scope.provide(store.session(ttlMs), own)
     let brokerEpoch = -1
     let registered: RegisterBroker | undefined
     let isStopping = false
+    let isAbandoned = false
     /** What the loss of a session still asks for. */
     let missing: "nothing" | "session" | "registration" = "nothing"
 
@@ -95,11 +101,14 @@ export const make = (
     const keep = Effect.gen(function*() {
       if (missing === "nothing") {
         yield* session.lost
+        if (isAbandoned) return yield* Effect.never
         missing = "session"
         yield* Effect.logWarning("metadata: the session was lost, beginning another")
       }
       if (missing === "session") {
-        session = yield* store.session(ttlMs)
+        yield* Scope.close(own, Exit.void)
+        own = yield* Scope.fork(outer)
+        session = yield* Scope.provide(store.session(ttlMs), own)
         missing = "registration"
       }
       // What stops needs no other life, and what never was registered does that itself.
@@ -122,5 +131,11 @@ export const make = (
       yield* follower.awaitImage((now) => now.brokers.get(brokerId)?.fenced !== false || !leads(now, brokerId))
     })
 
-    return { id: () => session.id, brokerEpoch: () => brokerEpoch, register, controlledShutdown, keep }
+    const abandon = Effect.suspend(() => {
+      isStopping = true
+      isAbandoned = true
+      return Scope.close(own, Exit.void)
+    })
+
+    return { abandon, id: () => session.id, brokerEpoch: () => brokerEpoch, register, controlledShutdown, keep }
   })

@@ -91,6 +91,8 @@ export interface Controller {
    * partition that nobody else can lead has no leader then (KIP-841).
    */
   readonly controlledShutdown: Effect.Effect<void, MetadataStoreError>
+  /** Ends the session at once and for good, for a broker that cannot go on. */
+  readonly abandon: Effect.Effect<void>
   readonly alterPartition: (change: AlterPartition) => Effect.Effect<AlterPartitionResult, MetadataStoreError>
   /**
    * Begins, changes or takes back reassignments (KIP-455), each by itself; they go on until the new replicas are in the
@@ -356,6 +358,7 @@ export const make: (
         }),
       brokerEpoch: session.brokerEpoch,
       controlledShutdown: session.controlledShutdown,
+      abandon: session.abandon,
       alterPartition: (change) =>
         exclusively(Effect.map(
           submitter.submit([change], (now) => [decideAlterPartition(now, change, partitionContext)]),

@@ -66,6 +66,8 @@ export interface LogManager {
   readonly isOffline: (log: PartitionLog) => boolean
   /** Called once for each log whose directory fails. */
   readonly onOffline: (listener: (log: PartitionLog) => void) => void
+  /** Called once, when the last directory that was online fails: nothing can be kept any more. */
+  readonly onAllOffline: (listener: (error: DiskError) => void) => void
   /** From replication-offset-checkpoint as it was at start; 0 when not there. */
   readonly checkpointedHighWatermark: (topic: string, partition: number) => number
   /** Where retention, compaction and replication-offset-checkpoint ask for high watermarks. Until set: the log end. */
@@ -115,6 +117,7 @@ export const make = (
     const logs = new Map<string, PartitionLog>()
     const directoryOf = new Map<PartitionLog, LogDirectory>()
     const listeners: Array<(log: PartitionLog) => void> = []
+    const allOfflineListeners: Array<(error: DiskError) => void> = []
     const highWatermarks = new Map<string, number>()
     let highWatermarkOf: (topic: string, partition: number) => number | undefined = () => undefined
     let brokerEpoch = -1
@@ -163,6 +166,7 @@ export const make = (
         )
       )
       for (const log of logsIn(directory)) for (const listener of listeners) listener(log)
+      if (online().length === 0) for (const listener of allOfflineListeners) listener(error)
     }
     /** Work in a directory that nobody waits for: a failure takes the directory offline, a full disk only a log line. */
     const inDirectory = (directory: LogDirectory, work: Effect.Effect<void, DiskError>): Effect.Effect<void> =>
@@ -410,6 +414,7 @@ export const make = (
       directoryOf: (log) => directoryOf.get(log)?.path ?? log.directory.slice(0, log.directory.lastIndexOf("/")),
       isOffline: (log) => directoryOf.get(log)?.failure !== undefined,
       onOffline: (listener) => void listeners.push(listener),
+      onAllOffline: (listener) => void allOfflineListeners.push(listener),
       checkpointedHighWatermark: (topic, partition) => highWatermarks.get(keyOf(topic, partition)) ?? 0,
       setHighWatermarks: (source) => {
         highWatermarkOf = source

@@ -83,6 +83,7 @@ export interface RunningBroker {
   readonly broker: Broker
   /** Stops it as its process would be by a signal. */
   readonly stop: Effect.Effect<void>
+  readonly isRunning: () => boolean
   readonly kill: BrokerProcess.BrokerProcess["kill"]
   /** Kills its process, or stops its machine: what the disk keeps is the disk's to say. */
   readonly crash: (mode: CrashMode) => Effect.Effect<void>
@@ -108,6 +109,7 @@ export const startBroker = (
     return {
       broker,
       stop,
+      isRunning: running.isRunning,
       kill: running.kill,
       crash: (mode) => Effect.andThen(running.kill(), Effect.sync(() => world.disk.crash(mode))),
       connect: RpcConnection.connect({ host, port }, { clientId: "test" }).pipe(

@@ -94,7 +94,7 @@ describe("Controlled shutdown", () => {
       yield* cluster.stop(id)
       const at = () => cluster.image().topicsByName.get("t")!.partitions[own]!
       yield* until("no leader", () => at().leader === -1)
-      expect(at().isr).toEqual([id])
+      expect([...at().isr, ...at().elr]).toEqual([id])
       yield* cluster.start(id)
       yield* until("a leader", () => at().leader === id)
     }))
@@ -233,6 +233,33 @@ describe("A broker that loses its session while it lives", () => {
       link.isWithoutStore = false
       yield* until("registered again", () => broker.brokerEpoch > before)
       yield* cluster.isrIs("t", IDS)
+    }))
+})
+
+describe("A broker whose last log directory fails", () => {
+  it.effect("gives itself up: its session ends, others lead, nobody can connect to it, and it comes back as unclean", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      yield* create(cluster, "t", 1, 3, { "min.insync.replicas": "2", "flush.messages": "1" })
+      const first = cluster.partitionImage("t").leader
+      const client = yield* cluster.leaderClient("t")
+      yield* produce(client, ["a"])
+      const { disk } = cluster.link(first).world
+      disk.failWhen((operation) => operation === "sync" ? "Io" : undefined)
+      // Who waits is told, then the connection ends.
+      expect((yield* withTime(client.produce("t", ["b"]))).errorCode).toBe(ErrorCode.KAFKA_STORAGE_ERROR)
+      const running = cluster.running.get(first)!
+      yield* until("it has ended", () => !running.isRunning())
+      cluster.running.delete(first)
+      expect((yield* Effect.flip(Effect.scoped(running.connect))).kind).toBe("Unreachable")
+      yield* until("another leader", () => ![-1, first].includes(cluster.partitionImage("t").leader))
+      yield* produce(yield* cluster.leaderClient("t"), ["c"])
+      expect(disk.disk.stat("/data/.kafka_cleanshutdown")).toBeUndefined()
+      disk.failWhen(undefined)
+      yield* cluster.start(first)
+      expect(cluster.image().brokers.get(first)!.cleanStart).toBe(false)
+      yield* cluster.isrIs("t", IDS)
+      yield* until("equal logs", () => new Set(IDS.map((id) => bytesOf(cluster.partition(id, "t")!))).size === 1)
     }))
 })
 
