@@ -28,6 +28,8 @@ export interface ClusterPeer {
   readonly pids: () => ReadonlyArray<number>
   /** A broker's end in the middle of whatever it does; done when it is over. */
   readonly killBroker: (id: number) => Promise<void>
+  /** A broker's clean stop, as by SIGTERM; done when it is over. */
+  readonly stopBroker: (id: number) => Promise<void>
   /** Done when it has registered (ottla) or answers (Kafka). */
   readonly startBroker: (id: number) => Promise<void>
   readonly stop: () => Promise<void>
@@ -82,6 +84,7 @@ export const startOttlaCluster = async (options: OttlaClusterOptions = {}): Prom
     dataDirectory,
     pids: () => server.alive() ? [server.pid] : [],
     killBroker: (broker, session = "expires") => ask({ command: "kill", broker, session }),
+    stopBroker: (broker) => ask({ command: "stop", broker }),
     startBroker: (broker) => ask({ command: "start", broker }),
     stop: async () => void await server.stop(),
     kill: server.kill,
@@ -98,11 +101,13 @@ export interface KafkaClusterOptions {
   readonly properties?: ReadonlyArray<string>
   /** Of each broker; default `KAFKA_HEAP`, else 512m. */
   readonly heap?: string
+  /** Brokers, the first ones, that are controllers too. Default all: then a majority of them must run. */
+  readonly controllers?: number
 }
 
 const CLUSTER_ID = "F5-_0JNCRnKftvn6fDeMVw"
 
-/** Brokers that are controllers too, a quorum of all of them. */
+/** Brokers of which all, or the first ones, are controllers too. */
 export const startKafkaCluster = async (options: KafkaClusterOptions = {}): Promise<ClusterPeer> => {
   const version = options.version ?? KAFKA_VERSION
   const jars = await installKafka(version)
@@ -113,14 +118,15 @@ export const startKafkaCluster = async (options: KafkaClusterOptions = {}): Prom
     members.push({ id, host: "127.0.0.1", port: await freePort(), controllerPort: await freePort(), dataDirectory: join(home, `data-${id}`) })
   }
   const replicas = Math.min(size, 3)
+  const controllers = options.controllers ?? size
   const heap = options.heap ?? process.env["KAFKA_HEAP"] ?? "512m"
   const fileOf = (id: number): string => join(home, `${id}.properties`)
   for (const { controllerPort, dataDirectory, host, id, port } of members) {
     writeFileSync(fileOf(id), [
-      "process.roles=broker,controller",
+      `process.roles=${id <= controllers ? "broker,controller" : "broker"}`,
       `node.id=${id}`,
-      `controller.quorum.voters=${members.map((one) => `${one.id}@${one.host}:${one.controllerPort}`).join(",")}`,
-      `listeners=PLAINTEXT://${host}:${port},CONTROLLER://${host}:${controllerPort}`,
+      `controller.quorum.voters=${members.slice(0, controllers).map((one) => `${one.id}@${one.host}:${one.controllerPort}`).join(",")}`,
+      `listeners=PLAINTEXT://${host}:${port}${id <= controllers ? `,CONTROLLER://${host}:${controllerPort}` : ""}`,
       `advertised.listeners=PLAINTEXT://${host}:${port}`,
       "controller.listener.names=CONTROLLER",
       `log.dirs=${dataDirectory}`,
@@ -157,6 +163,7 @@ export const startKafkaCluster = async (options: KafkaClusterOptions = {}): Prom
     bootstrap: bootstrapOf(members),
     pids: () => [...servers.values()].flatMap((server) => server.alive() ? [server.pid] : []),
     killBroker: async (id) => servers.get(id)?.kill(),
+    stopBroker: async (id) => void await servers.get(id)?.stop(),
     startBroker: async (id) => {
       startProcess(id)
       await ready(members[id - 1]!)

@@ -37,6 +37,9 @@ export class Told {
   readonly failed: Array<string> = []
   /** What must not be: told twice, or a program that ended. */
   readonly complaints: Array<string> = []
+  /** The highest number that was acknowledged; -1 before the first. */
+  newest = -1
+  #settled = 0
 
   constructor(name: string, prefix: number) {
     this.name = name
@@ -46,6 +49,13 @@ export class Told {
   acknowledge(number: number, partition: number, offset: number): void {
     if (this.acknowledged.has(number)) this.complaints.push(`${this.name}: ${number} was acknowledged twice`)
     this.acknowledged.set(number, `${partition} ${offset}`)
+    this.newest = Math.max(this.newest, number)
+  }
+
+  /** The oldest record that is not acknowledged: all before it are. */
+  get oldestOpen(): number {
+    while (this.acknowledged.has(this.#settled)) this.#settled++
+    return this.#settled
   }
 }
 
