@@ -158,7 +158,9 @@ const advanceHighWatermark = (state: PartitionState): number => {
   return HIGH_WATERMARK_MOVED
 }
 
-const wantIsr = (state: PartitionState, isr: ReadonlyArray<number>): number => {
+/** The ISR in the order of ids, as Kafka's leaders send it. */
+const wantIsr = (state: PartitionState, members: ReadonlyArray<number>): number => {
+  const isr = [...members].sort((a, b) => a - b)
   state.isrInFlight = { isr, leaderEpoch: state.leaderEpoch, partitionEpoch: state.partitionEpoch }
   return ISR_CHANGE_WANTED
 }
