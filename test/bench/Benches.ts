@@ -16,6 +16,9 @@ export interface BenchOptions {
   /** `kafka`: Kafka in ottla's place, to see what the measurements themselves vary by. */
   readonly against: "ottla" | "kafka"
   readonly print: (line: string) => void
+  /** Brokers that one bench leaves to the next: the quick form's, which is to see that all benches run. */
+  readonly kept: Map<string, Contestant>
+  readonly warmed: WeakSet<Peer>
 }
 
 interface Contestant {
@@ -23,17 +26,43 @@ interface Contestant {
   readonly peer: Peer
 }
 
-/** Deleted topics free their disk soon; nothing else works in the background. */
-const properties = ["node.id=1", "log.segment.delete.delay.ms=500", "log.retention.check.interval.ms=36000000"]
+/** Of deleted files, in ms. */
+const deleteDelayMs = ({ quick }: BenchOptions): number => quick ? 100 : 500
+/**
+ * Deleted topics free their disk soon; nothing else works in the background. Groups do not wait for their first
+ * members, as ours do not by default.
+ */
+const propertiesOf = (options: BenchOptions): ReadonlyArray<string> => [
+  "node.id=1", `log.segment.delete.delay.ms=${deleteDelayMs(options)}`, "log.retention.check.interval.ms=36000000", "group.initial.rebalance.delay.ms=0"
+]
 
-const kafka = async (more: ReadonlyArray<string> = []): Promise<Contestant> => ({
-  name: "Kafka",
-  peer: await startKafka({ properties: [...properties, ...more], heap: process.env["KAFKA_HEAP"] ?? "1g" })
-})
-const ottla = async (runtime: Runtime, env: Readonly<Record<string, string>> = {}, name = "ottla"): Promise<Contestant> => ({
-  name,
-  peer: await startOttla({ runtime, overrides: properties, env })
-})
+/** A new one, or in the quick form what an earlier bench has kept under the same name. */
+const obtain = async (options: BenchOptions, name: string, start: () => Promise<Peer>): Promise<Contestant> => {
+  const kept = options.kept.get(name)
+  if (kept?.peer.alive() === true) return kept
+  const contestant = { name, peer: await start() }
+  if (options.quick) options.kept.set(name, contestant)
+  return contestant
+}
+const kafka = (options: BenchOptions, name = "Kafka"): Promise<Contestant> =>
+  obtain(options, name, () => startKafka({ properties: propertiesOf(options), heap: process.env["KAFKA_HEAP"] ?? "1g" }))
+const ottla = (options: BenchOptions, runtime: Runtime, name = "ottla", env: Readonly<Record<string, string>> = {}): Promise<Contestant> =>
+  obtain(options, name, () => startOttla({ runtime, overrides: propertiesOf(options), env }))
+/** Ours, or another Kafka in its place. */
+const subject = (options: BenchOptions): Promise<Contestant> =>
+  options.against === "kafka" ? kafka(options, "Kafka again") : ottla(options, options.runtime)
+
+/** After a bench: the quick form keeps its brokers. */
+const release = async (contestants: ReadonlyArray<Contestant>, options: BenchOptions): Promise<void> => {
+  const kept = new Set(options.kept.values())
+  for (const contestant of contestants) if (!kept.has(contestant)) await contestant.peer.kill()
+}
+
+/** Ends the brokers that the quick form kept. */
+export const releaseAll = async (options: BenchOptions): Promise<void> => {
+  for (const { peer } of options.kept.values()) await peer.kill()
+  options.kept.clear()
+}
 
 interface Case {
   readonly name: string
@@ -45,7 +74,7 @@ interface Case {
 
 let topics = 0
 
-const once = async (contestant: Contestant, one: Case): Promise<Metrics> => {
+const once = async (contestant: Contestant, one: Case, options: BenchOptions): Promise<Metrics> => {
   const topic = `bench-${topics++}`
   await createTopic(contestant.peer, topic, one.partitions)
   try {
@@ -53,7 +82,7 @@ const once = async (contestant: Contestant, one: Case): Promise<Metrics> => {
     return await one.measure(contestant.peer, topic)
   } finally {
     await deleteTopic(contestant.peer, topic)
-    await sleep(700) // past the delay of deleted files
+    await sleep(deleteDelayMs(options) + 200) // past the delay of deleted files
   }
 }
 
@@ -63,21 +92,21 @@ const warmUp = async (contestant: Contestant, options: BenchOptions): Promise<vo
     name: "warm-up",
     partitions: 1,
     measure: async (peer, topic) => {
-      await blastAt(peer, "produce", topic, ["--record-bytes", "100", "--batch-bytes", "1", "--seconds", options.quick ? "3" : "10"])
+      await blastAt(peer, "produce", topic, ["--record-bytes", "100", "--batch-bytes", "1", "--seconds", options.quick ? "1" : "10"])
       await blastAt(peer, "produce", topic, ["--batch-bytes", "65536", "--megabytes", options.quick ? "200" : "600"])
-      return blastAt(peer, "fetch", topic, ["--megabytes", "500"])
+      return blastAt(peer, "fetch", topic, ["--megabytes", options.quick ? "200" : "500"])
     }
-  })
+  }, options)
 }
 
-/** One warm-up each, then rounds in which the contestants take turns. */
+/** One round to warm up, which the quick form does without, then rounds in which the contestants take turns. */
 const compare = async (contestants: ReadonlyArray<Contestant>, cases: ReadonlyArray<Case>, options: BenchOptions): Promise<ReadonlyArray<Row>> => {
   const rows: Array<Row> = []
   for (const one of cases) {
     const rounds = contestants.map((): Array<Metrics> => [])
-    for (let round = -1; round < options.rounds; round++) {
+    for (let round = options.quick ? 0 : -1; round < options.rounds; round++) {
       for (const [index, contestant] of contestants.entries()) {
-        const metrics = await once(contestant, one)
+        const metrics = await once(contestant, one, options)
         if (round >= 0) rounds[index]?.push(metrics)
       }
     }
@@ -86,10 +115,6 @@ const compare = async (contestants: ReadonlyArray<Contestant>, cases: ReadonlyAr
     rows.push(row)
   }
   return rows
-}
-
-const stopAll = async (contestants: ReadonlyArray<Contestant>): Promise<void> => {
-  for (const { peer } of contestants) await peer.kill()
 }
 
 const size = (bytes: number): string => bytes >= 1024 ? `${bytes / 1024} KiB` : `${bytes} B`
@@ -104,13 +129,16 @@ const produceCase = (recordBytes: number, batchBytes: number, partitions: number
 })
 
 const against = async (options: BenchOptions, cases: ReadonlyArray<Case>, more: ReadonlyArray<Contestant> = []): Promise<ReadonlyArray<Row>> => {
-  const subject = options.against === "kafka" ? { ...await kafka(), name: "Kafka again" } : await ottla(options.runtime)
-  const contestants = [await kafka(), subject, ...more]
+  const contestants = [await kafka(options), await subject(options), ...more]
   try {
-    for (const contestant of contestants) await warmUp(contestant, options)
+    for (const contestant of contestants) {
+      if (options.warmed.has(contestant.peer)) continue
+      await warmUp(contestant, options)
+      options.warmed.add(contestant.peer)
+    }
     return await compare(contestants, cases, options)
   } finally {
-    await stopAll(contestants)
+    await release(contestants, options)
   }
 }
 
@@ -162,7 +190,7 @@ const consume = async (options: BenchOptions): Promise<Bench> => {
     title: "Consume from the page cache",
     about: "1 KiB records in 16 KiB batches, read again and again; ottla with sendfile, and with it turned off (`OTTLA_SENDFILE=off`).",
     metrics: ["MB/s", "CPU s/GB", "user CPU s/GB", "p99 us"],
-    rows: await against(options, cases, options.against === "kafka" ? [] : [await ottla(options.runtime, { OTTLA_SENDFILE: "off" }, "ottla by copy")]),
+    rows: await against(options, cases, options.against === "kafka" ? [] : [await ottla(options, options.runtime, "ottla by copy", { OTTLA_SENDFILE: "off" })]),
     rounds: options.rounds
   }
 }
@@ -224,14 +252,14 @@ const partitions = async (options: BenchOptions): Promise<Bench> => ({
 })
 
 /** Milliseconds from the start of the process to its first answer, then its memory at rest and after some load. */
-const startOnce = async (start: (port: number) => Promise<Peer>): Promise<Metrics> => {
+const startOnce = async (start: (port: number) => Promise<Peer>, restMs: number): Promise<Metrics> => {
   const port = await freePort()
   const program = await blast()
   const starting = start(port)
   const waited = await runOrThrow(program, ["wait", "--broker", `127.0.0.1:${port}`, "--timeout", "60"])
   const peer = await starting
   try {
-    await sleep(3000)
+    await sleep(restMs)
     const idle = memoryMb(peer.pid)
     // Kafka keeps its directory from round to round
     const topic = `load-${peer.pid}`
@@ -247,6 +275,7 @@ const startOnce = async (start: (port: number) => Promise<Peer>): Promise<Metric
 const startup = async (options: BenchOptions): Promise<Bench> => {
   await runOrThrow("node", ["scripts/Build.ts"])
   // a Kafka that was formatted before: formatting is no part of its start
+  const properties = propertiesOf(options)
   const formatted = await startKafka({ properties })
   await formatted.stop()
   const contestants: ReadonlyArray<readonly [string, (port: number) => Promise<Peer>]> = [
@@ -256,7 +285,7 @@ const startup = async (options: BenchOptions): Promise<Bench> => {
   const rounds = contestants.map((): Array<Metrics> => [])
   for (let round = 0; round < options.rounds; round++) {
     for (const [index, [name, start]] of contestants.entries()) {
-      const metrics = await startOnce(start)
+      const metrics = await startOnce(start, options.quick ? 500 : 3000)
       options.print(`${name}: ${JSON.stringify(metrics)}`)
       rounds[index]?.push(metrics)
       if (index === 0) await sleep(500)
@@ -273,7 +302,10 @@ const startup = async (options: BenchOptions): Promise<Bench> => {
 }
 
 const runtimes = async (options: BenchOptions): Promise<Bench> => {
-  const contestants = [await ottla("node", {}, "Node"), await ottla("bun", {}, "Bun"), await ottla("deno", {}, "Deno")]
+  const contestants: Array<Contestant> = []
+  for (const [runtime, name] of [["node", "Node"], ["bun", "Bun"], ["deno", "Deno"]] as const) {
+    contestants.push(await ottla(options, runtime, name))
+  }
   const megabytes = options.quick ? 100 : 400
   const cases: ReadonlyArray<Case> = [
     produceCase(1024, 16_384, 1, megabytes),
@@ -300,18 +332,16 @@ const runtimes = async (options: BenchOptions): Promise<Bench> => {
       rounds: options.rounds
     }
   } finally {
-    await stopAll(contestants)
+    await release(contestants, options)
   }
 }
 
 const groups = async (options: BenchOptions): Promise<Bench> => {
-  const noDelay = ["group.initial.rebalance.delay.ms=0"] // as ours has it by default
-  const subject = options.against === "kafka" ? { ...await kafka(noDelay), name: "Kafka again" } : await ottla(options.runtime)
-  const contestants = [await kafka(noDelay), subject]
+  const contestants = [await kafka(options), await subject(options)]
   try {
     return await groupsBench(contestants, options)
   } finally {
-    await stopAll(contestants)
+    await release(contestants, options)
   }
 }
 

@@ -66,7 +66,7 @@ const oneRound = async (peer: Peer, load: GroupLoad, groups: number, seconds: { 
   ])
 }
 
-/** One round to warm up, then rounds in which the contestants take turns. The first contestant is what others are compared with. */
+/** One round to warm up (the quick form has none), then rounds in which the contestants take turns. The first contestant is what others are compared with. */
 export const groupsBench = async (contestants: ReadonlyArray<GroupsContestant>, options: GroupsOptions): Promise<Bench> => {
   const groups = options.quick ? 100 : 1000
   const seconds = options.quick ? { rest: 2, commit: 1.5 } : { rest: 15, commit: 5 }
@@ -78,7 +78,7 @@ export const groupsBench = async (contestants: ReadonlyArray<GroupsContestant>, 
       await awaitCoordinator(peer)
       await loads[index]!.connect(peer)
     }
-    for (let round = -1; round < options.rounds; round++) {
+    for (let round = options.quick ? 0 : -1; round < options.rounds; round++) {
       for (const [index, { name, peer }] of contestants.entries()) {
         const warm = { rest: 0.5, commit: seconds.commit }
         const metrics = await oneRound(peer, loads[index]!, groups, round < 0 ? warm : seconds)
