@@ -26,27 +26,24 @@ export const isReassigning = ({ addingReplicas, removingReplicas }: PartitionIma
 /**
  * ELR after the ISR becomes `isr`: who leaves an ISR below min.insync.replicas stays eligible, since the high
  * watermark stood still from then on; `unclean` are those whose log may have lost its tail. Who is no replica (any
- * more) is neither.
+ * more) is not eligible.
  */
 export const withIsr = (partition: PartitionImage, isr: Replicas, minIsr: number, unclean: Replicas): PartitionImage => {
-  if (isr.length >= Math.min(minIsr, partition.replicas.length)) return { ...partition, isr, elr: [], lastKnownElr: [] }
+  if (isr.length >= Math.min(minIsr, partition.replicas.length)) return { ...partition, isr, elr: [] }
   const candidates = within(union(partition.elr, partition.isr), partition.replicas)
-  const elr = without(without(candidates, isr), unclean)
-  const known = within(union(candidates, partition.lastKnownElr), partition.replicas)
-  const lastKnownElr = without(without(known, isr), elr)
-  return { ...partition, isr, elr, lastKnownElr }
+  return { ...partition, isr, elr: without(without(candidates, isr), unclean) }
 }
 
 /**
- * Nobody is left who surely has every committed record. As in Kafka the last leader is the one that is known, else who
- * left the ISR last: when only processes died, and no machine, it has them all.
+ * Who led when the ISR became empty is known as the last leader, in `lastKnownElr` as in Kafka: when nobody is left who
+ * surely has every committed record, it has them all if only processes died, and no machine.
  */
-export const withLastKnown = (before: PartitionImage, next: PartitionImage): PartitionImage => {
-  if (next.isr.length > 0 || next.elr.length > 0) return next
-  const known = before.isr.includes(before.leader)
-    ? before.leader
-    : before.isr[0] ?? before.lastKnownElr[0] ?? before.elr[0]
-  return known === undefined ? next : { ...next, lastKnownElr: [known] }
+export const withLastLeader = (before: PartitionImage, next: PartitionImage): PartitionImage => {
+  const [member] = before.isr
+  if (next.isr.length > 0 || member === undefined) return next
+  if (before.leader !== -1) return { ...next, lastKnownElr: [before.leader] }
+  // Without a leader an ISR has members only where an older version of this broker wrote it.
+  return before.lastKnownElr.length === 1 ? next : { ...next, lastKnownElr: [member] }
 }
 
 /**
@@ -58,10 +55,11 @@ const elect = (partition: PartitionImage, isLive: (id: number) => boolean, uncle
   const first = (eligible: (id: number) => boolean): number | undefined =>
     partition.replicas.find((id) => eligible(id) && isLive(id))
   const inIsr = first((id) => partition.isr.includes(id))
-  if (inIsr !== undefined) return { ...partition, leader: inIsr }
+  if (inIsr !== undefined) return { ...partition, leader: inIsr, lastKnownElr: [] }
   const inElr = first((id) => partition.elr.includes(id))
   if (inElr !== undefined) {
-    return { ...partition, leader: inElr, isr: [inElr], elr: without(union(partition.elr, partition.isr), [inElr]) }
+    const elr = without(union(partition.elr, partition.isr), [inElr])
+    return { ...partition, leader: inElr, isr: [inElr], elr, lastKnownElr: [] }
   }
   const none = partition.isr.length === 0 && partition.elr.length === 0
   const lastKnown = none && partition.lastKnownElr.length === 1 ? partition.lastKnownElr[0] : undefined

@@ -25,7 +25,7 @@ import {
   samePartition,
   union,
   withIsr,
-  withLastKnown,
+  withLastLeader,
   without
 } from "./PartitionChange.ts"
 
@@ -68,10 +68,11 @@ export const dueElection = (
   if (wasLed && !lost && drop.length === 0 && before.isr.every(isLive) && !ends) return undefined
 
   let next = before
-  if (drop.length > 0) next = withLastKnown(before, withIsr(before, without(before.isr, drop), minIsr, drop))
-  // The dead leave the ISR, but never its last member: it is the one that has every committed record.
+  if (drop.length > 0) next = withIsr(before, without(before.isr, drop), minIsr, drop)
+  // The dead leave the ISR; when it is empty then they are all eligible.
   const live = next.isr.filter(isLive)
-  if (live.length < next.isr.length && live.length > 0) next = withIsr(next, live, minIsr, [])
+  if (live.length < next.isr.length) next = withIsr(next, live, minIsr, [])
+  next = withLastLeader(before, next)
   next = completed(next, next.isr, minIsr) ?? next
   if (!wasLed || lost || !next.replicas.includes(before.leader)) {
     const unclean = context.uncleanLeaderElection(topic.name)

@@ -228,7 +228,7 @@ describe("An election that is asked for", () => {
       yield* produce(client, ["b"])
       yield* cluster.crash(1)
       yield* cluster.start(2)
-      expect(cluster.partitionImage("t")).toMatchObject({ leader: -1, isr: [1] })
+      expect(cluster.partitionImage("t")).toMatchObject({ leader: -1, isr: [], elr: [1], lastKnownElr: [1] })
       expect(yield* elect(cluster, "t", ElectionType.PREFERRED)).toBe(ErrorCode.PREFERRED_LEADER_NOT_AVAILABLE)
       expect(yield* elect(cluster, "t", ElectionType.UNCLEAN)).toBe(ErrorCode.NONE)
       expect(cluster.partitionImage("t")).toMatchObject({ leader: 2, isr: [2] })

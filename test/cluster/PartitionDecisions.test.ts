@@ -77,10 +77,13 @@ describe("elections", () => {
 
   it("leaves a partition without a leader when all that may lead are gone, unless unclean elections are allowed", () => {
     const image = imageOf(partition({ isr: [1] }), fenced(1))
-    expect(elected(image)).toMatchObject([{ leader: -1, isr: [1], leaderEpoch: 4 }])
+    expect(elected(image)).toMatchObject([{ leader: -1, isr: [], elr: [1], lastKnownElr: [1], leaderEpoch: 4 }])
     expect(elected(image, 1, true)).toMatchObject([{ leader: 2, isr: [2], unclean: true }])
-    const back = imageOf(partition({ leader: -1, isr: [1] }), live)
-    expect(elected(back)).toMatchObject([{ leader: 1, isr: [1], leaderEpoch: 4, unclean: false }])
+    const back = imageOf(partition({ leader: -1, isr: [], elr: [1], lastKnownElr: [1] }), live)
+    expect(elected(back)).toMatchObject([{ leader: 1, isr: [1], elr: [], lastKnownElr: [], leaderEpoch: 4, unclean: false }])
+    // As an older version left it.
+    const old = imageOf(partition({ leader: -1, isr: [1] }), live)
+    expect(elected(old)).toMatchObject([{ leader: 1, isr: [1], leaderEpoch: 4, unclean: false }])
   })
 
   it("gives a leader that registered again a new epoch", () => {
@@ -101,13 +104,14 @@ describe("elections", () => {
   })
 
   it("elects the last leader, and says so, when all that were eligible come back after an unclean stop", () => {
-    const dead = partition({ leader: -1, isr: [3], elr: [2] })
+    const dead = partition({ leader: 3, isr: [3], elr: [2] })
     const returned = (...ids: ReadonlyArray<number>) => live.map((one) =>
       ids.includes(one.id) ? { ...one, epoch: 200, cleanStart: false } : { ...one, fenced: true })
     const [first] = elected(imageOf(dead, returned(1, 2)), 2)
-    expect(first).toMatchObject({ leader: -1, isr: [3], elr: [], lastKnownElr: [2] })
-    const [second] = elected(imageOf(dead, returned(1, 2, 3)), 2)
-    expect(second).toMatchObject({ leader: 3, isr: [3], elr: [], lastKnownElr: [], leaderEpoch: 4, unclean: true })
+    expect(first).toMatchObject({ leader: -1, isr: [], elr: [3], lastKnownElr: [3], leaderEpoch: 4 })
+    const { unclean: _, ...after } = first!
+    const [second] = elected(imageOf(after, returned(1, 2, 3)), 2)
+    expect(second).toMatchObject({ leader: 3, isr: [3], elr: [], lastKnownElr: [], leaderEpoch: 5, unclean: true })
     // Who comes back is taken only once the one that is known is there.
     expect(elected(imageOf(partition({ leader: -1, isr: [], lastKnownElr: [3] }), returned(1, 2)), 2)).toEqual([])
   })

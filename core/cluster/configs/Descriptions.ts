@@ -2,6 +2,7 @@
 const descriptions: Readonly<Record<string, string>> = {
   "advertised.listeners": "Addresses that clients are told to connect to, by listener.",
   "auto.create.topics.enable": "A Metadata request for a topic that is not there makes it.",
+  "auto.leader.rebalance.enable": "Whether leadership goes back to a partition's first replica by itself.",
   "broker.id": "The old name of node.id.",
   "broker.rack": "Where the broker stands; told to clients, and replicas are spread over racks.",
   "cleanup.policy": "What happens to old segments: delete them, compact them by key, or both.",
@@ -24,6 +25,7 @@ const descriptions: Readonly<Record<string, string>> = {
   "group.min.session.timeout.ms": "The shortest session timeout that a group's member may have.",
   "index.interval.bytes": "Bytes of records between two entries of the offset index.",
   "inter.broker.listener.name": "The listener by which brokers reach each other; by default the first in the clear.",
+  "leader.imbalance.check.interval.seconds": "How often it is looked whether leadership is to go back to first replicas.",
   "listener.security.protocol.map": "The security protocol of each listener name.",
   "internal.segment.bytes": "segment.bytes without its lower bound: for tests.",
   listeners: "Addresses to listen on: NAME://host:port, with port 0 for a free one.",
