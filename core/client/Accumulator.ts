@@ -52,6 +52,10 @@ export class TopicState {
   readonly partitions: Array<PartitionQueue> = []
   /** What the partitioner sees. */
   described: PartitionerTopic = { name: "", partitions: [], available: [] }
+  /** Not in the cluster's metadata: deleted, or forgotten because nothing was sent to it for a while. */
+  isLost = false
+  /** The metadata was told that it is in use since it was renewed last: who is not in use is forgotten. */
+  isInUse = false
   /** Partitions that ever had a batch. */
   usedCount = 0
   /** Bytes of records before compression that are expected to come to `batch.size` (KIP-126). */
@@ -66,6 +70,7 @@ export class TopicState {
 
   update(view: TopicView): void {
     this.view = view
+    this.isLost = false
     for (let i = this.partitions.length; i < view.partitions.length; i++) this.partitions.push(new PartitionQueue(this, i))
     for (const queue of this.partitions) {
       const { leader, leaderEpoch } = view.partitions[queue.partition] ?? { leader: -1, leaderEpoch: -1 }
@@ -81,6 +86,7 @@ export class TopicState {
 
   /** It does not exist any more, as far as is known. */
   lose(): void {
+    this.isLost = true
     for (const queue of this.partitions) queue.leader = -1
   }
 }

@@ -191,12 +191,15 @@ export class ProducerEngine {
   }
 
   #topicOf(name: string): TopicState | undefined {
-    if (this.#lastTopic?.name === name) return this.#lastTopic
-    const known = this.#accumulator.topics.get(name)
-    if (known !== undefined) return this.#lastTopic = known
+    const known = this.#lastTopic?.name === name ? this.#lastTopic : this.#accumulator.topics.get(name)
+    if (known?.isInUse === true && !known.isLost) return this.#lastTopic = known
+    // The look keeps it in the metadata. One that is not there any more is asked for anew.
     const view = this.#cluster.topic(name)
     if (view === undefined || view.partitions.length === 0) return undefined
-    return this.#lastTopic = this.#accumulator.addTopic(view, this.#partitioner, this.#random)
+    const topic = known ?? this.#accumulator.addTopic(view, this.#partitioner, this.#random)
+    if (topic.isLost) topic.update(view)
+    topic.isInUse = true
+    return this.#lastTopic = topic
   }
 
   /** Accepts a record, waiting for metadata and memory up to `max.block.ms`. */
@@ -477,6 +480,9 @@ export class ProducerEngine {
   follow(): () => void {
     return this.#cluster.onView((view) => {
       this.#sender.onView(view)
+      // From here on a topic is in use that has something to send, or gets it.
+      for (const topic of this.#accumulator.topics.values()) topic.isInUse = false
+      for (const { topic } of this.#accumulator.active) if (!topic.isInUse) this.#topicOf(topic.name)
       if (this.#accumulator.active.size > 0) this.#schedulePoll()
     })
   }
