@@ -1,7 +1,7 @@
 /**
  * ottla against Apache Kafka on the same machine, alternating in one run.
  *
- *   npm run bench -- [produce single consume latency random-fetch partitions startup runtimes client groups]
+ *   npm run bench -- [produce single consume latency random-fetch partitions startup runtimes client groups replication]
  *                    [--quick] [--rounds 3] [--runtime node] [--against kafka]
  *
  * Without a name all of them run. Each writes docs/benchmarks/<name>.md, .json and .svg; `--quick` only prints, what one

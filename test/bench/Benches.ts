@@ -6,6 +6,7 @@ import { freePort, type Peer, runOrThrow, sleep } from "../../scripts/peers/Proc
 import { client } from "./ClientBench.ts"
 import { groupsBench } from "./GroupsBench.ts"
 import { endToEnd, randomFetch } from "./Latency.ts"
+import { replication } from "./ReplicationPeers.ts"
 import { blastAt, createTopic, deleteTopic, memoryMb, type Metrics, medians, withCaller } from "./Measure.ts"
 import type { Bench, Row } from "./Report.ts"
 
@@ -355,5 +356,6 @@ export const benches: Readonly<Record<string, (options: BenchOptions) => Promise
   startup,
   runtimes,
   client,
-  groups
+  groups,
+  replication
 }

@@ -78,8 +78,14 @@ export const memoryMb = (pid: number): number => {
 }
 
 /** Processor time that a process and its threads have used, in seconds (Linux; counted in hundredths). */
-export const cpuSeconds = (pid: number): number => {
+export const processorSeconds = (pid: number): { readonly user: number; readonly system: number } => {
   // the name in brackets may have spaces in it
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ")
-  return (Number(fields[11]) + Number(fields[12])) / 100
+  return { user: Number(fields[11]) / 100, system: Number(fields[12]) / 100 }
+}
+
+/** Of both kinds together. */
+export const cpuSeconds = (pid: number): number => {
+  const { system, user } = processorSeconds(pid)
+  return user + system
 }
