@@ -32,8 +32,8 @@ interface Scheduled {
 export type BrokerFault =
   /** kill -9. Its session ends at once, or when its time is up. */
   | { readonly kind: "kill"; readonly victim: Target; readonly session: "ends" | "expires" }
-  /** What was not synced is gone or torn. */
-  | { readonly kind: "power loss"; readonly victim: Target }
+  /** What was not synced is gone or torn. A store that watches its clients closely ends the session at once. */
+  | { readonly kind: "power loss"; readonly victim: Target; readonly session: "ends" | "expires" }
   /** All at the same time; model (a) only. */
   | { readonly kind: "kill all"; readonly session: "ends" | "expires" }
   /** By SIGTERM. */
@@ -102,6 +102,8 @@ const showKind = (fault: FaultKind): string => {
   switch (fault.kind) {
     case "kill":
       return `kill the ${showTarget(fault.victim)} (session ${fault.session})`
+    case "power loss":
+      return `${fault.kind}: ${showTarget(fault.victim)} (session ${fault.session})`
     case "kill all":
       return `kill all (sessions: ${fault.session})`
     case "isolate":
@@ -171,7 +173,7 @@ const singles: ReadonlyArray<readonly [weight: number, draw: Draw]> = [
   [8, (dice, ground, atMs) => [{ kind: "kill", victim: someTarget(dice, ground), session: sessionOf(dice), atMs, forMs: deadMs(dice, ground) }]],
   [8, (dice, ground, atMs) => [
     ground.model === "machines"
-      ? { kind: "power loss", victim: someTarget(dice, ground), atMs, forMs: deadMs(dice, ground) }
+      ? { kind: "power loss", victim: someTarget(dice, ground), session: sessionOf(dice), atMs, forMs: deadMs(dice, ground) }
       : { kind: "kill", victim: someTarget(dice, ground), session: sessionOf(dice), atMs, forMs: deadMs(dice, ground) }
   ]],
   [1, (dice, ground, atMs) =>
@@ -247,7 +249,7 @@ const patterns: ReadonlyArray<Draw> = [
     const lossMs = atMs + shrunkMs + some(dice, 0, 500)
     return [
       { kind: "isolate", victim: { by: "leader", ...of }, from: "brokers", way: "both", atMs, forMs: shrunkMs + some(dice, 500, 2000) },
-      { kind: "power loss", victim: { by: "follower", ...of, nth: 0 }, atMs: lossMs, forMs: some(dice, 50, 500) },
+      { kind: "power loss", victim: { by: "follower", ...of, nth: 0 }, session: "ends", atMs: lossMs, forMs: some(dice, 50, 500) },
       {
         kind: "kill",
         victim: { by: "leader", ...of },
@@ -262,24 +264,44 @@ const patterns: ReadonlyArray<Draw> = [
     const of = somePartition(dice, ground)
     const victim: Target = dice.chance(0.5) ? { by: "leader", ...of } : { by: "follower", ...of, nth: dice.int(0, 1) }
     return [
-      { kind: "power loss", victim, atMs, forMs: some(dice, 10, ground.sessionTimeoutMs) },
+      { kind: "power loss", victim, session: sessionOf(dice), atMs, forMs: some(dice, 10, ground.sessionTimeoutMs) },
       { kind: "kill", victim: { by: "leader", ...of }, session: "ends", atMs: atMs + some(dice, 100, 3000), forMs: some(dice, 500, 5000) }
     ]
   },
-  // A follower restarts while the leader's request to add it, with its old broker epoch, waits for the store.
+  // A follower that was out of the ISR has caught up, and its leader's request to add it waits for the store. It loses its
+  // tail and registers again before that is committed: the request names an earlier life of it.
   (dice, ground, atMs) => {
     const of = somePartition(dice, ground)
+    const leader: Target = { by: "leader", ...of }
     const follower: Target = { by: "follower", ...of, nth: 1 }
+    const healedMs = atMs + 2 * ground.replicaLagTimeMaxMs
+    const lossMs = healedMs + some(dice, 600, 1500)
+    const storeMs = lossMs + some(dice, 400, 1200)
     return [
-      { kind: "cut", from: { by: "leader", ...of }, to: follower, way: "both", atMs, forMs: ground.replicaLagTimeMaxMs * 2 },
-      { kind: "store unreachable", victim: { by: "leader", ...of }, atMs: atMs + ground.replicaLagTimeMaxMs * 2, forMs: some(dice, 300, 2500) },
-      { kind: "power loss", victim: follower, atMs: atMs + ground.replicaLagTimeMaxMs * 2 + some(dice, 50, 1000), forMs: some(dice, 10, 300) },
+      { kind: "cut", from: leader, to: follower, way: "both", atMs, forMs: 2 * ground.replicaLagTimeMaxMs },
+      { kind: "lose commits", victim: leader, done: false, atMs: healedMs - 100, forMs: storeMs - healedMs + 100 },
+      { kind: "power loss", victim: follower, session: "ends", atMs: lossMs, forMs: some(dice, 10, 200) },
+      { kind: "cut", from: leader, to: follower, way: "both", atMs: lossMs + 1, forMs: storeMs - lossMs + some(dice, 500, 1500) }
+    ]
+  },
+  // A leader's answers to the one follower that it commits with are slow, so that one knows a high watermark of before;
+  // the other follower goes when it has more than that, and comes back to a new leader that has yet to commit its own.
+  (dice, ground, atMs) => {
+    const of = somePartition(dice, ground)
+    const leader: Target = { by: "leader", ...of }
+    const near: Target = { by: "follower", ...of, nth: 0 }
+    const far: Target = { by: "follower", ...of, nth: 1 }
+    const delayMs = some(dice, 200, Math.min(700, ground.replicaLagTimeMaxMs / 2))
+    const goneMs = atMs + 1000 + some(dice, 0, 500)
+    return [
+      { kind: "slow link", from: leader, to: near, delayMs, bytesPerMs: 1000, atMs, forMs: 4000 },
+      { kind: "kill", victim: far, session: "ends", atMs: goneMs, forMs: some(dice, 300, 800) },
       {
         kind: "kill",
-        victim: { by: "leader", ...of },
+        victim: leader,
         session: "ends",
-        atMs: atMs + ground.replicaLagTimeMaxMs * 2 + some(dice, 1000, 4000),
-        forMs: some(dice, 500, 5000)
+        atMs: goneMs + some(dice, delayMs / 2, 1.5 * delayMs),
+        forMs: some(dice, ground.sessionTimeoutMs, 2 * ground.sessionTimeoutMs)
       }
     ]
   },
@@ -316,7 +338,7 @@ const patterns: ReadonlyArray<Draw> = [
     return [
       { kind: "stale watch", victim: { by: "controller" }, atMs, forMs: some(dice, 2000, 8000) },
       { kind: "lose session", victim: { by: "controller" }, atMs: atMs + some(dice, 50, 500), forMs: 0 },
-      { kind: "power loss", victim: { by: "follower", ...of, nth: 0 }, atMs: atMs + some(dice, 100, 1000), forMs: some(dice, 10, 300) },
+      { kind: "power loss", victim: { by: "follower", ...of, nth: 0 }, session: "ends", atMs: atMs + some(dice, 100, 1000), forMs: some(dice, 10, 300) },
       { kind: "kill", victim: { by: "leader", ...of }, session: "ends", atMs: atMs + some(dice, 300, 2000), forMs: some(dice, 500, 4000) }
     ]
   },

@@ -15,6 +15,7 @@ import type { SimBroker } from "./SimBroker.ts"
 import type { SimClient } from "./SimClient.ts"
 import type { SimCluster } from "./SimCluster.ts"
 import type { SimHost } from "./SimHost.ts"
+import type { SimLinkOptions } from "./SimLink.ts"
 import type { SimulationObserver } from "./SimulationObserver.ts"
 
 /** How long a broker that could not start waits before it tries again, in virtual milliseconds. */
@@ -41,6 +42,8 @@ const groupPartition = (group: string, partitions: number): number => {
 export interface FaultInjectorOptions {
   readonly model: FaultModel
   readonly minIsr: number
+  /** Of every link that no fault slows. */
+  readonly link: SimLinkOptions
   /** Client machines that can be cut off; others (the admin's, the last reader's) never are. */
   readonly clients: () => ReadonlyArray<SimClient>
   readonly admin: SimClient
@@ -189,7 +192,7 @@ export class FaultInjector {
       switch (fault.kind) {
         case "kill":
         case "power loss":
-          return this.#crash(fault, this.#find(fault.victim), fault.kind === "power loss", fault.kind === "kill" ? fault.session : "expires")
+          return this.#crash(fault, this.#find(fault.victim), fault.kind === "power loss", fault.session)
         case "kill all":
           return Effect.forEach(
             [...this.#cluster.brokers.values()],
@@ -240,13 +243,14 @@ export class FaultInjector {
           const to = this.#find(fault.to)
           if (from === undefined || to === undefined || from === to) return Effect.void
           this.#note("fault", `${showFault(fault)} (${from.id}, ${to.id})`)
-          const before = this.#cluster.network.link(from.host, to.host).options
-          const slow = { maxDelayMs: fault.delayMs, bytesPerMs: fault.bytesPerMs }
+          const before = this.#options.link
+          const slow = { minDelayMs: Math.floor(fault.delayMs / 2), maxDelayMs: fault.delayMs, bytesPerMs: fault.bytesPerMs }
           this.#cluster.network.change(from.host, to.host, slow)
           this.#cluster.network.change(to.host, from.host, slow)
           return over(() => {
-            const { maxDelayMs } = before
-            for (const [a, b] of [[from, to], [to, from]] as const) this.#cluster.network.change(a.host, b.host, { maxDelayMs, bytesPerMs: Infinity })
+            const { bytesPerMs, maxDelayMs, minDelayMs } = before
+            const normal = { minDelayMs, maxDelayMs, bytesPerMs }
+            for (const [a, b] of [[from, to], [to, from]] as const) this.#cluster.network.change(a.host, b.host, normal)
           })
         }
         case "reset": {
@@ -293,7 +297,7 @@ export class FaultInjector {
           const broker = this.#find(fault.victim)
           if (broker === undefined) return Effect.void
           this.#note("fault", showFault(fault), broker.id)
-          this.#cluster.store.change(broker.host, fault.done ? { losesAnswers: 0.7 } : { refuses: 0.7 })
+          this.#cluster.store.change(broker.host, fault.done ? { losesAnswers: 0.7 } : { refuses: 1 })
           return over(() => this.#cluster.store.change(broker.host, { refuses: 0, losesAnswers: 0 }))
         }
         default:

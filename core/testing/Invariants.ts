@@ -57,6 +57,7 @@ interface SeenReplica {
 }
 
 interface PartitionMemory {
+  readonly isCompacted: boolean
   /** All that is committed, from offset 0. */
   readonly committed: Array<BatchIdentity>
   committedEnd: number
@@ -110,11 +111,12 @@ export class Invariants {
     return this.#partitions.get(`${topicId}-${partition}`)?.committed ?? []
   }
 
-  #memoryOf({ partition, topicId }: PartitionSnapshot): PartitionMemory {
+  #memoryOf({ isCompacted, partition, topicId }: PartitionSnapshot): PartitionMemory {
     const key = `${topicId}-${partition}`
     let memory = this.#partitions.get(key)
     if (memory === undefined) {
       memory = {
+        isCompacted,
         committed: [],
         committedEnd: 0,
         replicas: new Map(),
@@ -277,6 +279,18 @@ export class Invariants {
     let mine = batchFrom(batches, from)
     let theirs = batchFrom(committed, from)
     seen.matchEnd = from
+    if (memory.isCompacted) {
+      for (; mine < batches.length; mine++) {
+        const batch = batches[mine]!
+        const expected = committed[batchFrom(committed, batch.lastOffset)]
+        if (expected?.baseOffset === batch.baseOffset && expected.leaderEpoch !== batch.leaderEpoch) {
+          seen.matchEnd = batch.baseOffset
+          return
+        }
+      }
+      seen.matchEnd = limit
+      return
+    }
     for (; theirs < committed.length; mine++, theirs++) {
       const batch = batches[mine]
       const expected = committed[theirs]!
@@ -293,7 +307,7 @@ export class Invariants {
   }
 
   #written({ batches, brokerId }: ReplicaSnapshot, seen: SeenReplica, memory: PartitionMemory, found: Found): void {
-    for (let index = batchFrom(batches, seen.writtenEnd); index < batches.length; index++) {
+    for (let index = memory.isCompacted ? batches.length : batchFrom(batches, seen.writtenEnd); index < batches.length; index++) {
       const { baseOffset, crc, leaderEpoch } = batches[index]!
       const key = `${leaderEpoch}/${baseOffset}`
       const known = memory.written.get(key)

@@ -56,6 +56,8 @@ export interface PartitionSnapshot {
   readonly topic: string
   readonly topicId: string
   readonly partition: number
+  /** Batches below the end may be gone or hold fewer records than they did: what is left of them is still in its place. */
+  readonly isCompacted: boolean
   readonly controller: ControllerPartition
   readonly replicas: ReadonlyArray<ReplicaSnapshot>
   /** Brokers that registered after the partition's last change, and not after a clean stop: the controller has not looked at them yet. */

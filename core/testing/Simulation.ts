@@ -24,6 +24,7 @@ import { History } from "./History.ts"
 import { MIN_ISR, REPLICATION_FACTOR, type Scenario } from "./Scenario.ts"
 import { shrink } from "./Shrink.ts"
 import { Sim } from "./Sim.ts"
+import { DEFAULT_LINK } from "./SimLink.ts"
 import { SIM_CONFIGS, SimCluster } from "./SimCluster.ts"
 import { createTopics, DELIVERY_TIMEOUT_MS, readAll, runMember, runProducer, type ClientWatch } from "./SimulationClients.ts"
 import { noCounters, type SimulationCounters, SimulationObserver } from "./SimulationObserver.ts"
@@ -97,6 +98,7 @@ class Run {
     this.injector = new FaultInjector(this.cluster, this.observer, {
       model: scenario.model,
       minIsr: MIN_ISR,
+      link: { ...DEFAULT_LINK, maxDelayMs: scenario.maxDelayMs },
       clients: () => [...this.cluster.clients.values()].filter(({ name }) => name !== "admin" && name !== "reader"),
       admin: this.cluster.client("admin")
     })

@@ -374,6 +374,7 @@ export class SimulationObserver {
       topic: topic.name,
       topicId: topic.id,
       partition: partition.partition,
+      isCompacted: topic.name === OFFSETS_TOPIC || (topicConfigOf(this.image(), topic.name).get("cleanup.policy")?.includes("compact") ?? false),
       controller: { ...partition, minIsr: this.minIsrOf(topic, partition) },
       replicas,
       unclean

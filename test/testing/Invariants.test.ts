@@ -35,6 +35,7 @@ class Model {
   readonly replicas: Map<number, ReplicaSnapshot> = new Map()
   readonly invariants = new Invariants()
   unclean: ReadonlySet<number> = new Set()
+  isCompacted = false
 
   constructor() {
     for (const brokerId of [1, 2, 3]) {
@@ -96,7 +97,7 @@ class Model {
   }
   snapshot(): PartitionSnapshot {
     const { controller, replicas, unclean } = this
-    return { topic: "t", topicId: "id", partition: 0, controller, replicas: [...replicas.values()], unclean }
+    return { topic: "t", topicId: "id", partition: 0, isCompacted: this.isCompacted, controller, replicas: [...replicas.values()], unclean }
   }
   broken(): ReadonlyArray<InvariantName> {
     return this.invariants.observe(this.snapshot()).map(({ invariant }) => invariant)
@@ -231,6 +232,27 @@ describe("Invariants", () => {
     expect(model.broken()).toEqual([])
     model.unclean = new Set()
     expect(model.broken()).toEqual(["LeaderCandidateCompleteness"])
+  })
+
+  it("let a compacted log have fewer batches, in their places, and hold it to its end and its epochs", () => {
+    const compacted = (): Model => {
+      const model = new Model()
+      model.isCompacted = true
+      model.append(1, [0, 1, 2, 3, 4].map((offset) => batch(offset, 0)))
+      for (const id of [2, 3]) model.replicate(1, id)
+      for (const id of [1, 2, 3]) model.set(id, { highWatermark: 5 })
+      expect(model.broken()).toEqual([])
+      const [first, , third, ...rest] = model.at(3).batches
+      model.set(3, { incarnation: 2, stableEnd: 0, batches: [{ ...first!, crc: -1 }, third!, ...rest] })
+      return model
+    }
+    expect(compacted().broken()).toEqual([])
+    const short = compacted()
+    short.truncate(3, 4)
+    expect(short.broken()).toEqual(["LeaderCandidateCompleteness"])
+    const other = compacted()
+    other.set(3, { batches: other.at(3).batches.map((one) => ({ ...one, leaderEpoch: 1 })) })
+    expect(other.broken()).toContain("LogMatching")
   })
 
   it("forgive a restarted replica its older high watermark, and hold it to the same log", () => {
