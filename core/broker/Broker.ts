@@ -35,6 +35,7 @@ import type { Partition } from "../replication/Partition.ts"
 import { Partitions } from "../replication/Partitions.ts"
 import { Purgatory } from "../replication/Purgatory.ts"
 import { ReplicaFetchers } from "../replication/ReplicaFetcher.ts"
+import { ReplicationQuota, type ReplicationQuotas } from "../replication/ReplicationQuota.ts"
 import { AppendTurn } from "./AppendTurn.ts"
 import type { BrokerServices } from "./BrokerServices.ts"
 import type { BrokerConfig } from "./config/BrokerConfig.ts"
@@ -168,11 +169,17 @@ const startPartitions = (
     nowMs,
     fork: (effect) => void fork(effect),
     configFor: (topic, image) => logConfigFor(topicConfigOf(image, topic), config.texts),
-    minInsyncReplicasFor: (topic, image) =>
-      replicationConfigFor(topicConfigOf(image, topic), config.texts).minInsyncReplicas,
+    replicationConfigFor: (topic, image) => replicationConfigFor(topicConfigOf(image, topic), config.texts),
     isrChangeWanted: submitIsr
   })
 }
+
+const replicationQuota = (config: BrokerConfig, rateKey: string): ReplicationQuota =>
+  new ReplicationQuota({
+    rate: () => config.number(rateKey),
+    windows: config.number("replication.quota.window.num"),
+    windowMs: config.number("replication.quota.window.size.seconds") * 1000
+  })
 
 /** What replicas are fetched with, and where from: the listener of `inter.broker.listener.name`, else the first in the clear. */
 const startFetchers = (
@@ -180,6 +187,7 @@ const startFetchers = (
   controller: Controller,
   partitions: Partitions,
   network: Network,
+  quota: ReplicationQuota,
   nowMs: () => number,
   fork: Fork
 ): ReplicaFetchers => {
@@ -197,6 +205,7 @@ const startFetchers = (
       )
     },
     network,
+    quota,
     settings: {
       partitionMaxBytes: config.number("replica.fetch.max.bytes"),
       backoffMs: config.number("replica.fetch.backoff.ms"),
@@ -286,7 +295,11 @@ export const make = (
       }),
       config.number("offsets.topic.num.partitions")
     )
-    const fetchers = startFetchers(config, controller, partitions, network, nowMs, fork)
+    const replicationQuotas: ReplicationQuotas = {
+      leader: replicationQuota(config, "leader.replication.throttled.rate"),
+      follower: replicationQuota(config, "follower.replication.throttled.rate")
+    }
+    const fetchers = startFetchers(config, controller, partitions, network, replicationQuotas.follower, nowMs, fork)
     const followImage = (image: MetadataImage): void => {
       partitions.applyImage(image)
       fetchers.refresh()
@@ -318,6 +331,7 @@ export const make = (
       fetchSessions: new FetchSessions(() => config.number("max.incremental.fetch.session.cache.slots"), randomInt31),
       groups,
       fetchMaxBytes: () => config.number("fetch.max.bytes"),
+      replicationQuotas,
       selectsByRack: config.value("replica.selector.class") === RACK_AWARE_SELECTOR,
       advertisedApis: () => dispatcher.advertised,
       fork: (effect) => void fork(effect)

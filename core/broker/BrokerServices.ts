@@ -6,6 +6,7 @@ import type { LogManager } from "../log/LogManager.ts"
 import type { Compression } from "../ports/Compression.ts"
 import type { Crypto } from "../ports/Crypto.ts"
 import type { Partitions } from "../replication/Partitions.ts"
+import type { ReplicationQuotas } from "../replication/ReplicationQuota.ts"
 import type { AppendTurn } from "./AppendTurn.ts"
 import type { BrokerConfig } from "./config/BrokerConfig.ts"
 import type { FetchSessions } from "./FetchSessions.ts"
@@ -32,6 +33,7 @@ export interface BrokerServices {
   readonly groups: GroupCoordinators
   /** `fetch.max.bytes`: no Fetch response is larger, unless a single batch is. */
   readonly fetchMaxBytes: () => number
+  readonly replicationQuotas: ReplicationQuotas
   /** replica.selector.class is RackAwareReplicaSelector: consumers are sent to replicas in their rack. */
   readonly selectsByRack: boolean
   /** What ApiVersions answers, in order of api key. */

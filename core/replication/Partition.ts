@@ -7,6 +7,7 @@
  * sees to it that every stage is followed by a commit before the bytes go away.
  */
 import * as Effect from "effect/Effect"
+import type { ReplicationConfig } from "../cluster/configs/TopicConfigs.ts"
 import type { AbortedTransaction, AppendResult, PartitionLog } from "../log/PartitionLog.ts"
 import type { FileSlice } from "../model/Payload.ts"
 import { DiskError } from "../ports/Disk.ts"
@@ -26,6 +27,7 @@ import {
   step
 } from "./PartitionState.ts"
 import { type Purgatory, Watchers } from "./Purgatory.ts"
+import { isThrottled } from "./ReplicationQuota.ts"
 
 /** How far a reader may see. A replica reads to the log end. */
 export type FetchIsolation = "LogEnd" | "HighWatermark" | "LastStable"
@@ -107,6 +109,9 @@ export class Partition {
   #deletedError: number = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
   /** Its directory failed: everything is answered KAFKA_STORAGE_ERROR. */
   isOffline = false
+  /** What other replicas copy from here, and what this one copies, is held to a rate (ReplicationQuota.ts). */
+  isLeaderThrottled = false
+  isFollowerThrottled = false
   /** What it does as a follower. */
   readonly follower: Follower
   readonly #context: PartitionContext
@@ -167,6 +172,12 @@ export class Partition {
   readableEnd(isolation: FetchIsolation): number {
     if (isolation === "HighWatermark") return this.state.highWatermark
     return isolation === "LastStable" ? this.lastStableOffset : this.log.logEndOffset
+  }
+
+  setThrottled(config: Pick<ReplicationConfig, "leaderThrottledReplicas" | "followerThrottledReplicas">): void {
+    const { brokerId } = this.#context
+    this.isLeaderThrottled = isThrottled(config.leaderThrottledReplicas, this.partition, brokerId)
+    this.isFollowerThrottled = isThrottled(config.followerThrottledReplicas, this.partition, brokerId)
   }
 
   /** Steps the state and does what that asks for. */

@@ -10,6 +10,7 @@
 import * as Effect from "effect/Effect"
 import type { MetadataImage, PartitionImage, TopicImage } from "../cluster/MetadataImage.ts"
 import { topicConfigOf } from "../cluster/MetadataImage.ts"
+import type { ReplicationConfig } from "../cluster/configs/TopicConfigs.ts"
 import type { LogConfig } from "../log/LogConfig.ts"
 import type { LogManager } from "../log/LogManager.ts"
 import type { PartitionLog } from "../log/PartitionLog.ts"
@@ -33,7 +34,7 @@ export interface PartitionsOptions {
   readonly fork: (effect: Effect.Effect<unknown>) => void
   /** Of a topic: its overrides over the broker's defaults. */
   readonly configFor: (topic: string, image: MetadataImage) => LogConfig
-  readonly minInsyncReplicasFor: (topic: string, image: MetadataImage) => number
+  readonly replicationConfigFor: (topic: string, image: MetadataImage) => ReplicationConfig
   readonly isrChangeWanted: (partition: Partition) => void
 }
 
@@ -188,21 +189,24 @@ export class Partitions {
       fork,
       isrChangeWanted
     }
+    const replicationConfig = this.#options.replicationConfigFor(topic.name, image)
     const partition = new Partition(context, log, {
       highWatermark: logManager.checkpointedHighWatermark(topic.name, index),
-      minInsyncReplicas: this.#options.minInsyncReplicasFor(topic.name, image)
+      minInsyncReplicas: replicationConfig.minInsyncReplicas
     })
+    partition.setThrottled(replicationConfig)
     if (logManager.isOffline(log)) partition.markOffline()
     return partition
   }
 
   #applyConfig(hosted: HostedTopic, image: MetadataImage): void {
     const config = this.#options.configFor(hosted.name, image)
-    const minInsyncReplicas = this.#options.minInsyncReplicasFor(hosted.name, image)
+    const replicationConfig = this.#options.replicationConfigFor(hosted.name, image)
     for (const partition of hosted.partitions) {
       if (partition === undefined) continue
       partition.log.setConfig(config)
-      partition.apply({ _tag: "MinInsyncReplicas", minInsyncReplicas })
+      partition.setThrottled(replicationConfig)
+      partition.apply({ _tag: "MinInsyncReplicas", minInsyncReplicas: replicationConfig.minInsyncReplicas })
     }
   }
 

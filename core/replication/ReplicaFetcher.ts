@@ -28,7 +28,8 @@ import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
 import { connect, type RpcConnection, type RpcError } from "../rpc/RpcConnection.ts"
 import type { Partition } from "./Partition.ts"
 import type { Partitions } from "./Partitions.ts"
-import { type FollowedId, type ReplicaAnswer, ReplicaFetcherState, type ReplicaFetchLimits } from "./ReplicaFetcherState.ts"
+import type { ReplicationQuota } from "./ReplicationQuota.ts"
+import { type FollowedId, type LogPosition, type ReplicaAnswer, ReplicaFetcherState, type ReplicaFetchLimits } from "./ReplicaFetcherState.ts"
 
 export interface ReplicaFetchSettings extends ReplicaFetchLimits {
   /** `replica.fetch.wait.max.ms` and `replica.fetch.min.bytes`: how long a leader waits for how much. */
@@ -48,6 +49,8 @@ export interface ReplicaFetcherOptions {
   /** Where brokers reach each other; undefined: that one is not there. */
   readonly addressOf: (brokerId: number) => Address | undefined
   readonly network: Network
+  /** Of what this broker copies. */
+  readonly quota: ReplicationQuota
   readonly settings: ReplicaFetchSettings
   readonly nowMs: () => number
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
@@ -145,7 +148,7 @@ class LeaderFetcher {
       for (;;) {
         const current = addressOf(this.#leaderId)
         if (current?.host !== address.host || current.port !== address.port) return this.#state.disconnected(nowMs())
-        const session = this.#state.request(nowMs(), (id) => this.#partition(id)?.follower.position)
+        const session = this.#state.request(nowMs(), (id) => this.#position(id))
         if (session !== undefined) {
           const response = yield* connection.call(fetchApi, {
             replicaState: { replicaId: brokerId, replicaEpoch: brokerEpoch() },
@@ -177,6 +180,15 @@ class LeaderFetcher {
     return this.#options.partitions.topicById(topicId)?.partitions[partition]
   }
 
+  /** Where a partition goes on; undefined: not now. */
+  #position(id: FollowedId): LogPosition | undefined {
+    const partition = this.#partition(id)
+    if (partition === undefined) return undefined
+    const { brokerId, nowMs, quota } = this.#options
+    const isHeldBack = partition.isFollowerThrottled && !partition.state.isr.includes(brokerId) && quota.isExceeded(nowMs())
+    return isHeldBack ? undefined : partition.follower.position
+  }
+
   /** The partition, if what was fetched for it still fits on its log. */
   #fitting({ fetchOffset, leaderEpoch, ...id }: ReplicaAnswer): Partition | undefined {
     const partition = this.#partition(id)
@@ -191,6 +203,7 @@ class LeaderFetcher {
         const partition = this.#fitting(answer)
         if (partition === undefined) continue
         const { data } = answer
+        if (partition.isFollowerThrottled) this.#options.quota.record(data.records?.length ?? 0, this.#options.nowMs())
         if (data.errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) {
           outOfRange.push(answer)
           continue

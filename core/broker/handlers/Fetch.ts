@@ -13,6 +13,7 @@
  *  - KIP-516 (13): topics by id; KIP-951 (16): where the leader is, when it is another
  *  - By replicas: reads to the log end, and tells the leader what the replica has. KIP-903 (15): a fetch of a broker's
  *    earlier life is refused. Answered at once too when the replica was not told the present high watermark yet.
+ *  - Replicas outside the ISR are held to leader.replication.throttled.rate where the topic says so (ReplicationQuota.ts)
  * Left out: KRaft's snapshot id.
  */
 import { ApiKey } from "../../protocol/ApiKey.ts"
@@ -289,6 +290,7 @@ class Fetch extends DelayedOperation {
         error === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION && asked.topic === null ? ErrorCode.UNKNOWN_TOPIC_ID : error
       )
     }
+    if (this.#isHeldBack(partition)) return offsetsOf(base, partition)
     const preferredReplica = this.#preferredReplica(partition, asked.fetchOffset)
     if (preferredReplica >= 0) return { ...offsetsOf(base, partition), preferredReplica }
     const read = partition.read(asked.fetchOffset, maxBytes, minOneBatch, this.#isolation, asked.lastFetchedEpoch)
@@ -311,6 +313,12 @@ class Fetch extends DelayedOperation {
     }
   }
 
+  /** A replica that is no member of the ISR, of a partition that is throttled, above the rate: it is given nothing now. */
+  #isHeldBack({ isLeaderThrottled, state }: Partition): boolean {
+    return isLeaderThrottled && this.#replicaId >= 0 && !state.isr.includes(this.#replicaId) &&
+      this.#broker.replicationQuotas.leader.isExceeded(this.#broker.nowMs())
+  }
+
   #readNothing(asked: FetchPartition): FetchedPartition {
     const { topicsById, topicsByName } = this.#broker.image()
     const topic = asked.topic === null ? topicsById.get(asked.topicId) : topicsByName.get(asked.topic)
@@ -330,7 +338,10 @@ class Fetch extends DelayedOperation {
   }
 
   #respond(fetched: ReadonlyArray<FetchedPartition>): Response {
-    if (this.#replicaId >= 0) for (const { highWatermark, partition } of fetched) {
+    if (this.#replicaId >= 0) for (const { highWatermark, partition, sizeBytes } of fetched) {
+      if (partition?.isLeaderThrottled === true) {
+        this.#broker.replicationQuotas.leader.record(sizeBytes, this.#broker.nowMs())
+      }
       const follower = partition?.state.followers.get(this.#replicaId)
       if (follower !== undefined && highWatermark >= 0) follower.toldHighWatermark = highWatermark
     }

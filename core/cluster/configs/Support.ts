@@ -40,7 +40,8 @@ const honouredTopic: Readonly<Record<string, ReadonlyArray<string>>> = {
   ],
   "test/cluster/configs/TopicConfigs.test.ts": ["segment.jitter.ms"],
   "test/replication/Cluster.test.ts": ["unclean.leader.election.enable"],
-  "test/replication/PartitionState.test.ts": ["min.insync.replicas"]
+  "test/replication/PartitionState.test.ts": ["min.insync.replicas"],
+  "test/replication/ReplicationQuota.test.ts": ["follower.replication.throttled.replicas", "leader.replication.throttled.replicas"]
 }
 
 const honouredBroker: Readonly<Record<string, ReadonlyArray<string>>> = {
@@ -55,6 +56,7 @@ const honouredBroker: Readonly<Record<string, ReadonlyArray<string>>> = {
     "replica.fetch.wait.max.ms",
     "replica.socket.timeout.ms"
   ],
+  "test/replication/ReplicationQuota.test.ts": ["replication.quota.window.num", "replication.quota.window.size.seconds"],
   "test/replication/Lifecycle.test.ts": ["broker.session.timeout.ms", "controlled.shutdown.enable"],
   "test/broker/handlers/FollowerReads.test.ts": ["replica.selector.class"],
   "test/broker/handlers/GroupConfigs.test.ts": [
@@ -159,7 +161,6 @@ type Reasons = ReadonlyArray<readonly [reason: string, keys: ReadonlyArray<strin
 
 const warnedTopic: Reasons = [
   ["a segment's file grows as it is written", ["preallocate"]],
-  ["replicas are not throttled yet", ["follower.replication.throttled.replicas", "leader.replication.throttled.replicas"]],
   ["there is no tiered storage", ["local.retention.bytes", "local.retention.ms", "remote.log.copy.disable", "remote.log.delete.on.disable"]]
 ]
 
@@ -168,14 +169,12 @@ const refusedTopic: Reasons = [["there is no tiered storage", ["remote.storage.e
 const warnedBroker: Reasons = [
   ["a segment's file grows as it is written", ["log.preallocate"]],
   [
-    "replicas and leaders are not moved or throttled yet, and consumers read from leaders",
+    "a replica stays in its directory, and there is no tiered storage",
     [
       "alter.log.dirs.replication.quota.window.num",
       "alter.log.dirs.replication.quota.window.size.seconds",
       "follower.fetch.last.tiered.offset.enable",
-      "num.replica.alter.log.dirs.threads",
-      "replication.quota.window.num",
-      "replication.quota.window.size.seconds"
+      "num.replica.alter.log.dirs.threads"
     ]
   ],
   ["a leader is elected as soon as its replica or its configuration allows it", ["unclean.leader.election.interval.ms"]],

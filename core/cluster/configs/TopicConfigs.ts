@@ -115,11 +115,23 @@ export const logConfigFor = (overrides: ConfigTexts, brokerValues: ConfigTexts =
   }
 }
 
-/** `min.insync.replicas` and `unclean.leader.election.enable` of a topic: what replication asks. */
+/** What replication asks of a topic. */
+export interface ReplicationConfig {
+  /** `min.insync.replicas` */
+  readonly minInsyncReplicas: number
+  /** `unclean.leader.election.enable` */
+  readonly uncleanLeaderElection: boolean
+  /** `leader.replication.throttled.replicas` and `follower…`: each `partition:broker`, or `*` alone. */
+  readonly leaderThrottledReplicas: ReadonlyArray<string>
+  readonly followerThrottledReplicas: ReadonlyArray<string>
+}
+
 export const replicationConfigFor = (
   overrides: ConfigTexts,
   brokerValues: ConfigTexts = new Map()
-): { readonly minInsyncReplicas: number; readonly uncleanLeaderElection: boolean } => ({
+): ReplicationConfig => ({
+  leaderThrottledReplicas: topicValue(topicDef("leader.replication.throttled.replicas"), overrides, brokerValues) as ReadonlyArray<string>,
+  followerThrottledReplicas: topicValue(topicDef("follower.replication.throttled.replicas"), overrides, brokerValues) as ReadonlyArray<string>,
   minInsyncReplicas: topicValue(topicDef("min.insync.replicas"), overrides, brokerValues) as number,
   uncleanLeaderElection: topicValue(topicDef("unclean.leader.election.enable"), overrides, brokerValues) === true
 })

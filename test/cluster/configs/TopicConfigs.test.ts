@@ -70,8 +70,8 @@ describe("a log's configuration", () => {
 
 describe("what replication asks", () => {
   it("is min.insync.replicas and unclean.leader.election.enable, of the topic or the broker", () => {
-    expect(replicationConfigFor(map({}))).toEqual({ minInsyncReplicas: 1, uncleanLeaderElection: false })
-    expect(replicationConfigFor(map({ "min.insync.replicas": "2" }), map({ "min.insync.replicas": "3", "unclean.leader.election.enable": "true" }))).toEqual({
+    expect(replicationConfigFor(map({}))).toMatchObject({ minInsyncReplicas: 1, uncleanLeaderElection: false })
+    expect(replicationConfigFor(map({ "min.insync.replicas": "2" }), map({ "min.insync.replicas": "3", "unclean.leader.election.enable": "true" }))).toMatchObject({
       minInsyncReplicas: 2,
       uncleanLeaderElection: true
     })
