@@ -51,7 +51,7 @@ const CHOOSE_ADDRESS = "choose an address with --override listeners=PLAINTEXT://
 const CHOOSE_DIRECTORY = "choose another with --override log.dirs=PATH"
 
 /** What the operator can do about an error of the start. */
-const hintFor = (error: StartError): string => {
+const hintFor = (error: StartError | BrokerHalted): string => {
   switch (error._tag) {
     case "NetworkError":
       return error.kind === "AddressInUse"
@@ -66,6 +66,8 @@ const hintFor = (error: StartError): string => {
       return `; log.dirs must name directories that you may write to: ${CHOOSE_DIRECTORY}`
     case "InconsistentLogDirectory":
       return `; start the broker that it belongs to, or ${CHOOSE_DIRECTORY}`
+    case "BrokerHalted":
+      return "; see to the disk and start again: the next start recovers"
     case "UnsupportedListener":
       return ""
   }
@@ -87,12 +89,18 @@ const tellConfig = ({ notes, warnings }: BrokerConfig | ClusterConfig): Effect.E
 const portsOf = (host: Host): Layer.Layer<Disk | Network | CompressionPort | CryptoPort> =>
   Layer.mergeAll(host.disk, host.network, Compression.layer, Crypto.layer)
 
-const serve = (config: BrokerConfig, host: Host): Effect.Effect<never, StartError> => {
+/** A broker alone gave itself up: so does the process, as Kafka's. */
+class BrokerHalted extends Error {
+  readonly _tag = "BrokerHalted"
+}
+
+const serve = (config: BrokerConfig, host: Host): Effect.Effect<never, StartError | BrokerHalted> => {
   const live = brokerLayer(config).pipe(Layer.provide(journalLayer(config)), Layer.provide(portsOf(host)))
   const running = Effect.gen(function*() {
     yield* tellConfig(config)
-    yield* ready(yield* BrokerService, config.logDirs, host)
-    return yield* Effect.never
+    const broker = yield* BrokerService
+    yield* ready(broker, config.logDirs, host)
+    return yield* Effect.flatMap(broker.halted, (reason) => Effect.fail(new BrokerHalted(reason)))
   })
   return Effect.provide(running, live)
 }
@@ -164,7 +172,7 @@ export const start = (command: StartCommand, host: Host): void => {
   process.on("SIGTERM", () => stop("SIGTERM"))
   fiber.addObserver((exit) => {
     if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) process.exit(0)
-    const error = Cause.squash(exit.cause) as StartError | Error
+    const error = Cause.squash(exit.cause) as StartError | BrokerHalted | Error
     if ("_tag" in error) fail(FAILED, `${error.message}${hintFor(error)}`)
     fail(FAILED, `this is a mistake of ottla's, please report it:\n${Cause.pretty(exit.cause)}`)
   })

@@ -26,7 +26,7 @@ import * as BrokerProcess from "./BrokerProcess.ts"
 import { type ClusterConfig, idOfBrokerDirectory } from "./config/ClusterConfig.ts"
 import type { Endpoint } from "./config/Listeners.ts"
 
-/** `failed`: its last start did not succeed. */
+/** `failed`: its last start did not succeed, or it gave itself up (`Broker.halted`). */
 export type BrokerStatus = "starting" | "running" | "stopping" | "stopped" | "killed" | "failed"
 
 export interface BrokerDescription {
@@ -110,6 +110,9 @@ const refuseForeign = (disk: Disk, { ids, logDirs }: ClusterConfig): Effect.Effe
     (refusal) => refusal === undefined ? Effect.void : Effect.fail(refusal)
   )
 
+/** A broker ends itself when its last log directory fails. */
+const statusOf = ({ live, status }: Member): BrokerStatus => status === "running" && live?.isRunning() !== true ? "failed" : status
+
 const describeBroker = (member: Member, image: MetadataImage | undefined): BrokerDescription => {
   const registration = image?.brokers.get(member.id)
   const counts = { leads: 0, replicas: 0, outOfSync: 0 }
@@ -123,7 +126,7 @@ const describeBroker = (member: Member, image: MetadataImage | undefined): Broke
   }
   return {
     id: member.id,
-    status: member.status,
+    status: statusOf(member),
     advertised: member.advertised,
     epoch: registration?.epoch ?? -1,
     fenced: registration?.fenced ?? true,
@@ -166,9 +169,9 @@ export const make = (
         : Effect.succeed(member)
     }
     const runningProcess = (member: Member, todo: string): Effect.Effect<BrokerProcess.BrokerProcess, ClusterRefusal> =>
-      member.status === "running" && member.live !== undefined
+      statusOf(member) === "running" && member.live !== undefined
         ? Effect.succeed(member.live)
-        : Effect.fail(new ClusterRefusal(`broker ${member.id} is ${member.status}, only one that is running can be ${todo}`))
+        : Effect.fail(new ClusterRefusal(`broker ${member.id} is ${statusOf(member)}, only one that is running can be ${todo}`))
 
     // What killed brokers leave (a session that is to time out) ends after all have been stopped.
     const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
@@ -178,8 +181,8 @@ export const make = (
 
     let lastImage: MetadataImage | undefined
     const image = (): MetadataImage | undefined => {
-      for (const { live, status } of members.values()) {
-        const seen = status === "running" ? live?.broker.services.image() : undefined
+      for (const member of members.values()) {
+        const seen = statusOf(member) === "running" ? member.live?.broker.services.image() : undefined
         if (seen !== undefined && seen.revision >= (lastImage?.revision ?? -1)) lastImage = seen
       }
       return lastImage
@@ -214,13 +217,14 @@ export const make = (
     return {
       ids: config.ids,
       running: () =>
-        [...members.values()].flatMap(({ live, status }) => status === "running" && live !== undefined ? [live.broker] : []),
+        [...members.values()].flatMap((member) => statusOf(member) === "running" && member.live !== undefined ? [member.live.broker] : []),
       describe: () => describe(members.values(), image()),
       start: (id) =>
         Effect.gen(function*() {
           const member = yield* memberOf(id)
-          if (member.status === "killed" || member.status === "stopped" || member.status === "failed") return yield* run(member)
-          return yield* Effect.fail(new ClusterRefusal(`broker ${id} is ${member.status} already`))
+          const status = statusOf(member)
+          if (status === "killed" || status === "stopped" || status === "failed") return yield* run(member)
+          return yield* Effect.fail(new ClusterRefusal(`broker ${id} is ${status} already`))
         }),
       stop: (id) =>
         Effect.gen(function*() {

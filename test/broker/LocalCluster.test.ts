@@ -159,6 +159,27 @@ describe("A cluster in one process", () => {
       )
     }))
 
+  it.effect("shows a broker as failed that gave itself up with its disk, and can start it again", () =>
+    Effect.gen(function*() {
+      const world = yield* makeWorld()
+      const { cluster } = yield* start(world, 3, { "log.flush.interval.messages": "1" })
+      yield* createTopic(world, cluster)
+      const victim = partition(cluster).leader
+      world.disk.failWhen((operation, path) => operation === "sync" && path.startsWith(`/data/broker${victim}/`) ? "Io" : undefined)
+      const refused = yield* withTime((yield* client(world, cluster, victim)).produce("t", ["a"]))
+      expect(refused.errorCode).toBe(ErrorCode.KAFKA_STORAGE_ERROR)
+      yield* until("failed", () => broker(cluster, victim).status === "failed")
+      expect(cluster.running()).toHaveLength(2)
+      expect(yield* refusal(cluster.kill(victim))).toBe(`broker ${victim} is failed, only one that is running can be killed`)
+      yield* until("another leader", () => ![-1, victim].includes(partition(cluster).leader))
+      yield* produce(world, cluster, "b")
+      world.disk.failWhen(undefined)
+      yield* withTime(cluster.start(victim))
+      yield* isrIs(cluster, 1, 2, 3)
+      // what was refused may have reached a follower that leads now
+      expect((yield* readAll(world, cluster)).at(-1)).toBe("b")
+    }))
+
   it.effect("refuses what does not fit what a broker is doing", () =>
     Effect.gen(function*() {
       const { cluster } = yield* start(yield* makeWorld(), 2)
