@@ -1,0 +1,112 @@
+/** Whole runs: what is right passes, what is wrong is told by name, with a schedule that has nothing to spare. */
+import { describe, expect, it } from "@effect/vitest"
+import type { Fault } from "../../core/testing/Faults.ts"
+import { type Scenario, scenarioOf } from "../../core/testing/Scenario.ts"
+import { addCounters, runScenario, shrinkFailure, type SimulationResult } from "../../core/testing/Simulation.ts"
+import { noCounters } from "../../core/testing/SimulationObserver.ts"
+import { placesOf, renderFailure } from "../../core/testing/SimulationReport.ts"
+
+const passed = (result: SimulationResult): SimulationResult => {
+  if (result.failure !== undefined) throw new Error(renderFailure(result, undefined))
+  return result
+}
+
+const of = { topic: "t0", partition: 0 }
+const leader = { by: "leader", ...of } as const
+const follower = (nth: number) => ({ by: "follower", ...of, nth }) as const
+
+/** Three brokers, one topic of one partition, the faults given. */
+const plain = (faults: ReadonlyArray<Fault>, configs: Readonly<Record<string, string>> = {}): Scenario => {
+  const drawn = scenarioOf(1, { brokers: 3, durationMs: 12_000, faults: 0, model: "machines" })
+  return {
+    ...drawn,
+    topics: [{ name: "t0", partitions: 1, replicationFactor: 3, minIsr: 2, configs: { "min.insync.replicas": "2" } }],
+    producers: [{ name: "p0", topic: "t0", everyMs: 50 }],
+    groups: [{ name: "g0", topics: ["t0"], members: 1, assignors: "range" }],
+    configs: {
+      "broker.session.timeout.ms": "2000",
+      "replica.lag.time.max.ms": "1000",
+      "replica.fetch.backoff.ms": "100",
+      "auto.leader.rebalance.enable": "false",
+      ...configs
+    },
+    maxDelayMs: 2,
+    faults
+  }
+}
+
+describe("A simulation", () => {
+  it("keeps every promise under the faults of its seed, and does the same again", async () => {
+    const counters = noCounters()
+    for (let seed = 1; seed <= 3; seed++) {
+      const first = passed(await runScenario(scenarioOf(seed)))
+      expect(first.steps).toBeGreaterThan(5000)
+      expect(first.acknowledged).toBeGreaterThan(50)
+      expect(first.acknowledged + first.refused).toBe(first.sent)
+      expect(first.polled).toBeGreaterThan(0)
+      addCounters(counters, first.counters)
+      if (seed > 1) continue
+      const { hash, steps } = await runScenario(scenarioOf(seed))
+      expect({ hash, steps }).toEqual({ hash: first.hash, steps: first.steps })
+    }
+    expect(counters.elections).toBeGreaterThan(0)
+    expect(counters.isrShrinks).toBeGreaterThan(0)
+    expect(counters.isrExpansions).toBeGreaterThan(0)
+    expect(counters.uncleanRestarts).toBeGreaterThan(0)
+  })
+
+  it("of a cluster that nothing happens to is quiet", async () => {
+    const { counters, refused } = passed(await runScenario(plain([])))
+    expect({ ...counters, refused }).toEqual({ ...noCounters(), refused: 0 })
+  })
+
+  it("loses nothing of what it acknowledged when a leader loses its power, and tells of the election", async () => {
+    const { counters, timeline } = passed(await runScenario(plain([
+      { kind: "power loss", victim: leader, session: "ends", atMs: 5000, forMs: 1000 }
+    ])))
+    expect(counters).toMatchObject({ uncleanRestarts: 1 })
+    expect(counters.elections).toBeGreaterThan(0)
+    const text = timeline.render({ last: 1000, partition: "t0-0" })
+    expect(text).toMatch(/× {2}\d {2}.*power loss: leader of t0-0/)
+    expect(text).toContain("after an unclean stop")
+    expect(text).toMatch(/★ {2}\d {2}t0-0 +\d leads, epoch 1/)
+  })
+
+  it("stays within the fault model: of two machines that lose their power at once, one is only killed", async () => {
+    const loss = (nth: number): Fault => ({ kind: "power loss", victim: follower(nth), session: "ends", atMs: 4000 + nth, forMs: 1500 })
+    const { timeline } = passed(await runScenario(plain([loss(0), loss(1)])))
+    expect(timeline.render({ last: 1000 })).toContain("a kill, to stay within the fault model")
+    const all = await runScenario(plain([loss(0), loss(1), { kind: "kill", victim: leader, session: "ends", atMs: 4100, forMs: 1500 }]))
+    expect(passed(all).timeline.render({ last: 1000 })).toContain("left out, beyond the fault model")
+  })
+
+  it("tells what is lost where the configuration gives it up, with the faults that it takes and no others", async () => {
+    // Who is behind leads when nobody else is there: unclean.leader.election.enable.
+    const needed: ReadonlyArray<Fault> = [
+      { kind: "isolate", victim: follower(1), from: "brokers", way: "both", atMs: 2000, forMs: 5500 },
+      { kind: "kill", victim: follower(0), session: "ends", atMs: 6000, forMs: 6000 },
+      { kind: "kill", victim: leader, session: "ends", atMs: 6200, forMs: 6000 }
+    ]
+    const noise: ReadonlyArray<Fault> = [
+      { kind: "reset", victim: leader, atMs: 1000, forMs: 0 },
+      { kind: "slow link", from: leader, to: follower(0), delayMs: 50, bytesPerMs: 100, atMs: 1500, forMs: 1000 },
+      { kind: "elect preferred leaders", atMs: 3000, forMs: 0 },
+      { kind: "reset", victim: leader, atMs: 4000, forMs: 0 }
+    ]
+    const faults = [...needed, ...noise].sort((a, b) => a.atMs - b.atMs)
+    const scenario = plain(faults, { "unclean.leader.election.enable": "true" })
+    const failed = await runScenario(scenario)
+    expect(failed.failure?.name).toBe("LeaderCandidateCompleteness")
+    const shrunk = await shrinkFailure(failed, 40)
+    expect(shrunk.result.failure?.name).toBe("LeaderCandidateCompleteness")
+    expect(shrunk.faults.length).toBeLessThanOrEqual(needed.length)
+    for (const fault of shrunk.faults) expect(needed).toContain(fault)
+
+    const report = renderFailure(failed, shrunk, { replay: ["--brokers 3"] })
+    expect(report).toContain("seed 1 broke LeaderCandidateCompleteness")
+    expect(report).toContain(`--first 1 --seeds 1 --brokers 3 --keep ${placesOf(scenario, shrunk.result.scenario).join(",")}`)
+    expect(report).toContain("‼")
+    // As configured by default nobody who is behind leads.
+    passed(await runScenario(plain(faults)))
+  })
+})
