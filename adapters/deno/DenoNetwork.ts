@@ -132,9 +132,10 @@ class DenoConnection extends SocketConnection {
 
   /** Ends with the peer's end or the connection's. */
   async readLoop(): Promise<void> {
-    const buffer = new Uint8Array(READ_BUFFER_BYTES)
+    const usual = new Uint8Array(READ_BUFFER_BYTES)
     while (!this.dead) {
       if (this.paused) await this.resumed()
+      const buffer = this.wanted() ?? usual
       let length: number | null
       try {
         length = this.dead ? null : await this.conn.read(buffer)

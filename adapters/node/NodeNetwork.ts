@@ -17,7 +17,7 @@ import {
   type NetworkError
 } from "../../core/ports/Network.ts"
 import { type Libc, noLibc } from "../shared/Libc.ts"
-import { keepFreedMemory } from "../shared/Memory.ts"
+import { allocate, keepFreedMemory } from "../shared/Memory.ts"
 import { toNetworkError } from "../shared/NetworkErrors.ts"
 import { SENDFILE_FROM_BYTES } from "../shared/SendQueue.ts"
 import { showAddress, SocketConnection, type SocketConnectionOptions } from "../shared/SocketConnection.ts"
@@ -88,6 +88,24 @@ class NodeConnection extends SocketConnection {
   }
 
   readonly onRead = (bytes: Uint8Array): void => this.received(bytes)
+
+  /** What the handler offers for the next read, else `usual`. */
+  bufferOr(usual: Uint8Array): Uint8Array {
+    return this.wanted() ?? usual
+  }
+}
+
+/** The `onread` option of a socket: it reads into a buffer that all share, or where its connection's handler wants it. */
+const reading = (connection: () => NodeConnection | undefined): unknown => {
+  const usual = readBuffer()
+  return {
+    // Asked at first and after each read.
+    buffer: () => connection()?.bufferOr(usual) ?? usual,
+    callback: (length: number, buffer: Uint8Array) => {
+      connection()!.onRead(new Uint8Array(buffer.buffer, buffer.byteOffset, length))
+      return true
+    }
+  }
 }
 
 const addressOf = (host: string | undefined, port: number | undefined): Address => ({ host: host ?? "", port: port ?? 0 })
@@ -108,13 +126,7 @@ export const make = (libc: Libc): Network => {
           const socket = new net.Socket({
             handle,
             allowHalfOpen: true,
-            onread: {
-              buffer: readBuffer(),
-              callback: (length: number, buffer: Uint8Array) => {
-                connection!.onRead(buffer.subarray(0, length))
-                return true
-              }
-            }
+            onread: reading(() => connection)
           } as unknown as net.SocketConstructorOpts)
           ;(accepted as unknown as { _handle: null })._handle = null
           connection = new NodeConnection(socket, {
@@ -160,14 +172,8 @@ export const make = (libc: Libc): Network => {
         port: address.port,
         noDelay: true,
         allowHalfOpen: true,
-        onread: {
-          buffer: readBuffer(),
-          callback: (length: number, buffer: Uint8Array) => {
-            connection!.onRead(buffer.subarray(0, length))
-            return true
-          }
-        }
-      })
+        onread: reading(() => connection)
+      } as unknown as net.NetConnectOpts)
       const fail = (cause: Error): void =>
         resume(Effect.fail(toNetworkError(cause, `connect to ${showAddress(address)}`)))
       socket.once("error", fail)
@@ -190,6 +196,7 @@ export const make = (libc: Libc): Network => {
   return {
     listen,
     connect,
+    allocate,
     transfer: libc.sendfile === undefined ? "copy" : `sendfile from ${SENDFILE_FROM_BYTES} bytes`
   }
 }

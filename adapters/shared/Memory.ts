@@ -4,9 +4,16 @@
  * again: 0.4 us per KiB, a third of what reading 1 KiB records costs. It learns from what is freed: once a large block
  * was, blocks up to that size come from memory that it keeps, at most twice that.
  */
+import { Buffer } from "node:buffer"
 
 /** glibc learns up to 32 MiB (DEFAULT_MMAP_THRESHOLD_MAX); its own header and the rounding to pages must fit too. */
 const BLOCK_BYTES: number = 32 * 1024 * 1024 - 8192
+
+/** Not zeroed: what it is for is written before it is read. No Buffer: `slice` of one would be a view. */
+export const allocate = (bytes: number): Uint8Array => {
+  const { buffer, byteOffset } = Buffer.allocUnsafeSlow(bytes)
+  return new Uint8Array(buffer, byteOffset, bytes)
+}
 
 let isTaught = false
 

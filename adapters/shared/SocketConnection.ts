@@ -115,6 +115,11 @@ export abstract class SocketConnection implements Connection, SendHost {
     setImmediate(task)
   }
 
+  /** Where the handler wants the next bytes, for a runtime that can read into memory of others. */
+  protected wanted(): Uint8Array | undefined {
+    return this.ending || this.dead ? undefined : this.handler?.readBuffer?.()
+  }
+
   /** From the runtime: bytes, which are the handler's until it returns. */
   protected received(bytes: Uint8Array): void {
     if (!this.ending && !this.dead) this.handler?.onData(bytes)

@@ -11,7 +11,7 @@ import type { Scope } from "effect/Scope"
 import type { Network } from "../ports/Network.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import type { MetadataResponse } from "../protocol/generated/Metadata.ts"
-import { type CallOptions, type RpcConnection, RpcError } from "../rpc/RpcConnection.ts"
+import { type AskOptions, type CallOptions, type RpcConnection, RpcError } from "../rpc/RpcConnection.ts"
 import { ReadTurn } from "../rpc/ReadTurn.ts"
 import type { RpcApi } from "../rpc/RpcApi.ts"
 import { backoffMs } from "./Backoff.ts"
@@ -71,15 +71,15 @@ export interface Cluster {
   ) => Effect.Effect<Response, ClientError>
   /**
    * As `call` on a connection that is open, without an effect, for hot paths. `settle` is called once, perhaps
-   * before this returns; views on bytes in what it gets are its own only until it returns.
+   * before this returns.
    * @returns false: there is no such connection or version, and nothing was done; `call` says more
    */
   readonly ask: <Request, Response>(
     nodeId: number,
     lane: Lane,
     api: RpcApi<Request, Response>,
-    request: Request,
-    timeoutMs: number,
+    request: Request | ((version: number) => Request),
+    options: AskOptions,
     settle: (result: Response | ClientError) => void
   ) => boolean
   /** Runs `task` when all is handled that the read being handled has brought. @returns false: none is; not taken */
@@ -169,11 +169,11 @@ export const make = (config: ClientConfig): Effect.Effect<Cluster, ClientError, 
         return Effect.mapError(rpc.call(api, body, callOptions), failed)
       })
 
-    const askOpen: Cluster["ask"] = (nodeId, lane, api, request, timeoutMs, settle) => {
+    const askOpen: Cluster["ask"] = (nodeId, lane, api, request, options, settle) => {
       const rpc = links.open(nodeId, lane)
       const version = rpc?.versionOf(api)
       if (rpc === undefined || version === undefined) return false
-      rpc.ask(api, version, request, timeoutMs, (result) => settle(result instanceof RpcError ? failed(result) : result))
+      rpc.ask(api, version, bodyOf(request, version), options, (result) => settle(result instanceof RpcError ? failed(result) : result))
       return true
     }
 

@@ -208,13 +208,18 @@ export const makeConsumer = (
     )
 
     // ---- poll
-    const waitForChange = (since: number, timeoutMs: number): Effect.Effect<unknown> =>
+    /** Done at the first change since, or at that time; those who wait share one timer. */
+    const waitForChange = (since: number, untilMs: number): Effect.Effect<void> =>
       Effect.callback<void>((resume) => {
         if (changes !== since) return resume(Effect.void)
-        const look = (): void => resume(Effect.void)
+        const look = (): void => {
+          waiting.delete(look)
+          resume(Effect.void)
+        }
         waiting.add(look)
+        if (untilMs !== Infinity) wakeAt(untilMs)
         return Effect.sync(() => void waiting.delete(look))
-      }).pipe(timeoutMs === Infinity ? (self) => self : Effect.timeoutOption(timeoutMs))
+      })
 
     const pollSlowly = (timeoutMs: number): Effect.Effect<ReadonlyArray<PartitionRecords>, ClientError> =>
       Effect.gen(function*() {
@@ -241,8 +246,7 @@ export const makeConsumer = (
           if (records.length > 0) return records
           if (nowMs >= deadlineMs) return NO_RECORDS
           // A poll that waits long still polls, and commits what earlier ones returned.
-          const restMs = Math.min(deadlineMs, nowMs + settings.maxPollIntervalMs / 2, Math.max(commits.dueAtMs, nowMs + 1)) - nowMs
-          yield* waitForChange(since, restMs)
+          yield* waitForChange(since, Math.min(deadlineMs, nowMs + settings.maxPollIntervalMs / 2, Math.max(commits.dueAtMs, nowMs + 1)))
         }
       }).pipe(pollLock.withPermits(1))
 
@@ -484,7 +488,7 @@ export const makeConsumer = (
                 new RetriableError("TIMED_OUT", `the position of ${state!.key} is not known after ${settings.apiTimeoutMs} ms (default.api.timeout.ms)`)
               )
             }
-            yield* waitForChange(since, deadlineMs - now())
+            yield* waitForChange(since, deadlineMs)
           }
         }),
       seek: (partition, offset) =>

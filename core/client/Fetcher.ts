@@ -222,18 +222,20 @@ export class Fetcher {
       this.#reservedBytes -= here.reservedBytes
       here.reservedBytes = 0
     }
+    const onEnd = (result: FetchResponse | ClientError): void => {
+      release()
+      if (this.#isClosed) return
+      if (result instanceof Error) this.#failed(here, states, result)
+      else this.#answered(here, asked, result)
+      this.fetch()
+    }
+    const api = usesIds ? fetchApi : fetchByNameApi
+    // What is buffered are views on the answer.
+    if (this.#cluster.ask(nodeId, "fetch", api, request, { isTransient: false }, onEnd)) return
     this.#host.fork(
-      this.#cluster.call(nodeId, "fetch", usesIds ? fetchApi : fetchByNameApi, request).pipe(
+      this.#cluster.call(nodeId, "fetch", api, request).pipe(
         Effect.result,
-        Effect.flatMap((result) =>
-          Effect.sync(() => {
-            release()
-            if (this.#isClosed) return
-            if (Result.isFailure(result)) this.#failed(here, states, result.failure)
-            else this.#answered(here, asked, result.success)
-            this.fetch()
-          })
-        )
+        Effect.flatMap((result) => Effect.sync(() => onEnd(Result.isFailure(result) ? result.failure : result.success)))
       )
     )
   }

@@ -397,7 +397,7 @@ export class ProducerEngine {
       if (isClientError(result)) this.#sender.onLost(call, result, this.nowMs())
       else this.#sender.onAnswer(call, result, this.nowMs())
     }
-    const isAsked = this.#cluster.ask(call.nodeId, "data", produceApi, request, requestTimeoutMs, (result) => {
+    const isAsked = this.#cluster.ask(call.nodeId, "data", produceApi, request, { timeoutMs: requestTimeoutMs, isTransient: true }, (result) => {
       onEnd(result)
       this.#tellEnded()
       this.#schedulePoll()

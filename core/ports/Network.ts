@@ -48,6 +48,13 @@ export interface Connection {
 export interface ConnectionHandler {
   /** `bytes` are the handler's only until it returns; it may change them in place. */
   onData(bytes: Uint8Array): void
+  /**
+   * Memory of the handler's own for the bytes that come next, at least one; undefined: the host's. A host may ask before
+   * it reads, and then read straight into it: what `onData` gets next is the filled beginning of that memory, which stays
+   * the handler's. It may as well come in memory of the host's, or the memory of an earlier answer may be filled: only
+   * the bytes given to `onData` count.
+   */
+  readBuffer?(): Uint8Array | undefined
   /** All that was queued has been taken by the host. */
   onDrained(): void
   /** The end, whoever caused it; `error` unless it was orderly. */
@@ -75,6 +82,8 @@ export interface Network {
     address: Address,
     handle: (connection: Connection) => ConnectionHandler
   ) => Effect<Connection, NetworkError>
+  /** Memory with whatever was in it, for a handler's `readBuffer`: cheaper than zeroes. Without it there are only zeroes. */
+  readonly allocate?: (bytes: number) => Uint8Array
   /** How file slices are sent, for the line a broker prints at start: for example "sendfile from 16384 bytes" or "copy". */
   readonly transfer: string
 }

@@ -22,6 +22,8 @@ export interface FrameReaderOptions {
    * views on it need not copy it once more. Default false: buffers are used again.
    */
   readonly handOver?: boolean
+  /** Makes the buffers that are handed over, with whatever is in them. Default: zeroes. */
+  readonly allocate?: ((bytes: number) => Uint8Array) | undefined
 }
 
 /** First allocation for a frame that spans pushes, in bytes. */
@@ -42,7 +44,12 @@ const OWN_BUFFERS_BYTES: number = 256 * 1024
  */
 const ROOM_AT_ONCE_BYTES: number = 16 * 1024 * 1024
 
+/** Where so many bytes of a frame are missing, a host had better read them into their place. In bytes. */
+const SPACE_FROM_BYTES: number = 64 * 1024
+
 const NOTHING: Uint8Array = new Uint8Array(0)
+
+const zeroes = (bytes: number): Uint8Array => new Uint8Array(bytes)
 
 const SIZE_BYTES = 4
 
@@ -51,6 +58,7 @@ export class FrameReader {
   readonly #onFrame: (frame: Uint8Array, isOwn: boolean) => void
   readonly #buffers: FrameBuffers
   readonly #handOver: boolean
+  readonly #allocate: (bytes: number) => Uint8Array
   /** Start of the frame that is incomplete, its size included. */
   #buffer: Uint8Array = NOTHING
   #buffered = 0
@@ -62,6 +70,7 @@ export class FrameReader {
     this.#onFrame = options.onFrame
     this.#buffers = options.buffers ?? new FrameBuffers(OWN_BUFFERS_BYTES)
     this.#handOver = options.handOver ?? false
+    this.#allocate = options.allocate ?? zeroes
   }
 
   /** Bytes of a frame that is not complete yet, its size included. */
@@ -72,6 +81,17 @@ export class FrameReader {
   /** Bytes of memory kept for incomplete frames. */
   get heldBytes(): number {
     return this.#buffer.length
+  }
+
+  /**
+   * Where the rest of an incomplete large frame belongs. A host may read into it and push what it has read, the beginning
+   * of it, which is then not copied. Undefined: nothing of the kind is under way.
+   */
+  get space(): Uint8Array | undefined {
+    const from = this.#buffered
+    if (from < SIZE_BYTES) return undefined
+    const end = Math.min(SIZE_BYTES + this.#size(this.#buffer, 0), this.#buffer.length)
+    return end - from < SPACE_FROM_BYTES ? undefined : view(this.#buffer, from, end)
   }
 
   /**
@@ -138,12 +158,14 @@ export class FrameReader {
     if (needed > this.#buffer.length) {
       const atOnce = this.#handOver && total <= ROOM_AT_ONCE_BYTES ? total : Math.max(FIRST_BUFFER_BYTES, GROWTH * needed)
       const room = Math.max(needed, Math.min(total, atOnce))
-      const larger = this.#handOver ? new Uint8Array(room) : this.#buffers.take(room)
+      const larger = this.#handOver ? this.#allocate(room) : this.#buffers.take(room)
       larger.set(view(this.#buffer, 0, this.#buffered))
       if (!this.#handOver && this.#buffer !== NOTHING) this.#buffers.give(this.#buffer)
       this.#buffer = larger
     }
-    this.#buffer.set(view(bytes, start, end), this.#buffered)
+    const isInPlace = bytes.buffer === this.#buffer.buffer &&
+      bytes.byteOffset + start === this.#buffer.byteOffset + this.#buffered
+    if (!isInPlace) this.#buffer.set(view(bytes, start, end), this.#buffered)
     this.#buffered = needed
   }
 }

@@ -50,6 +50,13 @@ export interface CallOptions {
   readonly timeoutMs?: number
 }
 
+export interface AskOptions {
+  /** Default: `requestTimeoutMs`. */
+  readonly timeoutMs?: number
+  /** True: what is in the answer is looked at only until `settle` returns, so that its bytes need no copy. */
+  readonly isTransient: boolean
+}
+
 export interface RpcConnection {
   readonly address: Address
   readonly isOpen: boolean
@@ -68,16 +75,16 @@ export interface RpcConnection {
     options?: CallOptions
   ) => Effect.Effect<Response, RpcError>
   /**
-   * As `call`, without an effect, for hot paths. `settle` is called once, when the answer has come, unless what this
-   * returned was called before; what it gets may hold views on bytes that are its own only until it returns.
+   * As `call`, without an effect, for hot paths. `settle` is called once, when the answer has come; at once if the
+   * request cannot be sent.
    */
   readonly ask: <Request, Response>(
     api: RpcApi<Request, Response>,
     version: number,
     request: Request,
-    timeoutMs: number,
+    options: AskOptions,
     settle: (result: Response | RpcError) => void
-  ) => () => void
+  ) => void
   /** Sends a request that has no answer (Produce with acks=0); done when the socket has room for it. */
   readonly tell: <Request>(
     api: RpcApi<Request, unknown>,
@@ -121,6 +128,7 @@ export const connect = (
       where,
       maxInFlight: options.maxInFlightRequests ?? DEFAULT_MAX_IN_FLIGHT,
       maxResponseBytes: options.maxResponseBytes ?? DEFAULT_MAX_RESPONSE_BYTES,
+      allocate: network.allocate,
       stallTimeoutMs: timeoutMs,
       clock: yield* Clock.Clock,
       turn: options.turn ?? new ReadTurn(),
@@ -134,6 +142,7 @@ export const connect = (
         pipeline.attach(connection)
         return {
           onData: (bytes) => pipeline.onData(bytes),
+          readBuffer: () => pipeline.readBuffer(),
           onDrained: () => pipeline.onDrained(),
           onClosed: (error) =>
             pipeline.fail(new RpcError("Disconnected", `${where} closed the connection${error === undefined ? "" : `: ${error.message}`}`))
@@ -216,11 +225,8 @@ export const connect = (
         return Effect.sync(() => pipeline.abandon(asked))
       })
 
-    const ask: RpcConnection["ask"] = (api, version, request, callTimeoutMs, settle) => {
-      const asked = submission(api, version, request, callTimeoutMs, true, true, (result) => settle(decoded(api, version, result)))
-      pipeline.submit(asked)
-      return () => pipeline.abandon(asked)
-    }
+    const ask: RpcConnection["ask"] = (api, version, request, { isTransient, timeoutMs: askTimeoutMs = timeoutMs }, settle) =>
+      pipeline.submit(submission(api, version, request, askTimeoutMs, true, isTransient, (result) => settle(decoded(api, version, result))))
 
     const call: RpcConnection["call"] = (api, request, callOptions) => {
       const version = callOptions?.version ?? versionOf(api)

@@ -50,6 +50,8 @@ export interface PipelineOptions {
   readonly where: string
   readonly maxInFlight: number
   readonly maxResponseBytes: number
+  /** Makes the memory of large answers. */
+  readonly allocate: ((bytes: number) => Uint8Array) | undefined
   /** How long a socket may take nothing while requests wait for it, in ms. */
   readonly stallTimeoutMs: number
   readonly clock: Clock.Clock
@@ -78,6 +80,7 @@ export class RpcPipeline {
     this.#frames = new FrameReader({
       maxBytes: options.maxResponseBytes,
       handOver: true,
+      allocate: options.allocate,
       onFrame: (frame, isOwn) => this.#onFrame(frame, isOwn)
     })
   }
@@ -99,6 +102,11 @@ export class RpcPipeline {
 
   attach(connection: Connection): void {
     this.#connection = connection
+  }
+
+  /** Where a large answer under way goes on. */
+  readBuffer(): Uint8Array | undefined {
+    return this.#error === undefined ? this.#frames.space : undefined
   }
 
   onData(bytes: Uint8Array): void {

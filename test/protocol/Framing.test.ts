@@ -83,6 +83,45 @@ describe("FrameReader", () => {
     )
   })
 
+  it("gives the same frames when a host reads into the place that it is told, and copies nothing then", () => {
+    const lengths = fc.array(fc.oneof(fc.integer({ min: 0, max: 200 }), fc.integer({ min: 60_000, max: 400_000 })), { maxLength: 5 })
+    const reads = fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 1, max: 150_000 })), { maxLength: 60 })
+    fc.assert(
+      fc.property(lengths, reads, fc.boolean(), (frameLengths, script, handOver) => {
+        const frames = frameLengths.map((length, n) => new Uint8Array(length).map((_, i) => (i * 31 + n) & 0xff))
+        const stream = framed(frames)
+        const kept: Array<Uint8Array> = []
+        const made: Array<Uint8Array> = []
+        const reader = new FrameReader({
+          maxBytes: 1_000_000,
+          handOver,
+          allocate: (bytes) => {
+            made.push(new Uint8Array(bytes).fill(0xdd))
+            return made.at(-1)!
+          },
+          onFrame: (frame, isOwn) => void kept.push(isOwn ? frame : frame.slice())
+        })
+        const shared = new Uint8Array(stream.length)
+        let at = 0
+        for (const [mayOffer, length] of [...script, ...Array.from({ length: 100 }, () => [true, stream.length] as const)]) {
+          const space = mayOffer ? reader.space : undefined
+          const target = space ?? shared
+          const count = Math.min(length, target.length, stream.length - at)
+          target.set(stream.subarray(at, at + count))
+          reader.push(target.subarray(0, count))
+          if (space === undefined) shared.fill(0xee)
+          at += count
+        }
+        expect(at).toBe(stream.length)
+        expect(kept.length).toBe(frames.length)
+        for (const [n, frame] of frames.entries()) expect(Buffer.compare(kept[n]!, frame)).toBe(0)
+        // One buffer for each frame that is handed over, at most.
+        if (handOver) expect(made.length).toBeLessThanOrEqual(frames.length * 2)
+      }),
+      { seed, numRuns: 100 }
+    )
+  })
+
   it("gives a frame that is handed over its room at once, and no more than came for a size beyond that", () => {
     const claim = (size: number): number => {
       const reader = new FrameReader({ maxBytes: 200_000_000, handOver: true, onFrame: () => {} })

@@ -33,6 +33,9 @@ export class End implements ConnectionHandler {
   inCall = false
   onBytes: ((bytes: Uint8Array) => void) | undefined
   keep = true
+  /** Memory that it offers for the next bytes; undefined: none. What comes in it is kept as it is, not copied. */
+  offer: (() => Uint8Array | undefined) | undefined
+  private offered: Uint8Array | undefined
   /** A law that a callback broke. */
   broken: string | undefined
   private waiting: Array<{ readonly holds: () => boolean; readonly done: (broken: string | undefined) => void }> = []
@@ -48,12 +51,20 @@ export class End implements ConnectionHandler {
     this.waiting = this.waiting.filter((each) => !now.includes(each))
     for (const { done } of now) done(this.broken)
   }
+  readBuffer(): Uint8Array | undefined {
+    if (this.closed > 0) this.broken = "readBuffer after onClosed"
+    if (this.offer !== undefined) this.offered = this.offer()
+    return this.offered
+  }
   onData(bytes: Uint8Array): void {
     this.happened("data")
-    if (this.keep) this.received.push(bytes.slice())
+    const isOurs = this.offered !== undefined && bytes.buffer === this.offered.buffer
+    if (isOurs && bytes.byteOffset !== this.offered?.byteOffset) this.broken = "bytes that do not begin where readBuffer's memory does"
+    if (this.keep) this.received.push(isOurs ? bytes : bytes.slice())
     this.receivedBytes += bytes.length
     this.onBytes?.(bytes)
-    bytes.fill(0xee) // they are ours until we return
+    if (!isOurs) bytes.fill(0xee) // they are ours until we return
+    this.offered = undefined
     this.check()
   }
   onDrained(): void {

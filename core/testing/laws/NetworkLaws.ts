@@ -196,6 +196,41 @@ export const networkLaws = (
         leases.ensureEachOnce()
       })),
 
+    on("bytes that come in memory which the reader offers are the reader's for good", (network) =>
+      Effect.gen(function*() {
+        const source = pattern(3 << 20)
+        const file = yield* makeFile(source)
+        for (let seed = 20_261_121; seed < 20_261_121 + 5; seed++) {
+          const dice = new Dice(seed)
+          const [client, server] = yield* pair(network)
+          const leases = new Leases()
+          const expected: Array<Uint8Array> = []
+          client.offer = () => {
+            if (dice.isOneIn(3)) return undefined
+            const margin = dice.below(100)
+            return new Uint8Array(dice.pick([1, dice.between(2, 5000), dice.between(60_000, 400_000)]) + margin).subarray(margin)
+          }
+          if (dice.isOneIn(2)) {
+            client.onBytes = () => {
+              if (!dice.isOneIn(3)) return
+              client.connection.pause()
+              void turn().then(() => client.connection.resume())
+            }
+          }
+          for (let i = 0; i < 4; i++) {
+            const length = dice.between(1, source.length)
+            expected.push(pattern(37, i), source.subarray(0, length))
+            server.connection.send([pattern(37, i), leases.slice(file, 0, length)])
+          }
+          server.connection.end()
+          yield* until(() => client.untilClosed())
+          // Kept as they came, so nothing was written over what came before.
+          ensureSameBytes(client.bytes(), concat(expected), "what arrived")
+          yield* until(() => server.untilClosed())
+          leases.ensureEachOnce()
+        }
+      })),
+
     on("pause stops reading until resume", (network) =>
       Effect.gen(function*() {
         const [client, server] = yield* pair(network)

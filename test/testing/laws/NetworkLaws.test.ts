@@ -95,6 +95,25 @@ describeBroken([
     }
   }))), ["a stalled reader", "a reset in the middle"]],
   ["everything is taken at once", () => lawsOf(withEnds(() => ({ connection: { queuedBytes: 0 } }))), ["a stalled reader", "queuedBytes counts"]],
+  ["what a reader was given in memory of its own is written over", () => lawsOf(withEnds((_, handler) => {
+    let before: Uint8Array | undefined
+    return {
+      handler: {
+        onData: (bytes) => {
+          before?.fill(0)
+          before = undefined
+          for (let at = 0; at < bytes.length;) {
+            const own = handler().readBuffer?.()
+            const piece = bytes.subarray(at, at + (own?.length ?? bytes.length))
+            own?.set(piece)
+            handler().onData(own?.subarray(0, piece.length) ?? piece)
+            at += piece.length
+            before = own
+          }
+        }
+      }
+    }
+  })), ["bytes that come in memory"]],
   ["pause does nothing", () => lawsOf(withEnds(() => ({ connection: { pause: () => {} } }))), ["pause stops"]],
   ["a resume that is lost", () => lawsOf(withEnds(() => ({ connection: { resume: () => {} } })), HASTY), ["a reader that takes", "pause stops"]],
   ["onClosed comes twice", () => lawsOf(withEnds((_, handler) => ({
