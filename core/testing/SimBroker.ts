@@ -38,8 +38,10 @@ export class SimBroker {
   syncMs = 0
   /** Processes so far. */
   starts = 0
-  /** Of the starts, those that followed a kill or a loss of power. */
+  /** Of the starts, those that followed a kill, a loss of power, or a process that gave itself up. */
   uncleanStarts = 0
+  /** Processes that gave themselves up, as for want of a log directory that works. */
+  halts = 0
   readonly #world: SimBrokerWorld
   readonly #configs: Readonly<Record<string, string>>
   #state: SimBrokerState = "down"
@@ -93,6 +95,7 @@ export class SimBroker {
           Effect.sync(() => {
             this.#broker = broker
             this.#state = "running"
+            Effect.runForkWith(owner.context)(Effect.map(broker.halted, (reason) => this.#halt(owner, reason)))
             this.#world.sim.say(`broker ${this.id} serves with epoch ${broker.brokerEpoch}`)
           })
         ),
@@ -146,6 +149,17 @@ export class SimBroker {
       })),
       Effect.catch(() => Effect.void)
     )
+  }
+
+  /** It gave itself up: its process ends as Kafka's does, at once. */
+  #halt(owner: SimProcess, reason: string): void {
+    // Not by this task, which is one of its own.
+    this.#world.sim.after(0, () => {
+      if (this.process !== owner) return
+      this.halts++
+      this.#world.sim.say(`broker ${this.id} gives up: ${reason}`)
+      this.kill()
+    })
   }
 
   #gone(): void {

@@ -146,6 +146,20 @@ describe("A broker of a simulated cluster", () => {
       yield* broker.start()
     }))
 
+  forSeeds("whose syncs fail gives itself up, is followed by another, and comes back with a disk that works", (cluster) =>
+    Effect.gen(function*() {
+      yield* withTopic(cluster)
+      yield* produce(cluster, "t", 10)
+      const leader = leaderOf(cluster)
+      leader.disk.failWhen((operation) => operation === "sync" ? "Io" : undefined)
+      yield* produce(cluster, "t", 10)
+      expect([leader.state, leader.halts]).toEqual(["down", 1])
+      expect(leaderOf(cluster)).not.toBe(leader)
+      cluster.heal()
+      yield* backInIsr(cluster, leader.id)
+      expect(yield* readAll(cluster, 20)).toEqual([...values(10), ...values(10)])
+    }), { configs: { ...STORY_CONFIGS, "log.flush.interval.messages": "1" } })
+
   forSeeds("that stands still for longer than its session is followed by another, and follows it later", (cluster) =>
     Effect.gen(function*() {
       yield* withTopic(cluster)
