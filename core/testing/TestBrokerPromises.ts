@@ -8,7 +8,6 @@ import type { LogLevel } from "effect/LogLevel"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
-import * as TestClock from "effect/testing/TestClock"
 import type { Broker } from "../broker/Broker.ts"
 import type { ClientConfig } from "../client/ClientConfig.ts"
 import type { ConsumerRecord } from "../client/Consumer.ts"
@@ -18,6 +17,7 @@ import type { MemoryDisk } from "../memory/MemoryDisk.ts"
 import type { Network } from "../ports/Network.ts"
 import type { MemorySocket, SocketFactoryOptions } from "./MemorySocket.ts"
 import { noCodec, type TestBroker, TestBrokerError, type TestBrokerFailure, type TestBrokerOptions, type TestTopics } from "./TestBroker.ts"
+import { VirtualTime } from "./VirtualTime.ts"
 
 export interface StartOptions extends TestBrokerOptions {
   /**
@@ -51,7 +51,10 @@ export interface RunningTestBroker {
   readonly records: (topic: string) => Promise<ReadonlyArray<ConsumerRecord>>
   /** The broker's time, in ms since 1970. */
   readonly nowMs: () => number
-  /** Lets virtual time pass, in ms; all that becomes due on the way has happened when it is done. */
+  /**
+   * Lets virtual time pass, in ms; all that becomes due on the way has happened when it is done. Over a long time timers
+   * may be late by a 5,000th of it.
+   */
   readonly advance: (ms: number) => Promise<void>
   /** Stops the broker in an orderly way; its disk and its port stay its own. */
   readonly stop: () => Promise<void>
@@ -66,9 +69,6 @@ export interface RunningTestBroker {
   readonly close: () => Promise<void>
   readonly [Symbol.asyncDispose]: () => Promise<void>
 }
-
-/** TestClock says after this time that a test forgot to move it; a broker waits for time whenever it is idle. */
-const NO_WARNING = "1 day"
 
 /** `Promise` of an effect: what it fails with is thrown as it is. */
 const settled = async <A>(exit: Promise<Exit.Exit<A, unknown>>): Promise<A> => {
@@ -93,9 +93,9 @@ export const startWith = async (
   { logLevel = "Error", time = "real", ...options }: StartOptions
 ): Promise<RunningTestBroker> => {
   const logs = Layer.succeed(References.MinimumLogLevel, logLevel)
-  const runtime = ManagedRuntime.make(
-    time === "virtual" ? Layer.merge(logs, TestClock.layer({ warningDelay: NO_WARNING })) : logs
-  )
+  const clock = await Effect.runPromise(Clock.Clock)
+  const virtual = time === "virtual" ? new VirtualTime(clock.currentTimeMillisUnsafe()) : undefined
+  const runtime = ManagedRuntime.make(virtual === undefined ? logs : Layer.merge(logs, virtual.layer))
   const run = <A, E>(effect: Effect.Effect<A, E>): Promise<A> => settled(runtime.runPromiseExit(effect))
   const scope = Scope.makeUnsafe()
   const clients = new Set<Client>()
@@ -108,11 +108,7 @@ export const startWith = async (
   const close = (): Promise<void> => (ending ??= end())
 
   let broker: TestBroker
-  let clock: Clock.Clock
   try {
-    const realNowMs = await Effect.runPromise(Clock.currentTimeMillis)
-    if (time === "virtual") await run(TestClock.testClockWith((virtual) => virtual.setTime(realNowMs)))
-    clock = await run(Clock.Clock)
     broker = await run(Scope.provide(make(options), scope))
   } catch (error) {
     await close()
@@ -135,11 +131,10 @@ export const startWith = async (
     broker: broker.broker,
     createTopics: (topics) => run(broker.createTopics(topics)),
     records: (topic) => run(broker.records(topic)),
-    nowMs: () => clock.currentTimeMillisUnsafe(),
+    nowMs: () => (virtual ?? clock).currentTimeMillisUnsafe(),
     advance: (ms) =>
-      time === "virtual"
-        ? run(TestClock.adjust(ms))
-        : Promise.reject(new TestBrokerError(`time passes by itself here: start the broker with time: "virtual"`)),
+      virtual?.advance(ms) ??
+        Promise.reject(new TestBrokerError(`time passes by itself here: start the broker with time: "virtual"`)),
     stop: () => run(broker.stop),
     kill: (lost) => run(broker.kill(lost)),
     start: () => run(broker.start),
