@@ -32,6 +32,8 @@ const BALLAST = "ballast"
 const PARTITIONS = 2
 /** Refusals in a row that say: it stays refused. */
 const REFUSALS = 20
+/** In the broker's log about them: far fewer than there are. */
+const MOST_LINES = 3 * PARTITIONS
 const WAIT_MS = 30_000
 const NO_TOPIC_ID = "A".repeat(22)
 
@@ -215,6 +217,11 @@ const runOn = async (runtime: Runtime): Promise<void> => {
           expectCode(`refusal ${i}`, await produce(to, producer, lane, i % 2 === 0 ? -1 : 1), ErrorCode.KAFKA_STORAGE_ERROR)
         }
       }
+    })
+    await check("its log tells of the refusals, and not of each", async () => {
+      const lines = peer?.log().split("\n").filter((line) => line.includes("storage error")) ?? []
+      if (lines.length === 0) throw new PeerError("not a word of them")
+      if (lines.length > MOST_LINES) throw new PeerError(`${lines.length} lines for ${(REFUSALS + 1) * PARTITIONS} refusals`)
     })
     await check("everything acknowledged is served meanwhile", () => verify(to, { ...producer, lanes: [...lanes, ballast] }))
 

@@ -28,6 +28,7 @@ import {
 } from "./PartitionState.ts"
 import { type Purgatory, Watchers } from "./Purgatory.ts"
 import { isThrottled } from "./ReplicationQuota.ts"
+import { StorageErrorLog } from "./StorageErrorLog.ts"
 
 /** How far a reader may see. A replica reads to the log end. */
 export type FetchIsolation = "LogEnd" | "HighWatermark" | "LastStable"
@@ -115,6 +116,7 @@ export class Partition {
   /** What it does as a follower. */
   readonly follower: Follower
   readonly #context: PartitionContext
+  readonly #storageErrors = new StorageErrorLog()
   #staged: Array<StagedAppend> = []
   #flushing = false
 
@@ -379,11 +381,12 @@ export class Partition {
   /** A full disk refuses what is written now; any other failure means that the directory can't be trusted. */
   #storageError(error: unknown): number {
     if (!(error instanceof DiskError)) throw error
-    this.#context.fork(
-      Effect.logError("append failed").pipe(
-        Effect.annotateLogs({ topic: this.topic, partition: this.partition, kind: error.kind, error: error.message })
-      )
-    )
+    const { message, kind } = error
+    const untold = this.#storageErrors.note(kind, this.#context.nowMs())
+    if (untold !== undefined) {
+      const { partition, topic } = this
+      this.#context.fork(Effect.annotateLogs(Effect.logError("storage error"), { topic, partition, kind, error: message, untold }))
+    }
     return ErrorCode.KAFKA_STORAGE_ERROR
   }
 
