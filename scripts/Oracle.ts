@@ -3,17 +3,21 @@
  *
  *   npm run oracle -- --seeds 20 [--first 1] [--requests 60] [--runtime node] [--against ottla|kafka]
  *                     [--kafka HOST:PORT] [--ottla HOST:PORT] [--trace] [--all] [--keep] [--focus groups|others|both]
+ *                     [--brokers 3]
  *
  * Each difference is printed with what replays it; even seeds are about groups, or all with `--focus groups`. What is accepted stands in docs/compatibility.md, with reasons.
  * `--against kafka` compares Kafka with itself: there must be no difference, and none means that the oracle is sound.
+ * `--brokers 3` asks clusters of three brokers about replicas, reassignments and elections, also while one is dead.
  * `--all` prints every difference, not one of each kind; `--keep` leaves the topics of brokers given by address. Exit code 1 when anything differed.
  */
 import { readFileSync } from "node:fs"
 import { errorName } from "../core/protocol/ErrorCode.ts"
 import { Broker } from "../test/oracle/Broker.ts"
+import { clusterProperties, runClusterOracle } from "../test/oracle/ClusterSequence.ts"
 import { parseAccepted } from "../test/oracle/Differences.ts"
 import { groupApis } from "../test/oracle/Groups.ts"
 import { emptyReport, type Found, type Report, runSequence } from "../test/oracle/Sequence.ts"
+import { startKafkaCluster, startOttlaCluster } from "./peers/Clusters.ts"
 import { startKafka } from "./peers/Kafka.ts"
 import { parseRuntimes, startOttla } from "./peers/Ottla.ts"
 import { type Peer, PeerError, repository, waitFor } from "./peers/Processes.ts"
@@ -47,6 +51,7 @@ const options = scriptOptions(import.meta.url, {
     trace: { type: "boolean", default: false },
     all: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
+    brokers: { type: "string", default: "1" },
     focus: { type: "string", default: "both" }
   }
 }).values
@@ -73,7 +78,7 @@ const show = (found: Found): void => {
   print(`  kafka  ${found.kafka.slice(0, 600)}`)
   print(`  ottla  ${found.ottla.slice(0, 600)}`)
   print(`  asked  ${found.asked.slice(0, 900)}`)
-  print(`  replay npm run oracle -- --seeds 1 --first ${found.seed} --requests ${found.request + 1} --focus ${options.focus}`)
+  print(`  replay npm run oracle -- --seeds 1 --first ${found.seed} ${options.brokers === "1" ? `--requests ${found.request + 1} --focus ${options.focus}` : `--requests ${options.requests} --brokers ${options.brokers}`}`)
 }
 
 /** Differences that did not come again. */
@@ -153,6 +158,11 @@ const main = async (): Promise<number> => {
       show(found)
     }
   }
+  return summarize(report, seeds, broken, begin)
+}
+
+/** What was asked, what differed, what was accepted. @returns the exit code */
+const summarize = (report: Report, seeds: number, broken: number, begin: number): number => {
   print("")
   const kindCounts = new Map<string, { count: number; example: Found }>()
   for (const found of report.found) {
@@ -171,8 +181,45 @@ const main = async (): Promise<number> => {
   return report.found.length + broken > 0 ? 1 : 0
 }
 
+/** Replicas on three brokers. */
+const mainOfClusters = async (): Promise<number> => {
+  const [runtime = "node"] = parseRuntimes(options.runtime)
+  const kafkaOf = () => startKafkaCluster({ properties: clusterProperties, heap: "256m", controllers: 1 })
+  const [judge, subject] = await Promise.all([
+    kafkaOf(),
+    options.against === "kafka" ? kafkaOf() : startOttlaCluster({ runtime, overrides: clusterProperties })
+  ])
+  const [first, seeds] = [Number(options.first), Number(options.seeds)]
+  const report = emptyReport()
+  const begin = performance.now()
+  let broken = 0
+  try {
+    await runClusterOracle({
+      judge,
+      subject,
+      seeds: Array.from({ length: seeds }, (_, index) => first + index),
+      requests: Number(options.requests),
+      accepted: parseAccepted(readFileSync(`${repository}/docs/compatibility.md`, "utf8")),
+      report,
+      print,
+      ...(options.trace ? { trace: print } : {})
+    })
+  } catch (error) {
+    broken++
+    print(`${error instanceof Error ? error.stack : String(error)}\n${subject.log().slice(-2000)}`)
+  }
+  const kinds = new Set<string>()
+  for (const found of report.found) {
+    const kind = `${found.api} ${found.fields} ${found.kafka} ${found.ottla}`
+    if (options.all || !kinds.has(kind)) show(found)
+    kinds.add(kind)
+  }
+  await Promise.all([judge.kill(), subject.kill()])
+  return summarize(report, seeds, broken, begin)
+}
+
 try {
-  process.exitCode = await main()
+  process.exitCode = await (options.brokers === "1" ? main() : mainOfClusters())
 } catch (error) {
   print(error instanceof PeerError ? error.message : error instanceof Error ? error.stack ?? error.message : String(error))
   process.exitCode = 1

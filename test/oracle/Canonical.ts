@@ -35,7 +35,7 @@ const maskedConfigs = new Set([
 
 /** An item's name among its siblings, by the first of these that it has. */
 const keys: ReadonlyArray<string> = [
-  "memberId", "groupId", "key", "resourceName", "name", "topic", "topicId", "partitionIndex", "partition", "index", "apiKey", "nodeId", "brokerId", "producerId", "logDir"
+  "memberId", "groupId", "key", "resourceName", "name", "topic", "topicId", "partitionIndex", "partitionId", "partition", "index", "apiKey", "nodeId", "brokerId", "producerId", "logDir"
 ]
 
 const time = (ms: number, context: CanonicalContext): Tree => ms > context.runStartMs && ms < Date.now() + 5000 ? "a time of the run" : ms

@@ -43,9 +43,10 @@ export const makeAlterPartitionReassignments = (broker: BrokerServices): Handler
         return (writer) =>
           encodeAlterPartitionReassignmentsResponse(writer, apiVersion, {
             throttleTimeMs: 0,
-            allowReplicationFactorChange,
+            // As in Kafka, what names no topic is answered with the fields as they are when nobody sets them.
+            allowReplicationFactorChange: topics.length === 0 || allowReplicationFactorChange,
             errorCode: failure?.error ?? ErrorCode.NONE,
-            errorMessage: failure?.message ?? null,
+            errorMessage: topics.length === 0 ? "" : failure?.message ?? null,
             responses
           })
       }
