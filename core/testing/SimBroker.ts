@@ -36,6 +36,16 @@ export class SimBroker {
   readonly disk: MemoryDisk
   /** Virtual milliseconds that each sync of a file or directory takes the device; drawn from 0 to this. */
   syncMs = 0
+  /** Its clock is wrong by so many milliseconds, from now on: the machine's, so a new process has it too. Timers are right. */
+  set skewMs(skewMs: number) {
+    this.#skewMs = skewMs
+    const { process: owner } = this
+    if (owner !== undefined) owner.skewMs = skewMs
+  }
+  get skewMs(): number {
+    return this.#skewMs
+  }
+  #skewMs = 0
   /** Processes so far. */
   starts = 0
   /** Of the starts, those that followed a kill, a loss of power, or a process that gave itself up. */
@@ -82,6 +92,7 @@ export class SimBroker {
     return Effect.suspend(() => {
       if (this.#state !== "down") throw new Error(`broker ${this.id} is ${this.#state}`)
       const owner = this.host.boot()
+      owner.skewMs = this.#skewMs
       const scope = Scope.makeUnsafe()
       this.#state = "starting"
       this.#scope = scope

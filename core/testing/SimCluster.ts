@@ -147,6 +147,7 @@ export class SimCluster {
     for (const broker of this.brokers.values()) {
       broker.resume()
       broker.syncMs = 0
+      broker.skewMs = 0
       broker.disk.failWhen(undefined)
       broker.disk.limitBytes = Infinity
     }

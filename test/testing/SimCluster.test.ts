@@ -211,6 +211,23 @@ describe("A broker of a simulated cluster", () => {
     expect(took.size).toBeGreaterThan(1)
   })
 
+  forSeeds("whose clock is 50 minutes wrong, either way, serves and follows as the others", (cluster) =>
+    Effect.gen(function*() {
+      cluster.broker(1).skewMs = -3_000_000
+      cluster.broker(2).skewMs = 3_000_000
+      yield* withTopic(cluster)
+      for (let round = 1; round <= 3; round++) {
+        yield* produce(cluster, "t", 5)
+        const leader = leaderOf(cluster)
+        leader.kill()
+        yield* cluster.until("another leads", () => leaderOf(cluster) !== leader)
+        yield* backInIsr(cluster, leader.id)
+        expect(leader.broker!.services.nowMs() - leader.skewMs).toBe(Math.floor(cluster.sim.nowMs))
+      }
+      yield* produce(cluster, "t", 5)
+      expect(yield* readAll(cluster, 20)).toEqual([0, 1, 2, 3].flatMap(() => values(5)))
+    }))
+
   it("is started and named as a program means it", async () => {
     await run(1, (cluster) =>
       Effect.gen(function*() {

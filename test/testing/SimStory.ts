@@ -85,7 +85,7 @@ const harm = (cluster: SimCluster) =>
     const broker = cluster.broker(dice.int(1, 3))
     const other = cluster.broker(dice.int(1, 3))
     const { network, store } = cluster
-    switch (dice.pick(["kill", "power", "stop", "pause", "cut", "one way", "slow", "reset", "lose", "store", "stale", "session", "answers", "syncs"] as const)) {
+    switch (dice.pick(["kill", "power", "stop", "pause", "cut", "one way", "slow", "reset", "lose", "store", "stale", "session", "answers", "syncs", "clock"] as const)) {
       case "kill":
         return broker.kill()
       case "power":
@@ -114,6 +114,9 @@ const harm = (cluster: SimCluster) =>
         return store.change(broker.host, { refuses: 0.2, losesAnswers: 0.2 })
       case "syncs":
         broker.syncMs = 100
+        return
+      case "clock":
+        broker.skewMs = dice.int(-3_000_000, 3_000_000)
     }
   })
 
