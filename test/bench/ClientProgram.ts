@@ -1,11 +1,11 @@
 /**
  * One client doing one thing, in a process of its own whose CPU time is measured: started by ClientBench.ts.
  *
- *   ClientProgram.ts <ottla|kafkajs|platformatic> <produce|consume> <batched|single> <bootstrap> <record bytes> <seconds> <records>
+ *   ClientProgram.ts <ottla|kafkajs|platformatic> <produce|consume> <batched|single> <bootstrap> <record bytes> <records>
  *
- * Each line of standard input names a topic and is one round, with a new client; a round ends after so many seconds or
- * records and prints {"records", "seconds", "cpuSeconds"}. The process stays, and its compiled code with it: the first
- * round is the warm-up. produce: `batched` has full batches, five requests at a time, `single` awaits each record's
+ * Each line of standard input is `topic seconds`, one round with a new client; a round ends after so many seconds or
+ * records and prints {"records", "seconds", "cpuSeconds", "userSeconds"}. The process stays, and its compiled code with
+ * it: the first round is the warm-up. produce: `batched` has full batches, five requests at a time, `single` awaits each record's
  * acknowledgement before the next; the clock starts when a first record is acknowledged. consume: `batched` takes what a
  * fetch brought, `single` one record at a time; the clock starts when the first have come.
  */
@@ -20,9 +20,10 @@ import * as OttlaConsumer from "../../core/client/Consumer.ts"
 import * as OttlaProducer from "../../core/client/Producer.ts"
 import { adapters } from "../adapters/Runtime.ts"
 
-const [client, what, mode, bootstrap = "", sizeText, secondsText, recordsText] = process.argv.slice(2)
+const [client, what, mode, bootstrap = "", sizeText, recordsText] = process.argv.slice(2)
 const recordBytes = Number(sizeText)
-const maxMs = Number(secondsText) * 1000
+/** Of the round that runs. */
+let maxMs = 0
 const maxRecords = Number(recordsText)
 /** Of records in one batch, the same for all. */
 const BATCH_BYTES = 100_000
@@ -35,6 +36,7 @@ interface Measured {
   readonly records: number
   readonly seconds: number
   readonly cpuSeconds: number
+  readonly userSeconds: number
 }
 interface Subject {
   readonly work: () => Promise<Measured>
@@ -52,7 +54,7 @@ class Watch {
   }
   read(records: number): Measured {
     const { system, user } = process.cpuUsage(this.#cpu)
-    return { records, seconds: (performance.now() - this.#begin) / 1000, cpuSeconds: (system + user) / 1e6 }
+    return { records, seconds: (performance.now() - this.#begin) / 1000, cpuSeconds: (system + user) / 1e6, userSeconds: user / 1e6 }
   }
 }
 
@@ -208,7 +210,9 @@ const ottla = async (topic: string): Promise<Subject> => {
 }
 
 const subjects: Readonly<Record<string, (topic: string) => Promise<Subject>>> = { ottla, kafkajs, platformatic }
-for await (const topic of createInterface({ input: process.stdin })) {
+for await (const line of createInterface({ input: process.stdin })) {
+  const [topic = "", seconds] = line.split(" ")
+  maxMs = Number(seconds) * 1000
   const subject = await subjects[client ?? ""]!(topic)
   const measured = await subject.work()
   await Promise.race([subject.close(), sleep(5000)])
