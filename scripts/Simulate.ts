@@ -3,12 +3,13 @@
  * invariants are looked at after every step, and what clients saw is judged when all has healed.
  *
  *   npm run simulate -- [--seeds 200] [--first 1] [--jobs 2] [--model processes|machines] [--brokers N]
- *                       [--duration ms] [--faults N] [--keep 0,2,5|none] [--timeline lines] [--no-shrink] [--go-on]
+ *                       [--duration ms] [--faults N] [--keep 0,2,5|none] [--timeline lines] [--no-shrink] [--go-on] [--clients-only]
  *
  * Prints progress, steps per second and virtual time per second. On failure: the seed, what broke, a line that replays it,
  * the schedule shrunk to what the failure needs, and the timeline; exit code 1. `--go-on` runs the other seeds all the same.
  * A series fails too unless it has seen elections, truncations, ISR shrinks and expansions, unclean restarts,
  * reassignments and moves of coordinators (asked of 100 seeds or more).
+ * `--clients-only` goes on when an invariant is broken, and judges by what clients saw alone.
  * `--keep` runs a seed with only these faults of its schedule, `--timeline` shows what happened in a run that went well.
  * The long form is 10,000 seeds.
  */
@@ -17,7 +18,7 @@ import { availableParallelism } from "node:os"
 import { fileURLToPath } from "node:url"
 import type { FaultModel } from "../core/testing/Faults.ts"
 import { scenarioOf, type Scenario } from "../core/testing/Scenario.ts"
-import { addCounters, runScenario, shrinkFailure, type SimulationResult } from "../core/testing/Simulation.ts"
+import { addCounters, runScenario, shrinkFailure, type SimulationOptions, type SimulationResult } from "../core/testing/Simulation.ts"
 import { noCounters, type SimulationCounters } from "../core/testing/SimulationObserver.ts"
 import { renderFailure } from "../core/testing/SimulationReport.ts"
 import { scriptOptions } from "./Usage.ts"
@@ -35,6 +36,7 @@ const { values } = scriptOptions(import.meta.url, {
     timeline: { type: "string" },
     "no-shrink": { type: "boolean", default: false },
     "go-on": { type: "boolean", default: false },
+    "clients-only": { type: "boolean", default: false },
     worker: { type: "boolean", default: false }
   }
 })
@@ -76,7 +78,8 @@ const scenarioFor = (seed: number): Scenario => {
 /** What shapes a scenario beside its seed: part of a replay line. */
 const shape: ReadonlyArray<string> = (["model", "brokers", "duration", "faults"] as const).flatMap((name) =>
   values[name] === undefined ? [] : [`--${name} ${values[name]}`]
-)
+).concat(values["clients-only"] ? ["--clients-only"] : [])
+const options: SimulationOptions = { judgedBy: values["clients-only"] ? "clients" : "invariants" }
 
 interface Outcome {
   readonly seed: number
@@ -92,10 +95,10 @@ interface Outcome {
 }
 
 const runSeed = async (seed: number): Promise<Outcome> => {
-  const result = await runScenario(scenarioFor(seed))
+  const result = await runScenario(scenarioFor(seed), options)
   const failed = tooShort(result)
   const isShrunk = failed.failure !== undefined && !values["no-shrink"] && values.keep === undefined
-  const shrunk = isShrunk ? await shrinkFailure(failed, MAX_SHRINK_RUNS) : undefined
+  const shrunk = isShrunk ? await shrinkFailure(failed, MAX_SHRINK_RUNS, options) : undefined
   const lines = numberOption("timeline")
   const replay = values.keep === undefined ? shape : [...shape, `--keep ${values.keep}`]
   return {

@@ -62,6 +62,8 @@ export type DiskFault =
 export type StoreFault =
   | { readonly kind: "store unreachable"; readonly victim: Target }
   | { readonly kind: "stale watch"; readonly victim: Target }
+  /** Each way takes so long, in milliseconds. */
+  | { readonly kind: "slow store"; readonly victim: Target; readonly delayMs: number }
   | { readonly kind: "lose session"; readonly victim: Target }
   /** Its commits are refused, or done without its being told. */
   | { readonly kind: "lose commits"; readonly victim: Target; readonly done: boolean }
@@ -114,6 +116,8 @@ const showKind = (fault: FaultKind): string => {
       return `slow link between ${showTarget(fault.from)} and ${showTarget(fault.to)}: ${fault.delayMs} ms, ${fault.bytesPerMs} bytes/ms`
     case "fsync fails":
       return `fsync fails ${fault.times} times: ${showTarget(fault.victim)}`
+    case "slow store":
+      return `slow store, ${fault.delayMs} ms: ${showTarget(fault.victim)}`
     case "lose commits":
       return `lose commits (${fault.done ? "done" : "not done"}): ${showTarget(fault.victim)}`
     case "create topic":
@@ -210,6 +214,7 @@ const singles: ReadonlyArray<readonly [weight: number, draw: Draw]> = [
   [2, (dice, ground, atMs) => [{ kind: "fsync fails", victim: someTarget(dice, ground), times: dice.int(1, 3), atMs, forMs: some(dice, 500, 5000) }]],
   [2, (dice, ground, atMs) => [{ kind: "store unreachable", victim: someTarget(dice, ground), atMs, forMs: deadMs(dice, ground) }]],
   [2, (dice, ground, atMs) => [{ kind: "stale watch", victim: someTarget(dice, ground), atMs, forMs: deadMs(dice, ground) }]],
+  [2, (dice, ground, atMs) => [{ kind: "slow store", victim: someTarget(dice, ground), delayMs: some(dice, 50, 800), atMs, forMs: deadMs(dice, ground) }]],
   [2, (dice, ground, atMs) => [{ kind: "lose session", victim: someTarget(dice, ground), atMs, forMs: 0 }]],
   [2, (dice, ground, atMs) => [{ kind: "lose commits", victim: someTarget(dice, ground), done: dice.chance(0.5), atMs, forMs: some(dice, 200, 3000) }]],
   [3, (dice, ground, atMs) => [{ kind: "reassign", ...somePartition(dice, ground), replicas: someReplicas(dice, ground), atMs, forMs: 0 }]],
@@ -268,20 +273,20 @@ const patterns: ReadonlyArray<Draw> = [
       { kind: "kill", victim: { by: "leader", ...of }, session: "ends", atMs: atMs + some(dice, 100, 3000), forMs: some(dice, 500, 5000) }
     ]
   },
-  // A follower that was out of the ISR has caught up, and its leader's request to add it waits for the store. It loses its
-  // tail and registers again before that is committed: the request names an earlier life of it.
+  // A follower comes back and has caught up, and its leader's request to add it takes its time to the store. Meanwhile
+  // the follower loses its tail and registers again: the request names an earlier life of it.
   (dice, ground, atMs) => {
     const of = somePartition(dice, ground)
     const leader: Target = { by: "leader", ...of }
     const follower: Target = { by: "follower", ...of, nth: 1 }
-    const healedMs = atMs + 2 * ground.replicaLagTimeMaxMs
-    const lossMs = healedMs + some(dice, 600, 1500)
-    const storeMs = lossMs + some(dice, 400, 1200)
+    const delayMs = some(dice, 300, 600)
+    const backMs = atMs + some(dice, 300, 1200)
+    const lossMs = backMs + delayMs + some(dice, 100, delayMs)
     return [
-      { kind: "cut", from: leader, to: follower, way: "both", atMs, forMs: 2 * ground.replicaLagTimeMaxMs },
-      { kind: "lose commits", victim: leader, done: false, atMs: healedMs - 100, forMs: storeMs - healedMs + 100 },
-      { kind: "power loss", victim: follower, session: "ends", atMs: lossMs, forMs: some(dice, 10, 200) },
-      { kind: "cut", from: leader, to: follower, way: "both", atMs: lossMs + 1, forMs: storeMs - lossMs + some(dice, 500, 1500) }
+      { kind: "kill", victim: follower, session: "ends", atMs, forMs: backMs - atMs },
+      { kind: "slow store", victim: leader, delayMs, atMs: atMs + 200, forMs: lossMs - atMs + 6 * delayMs },
+      { kind: "power loss", victim: follower, session: "ends", atMs: lossMs, forMs: some(dice, 10, 100) },
+      { kind: "cut", from: leader, to: follower, way: "both", atMs: lossMs + 1, forMs: 6 * delayMs }
     ]
   },
   // A leader's answers to the one follower that it commits with are slow, so that one knows a high watermark of before;

@@ -16,6 +16,7 @@ import type { SimClient } from "./SimClient.ts"
 import type { SimCluster } from "./SimCluster.ts"
 import type { SimHost } from "./SimHost.ts"
 import type { SimLinkOptions } from "./SimLink.ts"
+import { NO_STORE_FAULTS } from "./SimMetadataStore.ts"
 import type { SimulationObserver } from "./SimulationObserver.ts"
 
 /** How long a broker that could not start waits before it tries again, in virtual milliseconds. */
@@ -285,6 +286,14 @@ export class FaultInjector {
           this.#note("fault", showFault(fault), broker.id)
           this.#cluster.store.change(broker.host, { watchLagMs: STALE_WATCH_MS })
           return over(() => this.#cluster.store.change(broker.host, { watchLagMs: 0 }))
+        }
+        case "slow store": {
+          const broker = this.#find(fault.victim)
+          if (broker === undefined) return Effect.void
+          this.#note("fault", showFault(fault), broker.id)
+          const { maxDelayMs, minDelayMs } = NO_STORE_FAULTS
+          this.#cluster.store.change(broker.host, { minDelayMs: fault.delayMs, maxDelayMs: Math.ceil(fault.delayMs * 1.2) })
+          return over(() => this.#cluster.store.change(broker.host, { minDelayMs, maxDelayMs }))
         }
         case "lose session": {
           const broker = this.#find(fault.victim)

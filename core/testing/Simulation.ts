@@ -55,6 +55,14 @@ export interface SimulationResult {
   readonly timeline: Timeline
 }
 
+export interface SimulationOptions {
+  /**
+   * `invariants` (default): the first that is broken ends the run, near to the mistake. `clients`: the run goes on and
+   * is judged by what clients were told and given in the end alone, as users of a broker would find out.
+   */
+  readonly judgedBy?: "invariants" | "clients"
+}
+
 /** Steps after which a run is given up: something turns without end. */
 export const MAX_STEPS = 3_000_000
 /** How long a healed cluster may take to be whole and read, in virtual milliseconds. */
@@ -83,7 +91,7 @@ class Run {
   #isProducing = true
   #isConsuming = true
 
-  constructor(scenario: Scenario) {
+  constructor(scenario: Scenario, options: SimulationOptions) {
     this.scenario = scenario
     this.sim = new Sim(scenario.seed)
     this.cluster = new SimCluster(this.sim, {
@@ -93,7 +101,7 @@ class Run {
     })
     this.observer = new SimulationObserver(this.cluster, this.timeline, {
       configs: { ...SIM_CONFIGS, ...scenario.configs },
-      broken: ({ invariant, message }) => this.fail(invariant, message)
+      broken: ({ invariant, message }) => options.judgedBy === "clients" ? undefined : this.fail(invariant, message)
     })
     this.injector = new FaultInjector(this.cluster, this.observer, {
       model: scenario.model,
@@ -259,8 +267,8 @@ class Run {
 }
 
 /** Runs a scenario to its end, or to what broke first. Never rejects: what went wrong is in the result. */
-export const runScenario = async (scenario: Scenario): Promise<SimulationResult> => {
-  const run = new Run(scenario)
+export const runScenario = async (scenario: Scenario, options: SimulationOptions = {}): Promise<SimulationResult> => {
+  const run = new Run(scenario, options)
   const program = Effect.scoped(run.program).pipe(
     Effect.raceFirst(Deferred.await(run.broken)),
     Effect.matchCause({
@@ -287,12 +295,16 @@ export interface ShrunkSimulation {
 }
 
 /** A schedule with fewer faults that fails with the same name. */
-export const shrinkFailure = async (failed: SimulationResult, maxRuns = 60): Promise<ShrunkSimulation> => {
+export const shrinkFailure = async (
+  failed: SimulationResult,
+  maxRuns = 60,
+  options: SimulationOptions = {}
+): Promise<ShrunkSimulation> => {
   const { failure, scenario } = failed
   let best = failed
   const { items, runs } = await Effect.runPromise(shrink(scenario.faults, (faults) =>
     Effect.promise(async () => {
-      const result = await runScenario({ ...scenario, faults })
+      const result = await runScenario({ ...scenario, faults }, options)
       if (result.failure?.name !== failure?.name) return false
       best = result
       return true

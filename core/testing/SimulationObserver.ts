@@ -171,6 +171,8 @@ export class SimulationObserver {
   readonly #moving: Set<string> = new Set()
   readonly #lastLeader: Map<string, number> = new Map()
   readonly #shown: Map<string, string> = new Map()
+  /** By broker and partition: the ISR that it asks for. */
+  readonly #wanted: Map<string, string> = new Map()
 
   constructor(cluster: SimCluster, timeline: Timeline, options: ObserverOptions) {
     this.#cluster = cluster
@@ -338,6 +340,12 @@ export class SimulationObserver {
 
   #showLeader(broker: number, name: string, mirror: LogMirror, epochBefore: number): void {
     const text = `HW ${mirror.highWatermark} of ${mirror.logEndOffset}, epoch ${mirror.leaderEpoch}`
+    const wanted = mirror.partition.state.isrInFlight
+    const wantedText = wanted === undefined ? "" : list(wanted.isr)
+    if (wantedText !== (this.#wanted.get(`${broker} ${name}`) ?? "")) {
+      this.#wanted.set(`${broker} ${name}`, wantedText)
+      this.note("isr", wantedText === "" ? "asks for no change of the ISR any more" : `asks for the ISR ${wantedText}`, broker, name)
+    }
     if (mirror.leaderEpoch !== epochBefore) this.note("leader", `begins to lead: ${text}`, broker, name)
     else if (this.#shown.get(`${broker} ${name}`) !== text) this.note("watermark", text, broker, name)
     this.#shown.set(`${broker} ${name}`, text)
