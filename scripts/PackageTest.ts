@@ -1,14 +1,23 @@
 /**
  * `npm run test:package`: packs the npm package, installs it in an empty folder as a user would, starts the broker from
  * there with `npx ottla start`, and on Bun and Deno, gets answers, sends and reads a record with the installed client, and
- * type-checks a program that imports it.
+ * type-checks a program that imports it. Then test/kit, a stranger's project, tests a service of its own with
+ * `ottla/testing` from there, by node:test, vitest, bun test and deno test. `--only kit` does that alone.
  */
 import { spawn, spawnSync } from "node:child_process"
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { createInterface } from "node:readline"
+import { stripVTControlCharacters } from "node:util"
+import { scriptOptions } from "./Usage.ts"
+
+const { values } = scriptOptions(import.meta.url, { options: { only: { type: "string" } } })
+if (values.only !== undefined && values.only !== "kit") {
+  process.stderr.write("--only takes kit\n")
+  process.exit(2)
+}
 
 let passed = 0
 let failed = 0
@@ -93,6 +102,32 @@ const start = async (name: string, command: string, ...args: ReadonlyArray<strin
   }
 }
 
+/** The example project, with the package that was installed. */
+const testKit = (): void => {
+  const kit = join(folder, "kit")
+  cpSync("test/kit", kit, { recursive: true })
+  const bin = (name: string): string => resolve("node_modules/.bin", name)
+  const types = sh(bin("tsc"), ["-p", "."], kit)
+  check("the example project type-checks", types.ok, types.output)
+  const runners: ReadonlyArray<readonly [string, string, ReadonlyArray<string>, tests: RegExp]> = [
+    ["node:test", "node", ["--test", "--test-reporter=tap", "OrderService.node.ts"], /^# pass (\d+)$/m],
+    ["vitest", "node", [resolve("node_modules/vitest/vitest.mjs"), "run", "--no-color"], /Tests\s+(\d+) passed/],
+    ["bun test", bin("bun"), ["test", "./OrderService.bun.ts"], /^\s*(\d+) pass$/m],
+    ["deno test", bin("deno"), ["test", "--allow-all", "--no-check", "--quiet", "OrderService.deno.ts"], /(\d+) passed/]
+  ]
+  const counts: Array<number> = []
+  for (const [name, command, args, tests] of runners) {
+    const { ok, output } = sh(command, args, kit)
+    const plain = stripVTControlCharacters(output)
+    const count = Number(tests.exec(plain)?.[1] ?? 0)
+    counts.push(count)
+    check(`the example project's tests pass with ${name}: ${count}`, ok && count > 0, plain.split("\n").slice(-80).join("\n"))
+    const start = /TestBroker\.start: .*/.exec(plain)
+    if (start !== null) console.log(`       ${start[0]}`)
+  }
+  check("each runner ran as many tests", new Set(counts).size === 1, counts.join())
+}
+
 try {
   const pack = sh("npm", ["pack", "--silent", "--pack-destination", folder], process.cwd())
   const tarball = pack.stdout.trim().split("\n").at(-1) ?? ""
@@ -101,22 +136,27 @@ try {
   const install = sh("npm", ["install", "--no-audit", "--no-fund", `./${tarball}`], folder)
   check("npm install of the tarball in an empty folder", install.ok, install.output)
 
-  const manifest = JSON.parse(readFileSync("package.json", "utf8")) as { exports: Record<string, unknown> }
-  const entries = Object.keys(manifest.exports).filter((name) => !name.endsWith(".json") && name !== "./bun" && name !== "./deno")
-  const source = entries.map((name, i) => `import * as e${i} from "ottla${name.slice(1)}"\nif (Object.keys(e${i}).length === 0) throw new Error("${name} exports nothing")`).join("\n")
-  writeFileSync(join(folder, "program.ts"), `${source}\n`)
   mkdirSync(join(folder, "node_modules", "@types"), { recursive: true })
-  symlinkSync(resolve("node_modules/@types/node"), join(folder, "node_modules/@types/node"))
-  symlinkSync(resolve("node_modules/undici-types"), join(folder, "node_modules/undici-types"))
-  const types = sh(resolve("node_modules/.bin/tsc"), ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2023", "--types", "node", "program.ts"], folder)
-  check("a program that imports every entry type-checks, declarations too", types.ok, types.output)
-  const runs = sh("node", ["program.ts"], folder)
-  check("and runs", runs.ok, runs.output)
-  writeFileSync(join(folder, "client.js"), clientProgram)
-  const program = "node_modules/ottla/dist/cli/bin.js"
-  await start("npx ottla start", "npx", "--no-install", "ottla")
-  await start("on Bun", resolve("node_modules/.bin/bun"), program)
-  await start("on Deno", resolve("node_modules/.bin/deno"), "run", "--allow-all", program)
+  // What the example and the compiler need beside the package, as this repository has it.
+  for (const name of ["@types/node", "undici-types", "kafkajs", "vitest"]) {
+    symlinkSync(resolve("node_modules", name), join(folder, "node_modules", name))
+  }
+  if (values.only === undefined) {
+    const manifest = JSON.parse(readFileSync("package.json", "utf8")) as { exports: Record<string, unknown> }
+    const entries = Object.keys(manifest.exports).filter((name) => !name.endsWith(".json") && name !== "./bun" && name !== "./deno")
+    const source = entries.map((name, i) => `import * as e${i} from "ottla${name.slice(1)}"\nif (Object.keys(e${i}).length === 0) throw new Error("${name} exports nothing")`).join("\n")
+    writeFileSync(join(folder, "program.ts"), `${source}\n`)
+    const types = sh(resolve("node_modules/.bin/tsc"), ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2023", "--types", "node", "program.ts"], folder)
+    check("a program that imports every entry type-checks, declarations too", types.ok, types.output)
+    const runs = sh("node", ["program.ts"], folder)
+    check("and runs", runs.ok, runs.output)
+    writeFileSync(join(folder, "client.js"), clientProgram)
+    const program = "node_modules/ottla/dist/cli/bin.js"
+    await start("npx ottla start", "npx", "--no-install", "ottla")
+    await start("on Bun", resolve("node_modules/.bin/bun"), program)
+    await start("on Deno", resolve("node_modules/.bin/deno"), "run", "--allow-all", program)
+  }
+  testKit()
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }

@@ -1,0 +1,189 @@
+/** What is tested, by name: each of the four test runners takes these lists as they are. */
+import { equal, ok } from "node:assert/strict"
+import { setTimeout } from "node:timers/promises"
+import * as Effect from "effect/Effect"
+import { Kafka, logLevel, Partitioners } from "kafkajs"
+import { MemoryDisk, MemoryMetadataStore, MemoryNetwork } from "ottla/memory"
+import { Delivery, Partitioner, partitionForKey } from "ottla/client"
+import {
+  consumerDeliveryLaws,
+  diskLaws,
+  type Law,
+  metadataStoreLaws,
+  networkLaws,
+  partitionerLaws,
+  TestBroker
+} from "ottla/testing"
+import { type Invoice, INVOICES, type Order, ORDERS, OrderService } from "./OrderService.ts"
+
+export const { layer: host } = "Bun" in globalThis
+  ? await import("ottla/bun")
+  : "Deno" in globalThis
+  ? await import("ottla/deno")
+  : await import("ottla/node")
+
+/** No runner's own: a name and a function, as laws are. */
+type Case = Law
+
+const TOPICS = { [ORDERS]: 3, [INVOICES]: { partitions: 1, configs: { "cleanup.policy": "compact" } } }
+
+type Running = Awaited<ReturnType<typeof TestBroker.start>>
+
+/** kafkajs as the service has it: by a port, or by connections in memory. */
+const kafkaOf = (broker: Running, network: "port" | "memory"): Kafka =>
+  new Kafka({
+    brokers: [...broker.brokers],
+    logLevel: logLevel.NOTHING,
+    retry: { initialRetryTime: 20, maxRetryTime: 200, retries: 50 },
+    ...(network === "memory" ? { socketFactory: broker.socketFactory as never } : {})
+  })
+
+const order = async (kafka: Kafka, orders: ReadonlyArray<Order>): Promise<void> => {
+  const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner })
+  await producer.connect()
+  await producer.send({ topic: ORDERS, messages: orders.map((each) => ({ key: each.customer, value: JSON.stringify(each) })) })
+  await producer.disconnect()
+}
+
+/** Orders 0 to `count`, of three customers. */
+const orders = (count: number): ReadonlyArray<Order> =>
+  Array.from({ length: count }, (_, n) => ({ id: `o${n}`, customer: `c${n % 3}`, cents: 100 * (n + 1) }))
+
+/** Waits until there is an invoice for every order, and gives them by order. */
+const invoices = async (broker: Running, count: number): Promise<ReadonlyMap<string, Invoice>> => {
+  for (;;) {
+    const found = new Map<string, Invoice>()
+    for (const { value } of await broker.records(INVOICES)) {
+      const invoice = JSON.parse(new TextDecoder().decode(value!)) as Invoice
+      found.set(invoice.order, invoice)
+    }
+    if (found.size >= count) return found
+    await setTimeout(5)
+  }
+}
+
+const withService = async (kafka: Kafka, use: () => Promise<void>): Promise<void> => {
+  const service = new OrderService(kafka)
+  await service.start()
+  try {
+    await use()
+  } finally {
+    await service.stop()
+  }
+}
+
+export const cases: ReadonlyArray<Case> = [
+  {
+    name: "an order becomes an invoice with tax, in memory",
+    run: async () => {
+      await using broker = await TestBroker.start({ topics: TOPICS })
+      const kafka = kafkaOf(broker, "memory")
+      await withService(kafka, async () => {
+        await order(kafka, [{ id: "o1", customer: "c1", cents: 1000 }])
+        const found = await invoices(broker, 1)
+        equal(found.get("o1")?.cents, 1190)
+      })
+    }
+  },
+  {
+    name: "every order has its invoice, by a port of this host",
+    run: async () => {
+      await using broker = await TestBroker.start({ host, topics: TOPICS })
+      const kafka = kafkaOf(broker, "port")
+      await withService(kafka, async () => {
+        await order(kafka, orders(50))
+        equal((await invoices(broker, 50)).size, 50)
+      })
+    }
+  },
+  {
+    name: "an order is not lost when the broker is killed in the middle",
+    run: async () => {
+      await using broker = await TestBroker.start({ topics: TOPICS })
+      const kafka = kafkaOf(broker, "memory")
+      await withService(kafka, async () => {
+        await order(kafka, orders(20))
+        await invoices(broker, 1)
+        await broker.kill()
+        await broker.start()
+        await order(kafka, orders(40).slice(20))
+        equal((await invoices(broker, 40)).size, 40)
+      })
+    }
+  },
+  {
+    name: "orders that nobody took are gone after a week, which takes no time",
+    run: async () => {
+      const DAY = 24 * 60 * 60 * 1000
+      await using broker = await TestBroker.start({
+        time: "virtual",
+        topics: { [ORDERS]: { configs: { "retention.ms": String(7 * DAY), "segment.ms": String(DAY) } } }
+      })
+      const client = await broker.connect()
+      await client.producer().send({ topic: ORDERS, value: "old", timestamp: broker.nowMs() })
+      await broker.advance(2 * DAY)
+      await client.producer().send({ topic: ORDERS, value: "new", timestamp: broker.nowMs() })
+      await broker.advance(6 * DAY)
+      equal((await broker.records(ORDERS)).length, 1)
+    }
+  },
+  {
+    name: "a broker is there in a few milliseconds",
+    run: async () => {
+      const medians: Array<number> = []
+      // The best of ten: others may be at work on this machine.
+      for (let series = 0; series < 10; series++) {
+        const took: Array<number> = []
+        for (let round = 0; round < 21; round++) {
+          const begin = performance.now()
+          const broker = await TestBroker.start({ host })
+          took.push(performance.now() - begin)
+          await broker.close()
+        }
+        medians.push(took.slice(1).sort((a, b) => a - b)[10]!)
+        if (medians.at(-1)! < 5) break
+      }
+      const median = Math.min(...medians)
+      console.log(`TestBroker.start: ${median.toFixed(2)} ms (median of 20, after the first)`)
+      ok(median < 5, `${median} ms`)
+    }
+  }
+]
+
+/** The laws that the service's own parts keep, and what it stands on. */
+const byCustomer = Partitioner.fromFunction("by-customer", ({ key }, { partitions }) =>
+  key === null ? 0 : partitionForKey(key, partitions.length))
+
+const threeTries = Delivery.atLeastOnce({
+  name: "three tries",
+  every: { records: 1 },
+  run: (step) => Effect.flatMap(Effect.retry(step.process, { times: 2 }), step.save)
+})
+
+const memoryDisk = () => {
+  const memory = new MemoryDisk.MemoryDisk()
+  memory.disk.makeDirectory("/d")
+  return { disk: memory.disk, directory: "/d", dispose: () => {} }
+}
+
+const memoryFile = (bytes: Uint8Array) =>
+  Effect.succeed({
+    path: "/memory",
+    descriptor: -1,
+    read: (target: Uint8Array, position: number) => {
+      const found = bytes.subarray(position, position + target.length)
+      target.set(found)
+      return found.length
+    }
+  })
+
+const named = (what: string, laws: ReadonlyArray<Law>): ReadonlyArray<Law> =>
+  laws.map(({ name, run }) => ({ name: `${what}: ${name}`, run }))
+
+export const laws: ReadonlyArray<Law> = [
+  ...partitionerLaws(byCustomer, { spreadsKeyless: false }),
+  ...named(threeTries.name, consumerDeliveryLaws(threeTries)),
+  ...named("disk", diskLaws(memoryDisk)),
+  ...named("metadata store", metadataStoreLaws(() => Effect.sync(() => MemoryMetadataStore.make()))),
+  ...named("network", networkLaws(MemoryNetwork.layer(), memoryFile))
+]
