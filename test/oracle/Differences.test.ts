@@ -35,6 +35,13 @@ describe("comparing answers", () => {
     expect(isAccepted(rows, "Fetch", 7, { ...difference, ottla: "55" })).toBeUndefined()
   })
 
+  it("a field with names in brackets is that of these items alone", () => {
+    const rows = parseAccepted("<!-- oracle -->\n| API | versions | field | Kafka | ottla | why |\n|---|---|---|---|---|---|\n| X | * | `topics[*].configs[a,b.c].value` | * | * | because |\n")
+    const at = (name: string) => ({ path: `.topics[t].configs[${name}].value`, fields: "topics.configs.value", kafka: "1", ottla: "2" })
+    expect(["a", "b.c", "c", "bxc", "a,b.c"].filter((name) => isAccepted(rows, "X", 0, at(name)) !== undefined)).toEqual(["a", "b.c"])
+    expect(isAccepted(rows, "X", 0, { ...at("a"), path: ".topics[t].others[a].value" })).toBeUndefined()
+  })
+
   it("docs/compatibility.md parses, and every row has its reason", () => {
     const rows = parseAccepted(readFileSync(new URL("../../docs/compatibility.md", import.meta.url), "utf8"))
     for (const row of rows) expect(row.why.length).toBeGreaterThan(10)

@@ -52,7 +52,10 @@ export const isMessage = (difference: Difference): boolean =>
 
 // -- what is accepted -------------------------------------------------------------------------------------------
 
-/** A row of the table in docs/compatibility.md. `*` stands for anything in each of its patterns. */
+/**
+ * A row of the table in docs/compatibility.md. `*` stands for anything in each of its patterns. A field with brackets is
+ * that of some items of a list, by their names: `configs[a,b].value`, all by `[*]`; without them it is that of every item.
+ */
 export interface Accepted {
   readonly api: string
   readonly versions: string
@@ -78,6 +81,14 @@ export const parseAccepted = (markdown: string): ReadonlyArray<Accepted> => {
 const matches = (pattern: string, text: string): boolean =>
   pattern === "*" || new RegExp(`^${pattern.split("*").map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&")).join(".*")}$`, "s").test(text)
 
+/** Names with commas between stand for each of them. */
+const fieldsMatch = (pattern: string, { fields, path }: Difference): boolean => {
+  if (!pattern.includes("[")) return matches(pattern, fields)
+  const names = /\[([^\]]*,[^\]]*)\]/.exec(pattern)
+  if (names === null) return matches(pattern, path.replace(/^\./, ""))
+  return names[1]!.split(",").some((name) => fieldsMatch(pattern.replace(names[0], `[${name}]`), { fields, path, kafka: "", ottla: "" }))
+}
+
 const inVersions = (versions: string, version: number): boolean => {
   if (versions === "*") return true
   const [low = "0", high = low] = versions.split("-")
@@ -86,6 +97,6 @@ const inVersions = (versions: string, version: number): boolean => {
 
 export const isAccepted = (rows: ReadonlyArray<Accepted>, api: string, version: number, difference: Difference): Accepted | undefined =>
   rows.find((row) =>
-    matches(row.api, api) && inVersions(row.versions, version) && matches(row.fields, difference.fields) &&
+    matches(row.api, api) && inVersions(row.versions, version) && fieldsMatch(row.fields, difference) &&
     matches(row.kafka, difference.kafka) && matches(row.ottla, difference.ottla)
   )
