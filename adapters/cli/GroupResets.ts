@@ -1,6 +1,7 @@
 /** Times, durations and files of `--reset-offsets`, as Kafka reads them. */
 import type { TopicPartition } from "../../core/client/ClusterView.ts"
 import type { PartitionOffset } from "../../core/client/Consumer.ts"
+import { parseDuration as parseIsoDuration } from "../../core/client/OffsetReset.ts"
 
 /** A value of `--reset-offsets` makes no sense; told as the command's failure. */
 export class ResetError extends Error {
@@ -31,19 +32,11 @@ export const parseDatetime = (text: string): number => {
   return time.getTime() - (zone.startsWith("-") ? -offsetMs : offsetMs)
 }
 
-const DURATION = /^([+-]?)P(?:([+-]?\d+)D)?(T(?:([+-]?\d+)H)?(?:([+-]?\d+)M)?(?:([+-]?\d+)(?:[.,](\d{0,9}))?S)?)?$/i
-
 /** `PnDTnHnMn.nS`, each part with a sign of its own if need be. @returns ms @throws ResetError */
 export const parseDuration = (text: string): number => {
-  const match = DURATION.exec(text)
-  const parts = match?.slice(2)
-  if (match === null || parts === undefined || parts.every((part) => part === undefined) || match[3]?.toUpperCase() === "T") {
-    throw new ResetError("Text cannot be parsed to a Duration")
-  }
-  const [, sign, days = "0", , hours = "0", minutes = "0", seconds = "0", fraction = ""] = match
-  const fractionMs = Number(`0.${fraction === "" ? "0" : fraction}`) * 1000 * (seconds.startsWith("-") ? -1 : 1)
-  const ms = ((Number(days) * 24 + Number(hours)) * 60 + Number(minutes)) * 60_000 + Number(seconds) * 1000 + fractionMs
-  return sign === "-" ? -ms : ms
+  const ms = parseIsoDuration(text)
+  if (ms === undefined) throw new ResetError("Text cannot be parsed to a Duration")
+  return ms
 }
 
 /** Cells of a line of CSV; a cell in quotes may hold commas, and quotes twice. */

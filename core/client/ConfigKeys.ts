@@ -6,6 +6,7 @@
 import type { ClientConfig } from "./ClientConfig.ts"
 import { FatalError } from "./ClientError.ts"
 import type { ConsumerConfig } from "./Consumer.ts"
+import { OFFSET_RESETS, parseOffsetReset } from "./OffsetReset.ts"
 import type { ProducerConfig } from "./Producer.ts"
 
 export type ConfigKey =
@@ -13,6 +14,7 @@ export type ConfigKey =
   | { readonly type: "boolean" }
   | { readonly type: "integer"; readonly min: number; readonly max: number }
   | { readonly type: "choice"; readonly values: ReadonlyArray<string> }
+  | { readonly type: "offset reset" }
 
 export type ConfigKeys = Readonly<Record<string, ConfigKey>>
 
@@ -72,7 +74,7 @@ const consumerKeys: Record<keyof ConsumerConfig, ConfigKey> = {
   ...clientKeys,
   "group.id": text,
   "group.instance.id": text,
-  "auto.offset.reset": choice("latest", "earliest", "none"),
+  "auto.offset.reset": { type: "offset reset" },
   "enable.auto.commit": flag,
   "auto.commit.interval.ms": int(0),
   "partition.assignment.strategy": text,
@@ -137,6 +139,8 @@ export const whatItTakes = (key: ConfigKey): string => {
       return "true or false"
     case "choice":
       return `one of ${key.values.join(", ")}`
+    case "offset reset":
+      return OFFSET_RESETS
     case "integer":
       return key.max === Number.MAX_SAFE_INTEGER
         ? `an integer of at least ${key.min}`
@@ -147,6 +151,7 @@ export const whatItTakes = (key: ConfigKey): string => {
 const parseValue = (key: ConfigKey, value: string): string | number | boolean | undefined => {
   switch (key.type) {
     case "string":
+    case "offset reset":
       return value
     case "boolean": {
       const lower = value.toLowerCase()
@@ -167,6 +172,8 @@ const isTaken = (key: ConfigKey, value: unknown): boolean => {
       return typeof value === "boolean"
     case "choice":
       return key.values.includes(value as string)
+    case "offset reset":
+      return parseOffsetReset(value) !== undefined
     case "integer":
       return typeof value === "number" && Number.isInteger(value) && value >= key.min && value <= key.max
   }

@@ -16,14 +16,18 @@ import type { ClientError } from "./ClientError.ts"
 import * as Cluster from "./Cluster.ts"
 import type { TopicPartition } from "./ClusterView.ts"
 import { makeConsumer } from "./ConsumerEngine.ts"
+import type { OffsetResetName } from "./OffsetReset.ts"
 
 /** Under Kafka's names with Kafka 4.3's defaults. */
 export interface ConsumerConfig extends ClientConfig {
   readonly "group.id"?: string
   /** KIP-345: a static member. */
   readonly "group.instance.id"?: string
-  /** Where to begin without a committed offset: "latest" (default), "earliest", "none" (fails). */
-  readonly "auto.offset.reset"?: "latest" | "earliest" | "none"
+  /**
+   * Where to begin without a committed offset: "latest" (default), "earliest", "none" (fails), or for example
+   * "by_duration:PT1H": at the first record of the last hour (KIP-1106).
+   */
+  readonly "auto.offset.reset"?: OffsetResetName
   /** Default true: commits what earlier polls returned, at the next poll after the interval. */
   readonly "enable.auto.commit"?: boolean
   /** Default 5000. */

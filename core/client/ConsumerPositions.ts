@@ -10,9 +10,9 @@ import { type ClientError, FatalError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
 import { endOfEpochs, fetchCommitted, isClientError, type Isolation, listOffsets } from "./ConsumerOffsets.ts"
 import type { FetcherHost } from "./Fetcher.ts"
+import { type OffsetReset, resetTimestamp } from "./OffsetReset.ts"
 import {
   type AssignedPartition,
-  EARLIEST_TIMESTAMP,
   LATEST_TIMESTAMP,
   NO_OFFSET,
   partitionKey,
@@ -22,7 +22,7 @@ import {
 
 export interface PositionsOptions {
   readonly groupId: string | undefined
-  readonly reset: "latest" | "earliest" | "none"
+  readonly reset: OffsetReset
   readonly isolation: Isolation
   readonly retryBackoffMs: number
 }
@@ -87,8 +87,8 @@ export class ConsumerPositions {
     // What was fetched before is given out first: the position may be behind the fetch.
     if (state.position !== offset) return
     this.#host.discard(state)
-    const { reset } = this.#options
-    if (reset === "none") {
+    const timestamp = resetTimestamp(this.#options.reset, this.#host.now())
+    if (timestamp === undefined) {
       state.retryAtMs = this.#host.now() + this.#options.retryBackoffMs
       this.#host.fail(
         new FatalError(
@@ -99,15 +99,16 @@ export class ConsumerPositions {
       )
       return
     }
-    state.reset(reset === "earliest" ? EARLIEST_TIMESTAMP : LATEST_TIMESTAMP)
+    state.reset(timestamp)
     this.#host.changed()
   }
 
   /** Without a committed offset: by policy. @returns whether there is one */
   #beginAnew(state: AssignedPartition): boolean {
     const { groupId, reset, retryBackoffMs } = this.#options
-    if (reset !== "none") {
-      state.reset(reset === "earliest" ? EARLIEST_TIMESTAMP : LATEST_TIMESTAMP)
+    const timestamp = resetTimestamp(reset, this.#host.now())
+    if (timestamp !== undefined) {
+      state.reset(timestamp)
       return true
     }
     state.retryAtMs = this.#host.now() + retryBackoffMs
@@ -215,7 +216,7 @@ export class ConsumerPositions {
     if (truncated === undefined) return
     this.#host.discard(state)
     const { divergentOffset } = truncated
-    if (this.#options.reset === "none") {
+    if (this.#options.reset._tag === "None") {
       state.retryAtMs = this.#host.now() + this.#options.retryBackoffMs
       const where = divergentOffset === NO_OFFSET ? "" : `; the logs part at offset ${divergentOffset}`
       this.#host.fail(

@@ -2,11 +2,12 @@
 import type { Assignor } from "../assignors/Assignor.ts"
 import { FatalError } from "./ClientError.ts"
 import type { ConsumerConfig } from "./Consumer.ts"
+import { OFFSET_RESETS, type OffsetReset, parseOffsetReset } from "./OffsetReset.ts"
 
 export interface ConsumerSettings {
   readonly groupId: string | undefined
   readonly groupInstanceId: string | undefined
-  readonly reset: "latest" | "earliest" | "none"
+  readonly reset: OffsetReset
   readonly autoCommitIntervalMs: number | undefined
   readonly assignors: ReadonlyArray<Assignor>
   readonly sessionTimeoutMs: number
@@ -70,10 +71,12 @@ export const consumerSettings = (
   const groupId = config["group.id"]
   if (groupId === "") problem ??= invalid("group.id", "\"\"", "left out or not empty")
   if (config["group.instance.id"] === "") problem ??= invalid("group.instance.id", "\"\"", "left out or not empty")
+  const reset = parseOffsetReset(config["auto.offset.reset"] ?? "latest")
+  if (reset === undefined) problem ??= invalid("auto.offset.reset", config["auto.offset.reset"], OFFSET_RESETS)
   const settings: ConsumerSettings = {
     groupId,
     groupInstanceId: config["group.instance.id"],
-    reset: oneOf("auto.offset.reset", "latest", ["latest", "earliest", "none"]),
+    reset: reset ?? { _tag: "None" },
     // Without a group there is nothing to commit to.
     autoCommitIntervalMs: autoCommit && groupId !== undefined ? integer("auto.commit.interval.ms", 5000, 0) : undefined,
     assignors: chosen,

@@ -1,5 +1,7 @@
 import { expect } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import * as Consumer from "../../core/client/Consumer.ts"
 import type { ConsumerConfig } from "../../core/client/Consumer.ts"
@@ -119,6 +121,23 @@ overBroker("Consumer with assigned partitions", (test) => {
       expect(yield* Effect.flip(pollUntil(strict, 1))).toMatchObject({ _tag: "FatalError", reason: "OFFSET_OUT_OF_RANGE" })
       yield* strict.seek(here, 3)
       expect((yield* pollUntil(strict, 2)).map(valueOf)).toEqual(["3", "4"])
+    }))
+
+  test("begins with the first record that is no older than a duration, at the end when there is none", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("duration", { partitions: 2 })
+      const writer = yield* topicWriter(broker)
+      const nowMs = yield* Clock.currentTimeMillis
+      const hourMs = 3_600_000
+      for (const [index, value] of numbers(0, 6).entries()) {
+        yield* writer.write(topic, [value], { timestamp: nowMs - (5 - index) * hourMs - 60_000 })
+        if (index < 3) yield* writer.write(topic, [`old ${value}`], { partition: 1, timestamp: nowMs - (10 - index) * hourMs })
+      }
+      const consumer = yield* consumerOf(broker, { "auto.offset.reset": "by_duration:PT2H30M" })
+      yield* consumer.assign([{ topic, partition: 0 }, { topic, partition: 1 }])
+      expect((yield* pollUntil(consumer, 3)).map(valueOf)).toEqual(["3", "4", "5"])
+      expect(yield* consumer.position({ topic, partition: 1 })).toBe(3)
+      expect(Exit.isFailure(yield* Effect.exit(consumerOf(broker, { "auto.offset.reset": "by_duration:an hour" })))).toBe(true)
     }))
 
   test("records are a stream", (broker) =>
