@@ -49,8 +49,8 @@ import { makeHandlers } from "./Handlers.ts"
 import { unsupportedApiVersions } from "./handlers/ApiVersions.ts"
 import { RACK_AWARE_SELECTOR } from "./ReplicaSelector.ts"
 
-/** After which an ISR change is submitted again that the metadata store could not take, in milliseconds. */
-const ISR_CHANGE_RETRY_MS = 50
+/** After which is submitted again what the metadata store could not take: ISR changes, offline replicas. In milliseconds. */
+const STORE_RETRY_MS = 50
 
 /** Requests in flight are given this long when the broker stops, in milliseconds. */
 export const STOP_TIMEOUT_MS = 5000
@@ -153,7 +153,7 @@ const startPartitions = (
         onFailure: (error) =>
           Effect.logWarning(`an ISR change waits for the metadata store: ${error.message}`).pipe(
             Effect.annotateLogs({ topic: partition.topic, partition: partition.partition }),
-            Effect.andThen(Effect.sleep(ISR_CHANGE_RETRY_MS)),
+            Effect.andThen(Effect.sleep(STORE_RETRY_MS)),
             Effect.andThen(attempt)
           ),
         // A committed change came by the image before its answer: what is still in flight was refused.
@@ -162,7 +162,29 @@ const startPartitions = (
     )
     fork(attempt)
   }
+  const offline = new Set<string>()
+  let isReporting = false
+  /** Until the metadata store has it; each later one says them all. */
+  const reportOffline: Effect.Effect<void> = Effect.suspend(() => controller.replicasOffline(offline)).pipe(
+    Effect.catch((error) =>
+      Effect.logWarning(`offline replicas wait for the metadata store: ${error.message}`).pipe(
+        Effect.andThen(Effect.sleep(STORE_RETRY_MS)),
+        Effect.andThen(Effect.suspend(() => reportOffline))
+      )
+    )
+  )
   return new Partitions({
+    replicaOffline: (name) => {
+      offline.add(name)
+      // Those of one directory go offline in one turn: one fiber tells them all.
+      if (!isReporting) {
+        isReporting = true
+        fork(Effect.andThen(Effect.yieldNow, Effect.suspend(() => {
+          isReporting = false
+          return reportOffline
+        })))
+      }
+    },
     brokerId: config.nodeId,
     logManager,
     purgatory,

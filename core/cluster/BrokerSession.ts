@@ -5,6 +5,7 @@
  * |---|---|
  * | there | active: leads, is in ISRs |
  * | there, `shuttingDown` | in controlled shutdown: its leaders are moved, it leaves the ISRs and joins none (KIP-841) |
+ * | there, `offline` | without these replicas: they lie in a log directory that failed, others lead (KIP-112) |
  * | gone | fenced |
  *
  * A session can be lost while its broker lives: the store did not hear of it for broker.session.timeout.ms. The broker
@@ -22,7 +23,7 @@ import type { ItemResult, RegisterBroker } from "./Commands.ts"
 import type { Decided } from "./Decision.ts"
 import type { ImageFollower } from "./ImageFollower.ts"
 import type { BrokerRegistration, MetadataImage } from "./MetadataImage.ts"
-import { decideBeginShutdown, decideRegisterBroker } from "./Registration.ts"
+import { decideLife, decideRegisterBroker } from "./Registration.ts"
 import type { Submitter } from "./Submit.ts"
 
 /** How long a registration waits for the session that takes the place of a lost one. */
@@ -37,6 +38,8 @@ export interface BrokerSession {
   readonly register: (request: RegisterBroker) => Effect.Effect<BrokerRegistration, MetadataStoreError>
   /** Done when this broker leads nothing any more, or is fenced: nobody waits for a broker whose session is over. */
   readonly controlledShutdown: Effect.Effect<void, MetadataStoreError>
+  /** These replicas lie in a log directory that failed: others are to lead, and no ISR is to wait for them. */
+  readonly replicasOffline: (names: Iterable<string>) => Effect.Effect<void, MetadataStoreError>
   /** Ends the session now and for good: the broker cannot go on, others are to take over what it has. */
   readonly abandon: Effect.Effect<void>
   /** One loss of a session, waited for and made good; to be run again and again, after a failure too. */
@@ -67,8 +70,9 @@ export const make = (
     let registered: RegisterBroker | undefined
     let isStopping = false
     let isAbandoned = false
+    const offline = new Set<string>()
     /** What the loss of a session still asks for. */
-    let missing: "nothing" | "session" | "registration" = "nothing"
+    let missing: "nothing" | "session" | "registration" | "life" = "nothing"
 
     const registerOnce = (request: RegisterBroker): Effect.Effect<BrokerRegistration, MetadataStoreError> =>
       Effect.gen(function*() {
@@ -98,6 +102,16 @@ export const make = (
         })
       )
 
+    /** What the new registration would not say by itself. */
+    const sayLife: Effect.Effect<void, MetadataStoreError> = Effect.asVoid(
+      submitter.submit([undefined], (now) => [
+        decideLife(now, brokerId, session.id, {
+          ...(isStopping ? { shuttingDown: true } : {}),
+          ...(offline.size > 0 ? { offline: [...offline] } : {})
+        })
+      ])
+    )
+
     const keep = Effect.gen(function*() {
       if (missing === "nothing") {
         yield* session.lost
@@ -112,7 +126,7 @@ export const make = (
         missing = "registration"
       }
       // What stops needs no other life, and what never was registered does that itself.
-      if (registered !== undefined && !isStopping) {
+      if (missing === "registration" && registered !== undefined && !isStopping) {
         yield* submitter.refresh
         yield* registerOnce({ ...registered, previousBrokerEpoch: brokerEpoch }).pipe(
           Effect.tapError((error) => {
@@ -122,12 +136,20 @@ export const make = (
         )
         yield* Effect.logInfo(`broker ${brokerId} is registered again, with broker epoch ${brokerEpoch}`)
       }
+      missing = "life"
+      if (offline.size > 0) yield* sayLife
       missing = "nothing"
     })
 
+    const replicasOffline = (names: Iterable<string>): Effect.Effect<void, MetadataStoreError> =>
+      Effect.suspend(() => {
+        for (const name of names) offline.add(name)
+        return sayLife
+      })
+
     const controlledShutdown = Effect.gen(function*() {
       isStopping = true
-      yield* submitter.submit([undefined], (now) => [decideBeginShutdown(now, brokerId, session.id)])
+      yield* sayLife
       yield* follower.awaitImage((now) => now.brokers.get(brokerId)?.fenced !== false || !leads(now, brokerId))
     })
 
@@ -137,5 +159,5 @@ export const make = (
       return Scope.close(own, Exit.void)
     })
 
-    return { abandon, id: () => session.id, brokerEpoch: () => brokerEpoch, register, controlledShutdown, keep }
+    return { abandon, replicasOffline, id: () => session.id, brokerEpoch: () => brokerEpoch, register, controlledShutdown, keep }
   })

@@ -91,6 +91,8 @@ export interface Controller {
    * partition that nobody else can lead has no leader then (KIP-841).
    */
   readonly controlledShutdown: Effect.Effect<void, MetadataStoreError>
+  /** These replicas (`replicaName`) of this broker lie in a log directory that failed: others lead. */
+  readonly replicasOffline: (names: Iterable<string>) => Effect.Effect<void, MetadataStoreError>
   /** Ends the session at once and for good, for a broker that cannot go on. */
   readonly abandon: Effect.Effect<void>
   readonly alterPartition: (change: AlterPartition) => Effect.Effect<AlterPartitionResult, MetadataStoreError>
@@ -358,6 +360,7 @@ export const make: (
         }),
       brokerEpoch: session.brokerEpoch,
       controlledShutdown: session.controlledShutdown,
+      replicasOffline: session.replicasOffline,
       abandon: session.abandon,
       alterPartition: (change) =>
         exclusively(Effect.map(

@@ -7,7 +7,7 @@ import { invariant } from "../model/Invariant.ts"
 import type { Entry, Revision, WatchBatch } from "../ports/MetadataStore.ts"
 import { CONTROLLER_KEY, parseKey, partitionKey } from "./Keys.ts"
 import type { StoredPartition } from "./Keys.ts"
-import { emptyImage } from "./MetadataImage.ts"
+import { emptyImage, NO_REPLICAS } from "./MetadataImage.ts"
 import type { BrokerListener, BrokerRegistration, ConfigMap, MetadataImage, PartitionImage, TopicImage } from "./MetadataImage.ts"
 
 interface TopicKey {
@@ -23,8 +23,20 @@ interface StoredBroker {
   readonly cleanStart: boolean
 }
 
-interface StoredLife {
-  readonly shuttingDown?: boolean
+/** Left out: false, none. */
+export interface StoredLife {
+  /** Whose it is: a broker whose commit's answer got lost finds that it is registered. */
+  readonly session?: string
+  readonly shuttingDown?: true
+  readonly offline?: ReadonlyArray<string>
+}
+
+type Life = Pick<BrokerRegistration, "session" | "inControlledShutdown" | "offlineReplicas">
+const NO_LIFE: Life = { session: "", inControlledShutdown: false, offlineReplicas: NO_REPLICAS }
+
+const decodeLife = (value: string): Life => {
+  const { offline, session = "", shuttingDown = false } = JSON.parse(value) as StoredLife
+  return { session, inControlledShutdown: shuttingDown, offlineReplicas: offline === undefined ? NO_REPLICAS : new Set(offline) }
 }
 
 const NONE: ReadonlyArray<number> = []
@@ -73,8 +85,8 @@ export class ImageState {
   /** Every partition key, by topic id, then index. */
   private partitions = new Map<string, Map<number, PartitionImage>>()
   private topics = new Map<string, TopicKey>()
-  /** Brokers with a session, and whether they are about to stop. */
-  private live = new Map<number, boolean>()
+  /** Brokers with a session, and what they say of themselves. */
+  private live = new Map<number, Life>()
 
   /** Starts over from a listing. */
   reset(revision: Revision, entries: ReadonlyArray<Entry>): MetadataImage {
@@ -140,13 +152,13 @@ export class ImageState {
               epoch: entry.modRevision,
               ...(JSON.parse(entry.value) as StoredBroker),
               fenced: !this.live.has(parsed.id),
-              inControlledShutdown: this.live.get(parsed.id) ?? false
+              ...(this.live.get(parsed.id) ?? NO_LIFE)
             }
           )
           break
         case "Live":
           if (entry === undefined) this.live.delete(parsed.id)
-          else this.live.set(parsed.id, (JSON.parse(entry.value) as StoredLife).shuttingDown ?? false)
+          else this.live.set(parsed.id, decodeLife(entry.value))
           revisions.set(key, entry?.modRevision)
           break
         case "Cluster":
@@ -169,10 +181,11 @@ export class ImageState {
     // A registration and its session's key may come in either order within a commit.
     for (const [id, broker] of brokers.current) {
       const fenced = !this.live.has(id)
-      const inControlledShutdown = this.live.get(id) ?? false
-      if (broker.fenced !== fenced || broker.inControlledShutdown !== inControlledShutdown) {
-        brokers.set(id, { ...broker, fenced, inControlledShutdown })
-      }
+      const life = this.live.get(id) ?? NO_LIFE
+      if (
+        broker.fenced !== fenced || broker.session !== life.session || broker.inControlledShutdown !== life.inControlledShutdown ||
+        broker.offlineReplicas !== life.offlineReplicas
+      ) brokers.set(id, { ...broker, fenced, ...life })
     }
 
     const topicsByName = new Draft<string, TopicImage>(before.topicsByName)

@@ -21,7 +21,7 @@ const electIn = (
   const due = dueElection(image, topic, before, context)
   const changed = changePartition(due?.after ?? before, {}, {
     minInSyncReplicas: context.minInSyncReplicas(topic.name),
-    isLive: liveIn(image),
+    isLive: liveIn(image, topic.id, before.partition),
     election
   })
   // Asked for before the controller came to it.
@@ -79,11 +79,10 @@ export const decidePreferredLeaders = (
   context: PartitionDecisionContext
 ): ReadonlyArray<Decided<ElectionResult>> => {
   const decided: Array<Decided<ElectionResult>> = []
-  const isLive = liveIn(image)
   for (const topic of image.topicsByName.values()) {
     for (const partition of topic.partitions) {
       const preferred = partition.replicas[0]
-      if (preferred === undefined || partition.leader === preferred || !isLive(preferred)) continue
+      if (preferred === undefined || partition.leader === preferred || !liveIn(image, topic.id, partition.partition)(preferred)) continue
       const election = electIn(image, topic, partition, "Preferred", context)
       if (election?.after.leader !== preferred) continue
       decided.push({ result: election, change: partitionChange(image, topic, partition, election.after) })

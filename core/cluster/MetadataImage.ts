@@ -27,9 +27,18 @@ export interface BrokerRegistration {
   readonly cleanStart: boolean
   /** A fenced broker is registered, leads nothing and is not told to clients: its session is gone. */
   readonly fenced: boolean
+  /** The session that it lives by; "" when it is fenced. */
+  readonly session: string
   /** It is about to stop: it leads nothing and joins no ISR any more, and still answers. */
   readonly inControlledShutdown: boolean
+  /** Its replicas (`replicaName`) that lie in a log directory that failed: they lead nothing and are in no ISR. */
+  readonly offlineReplicas: ReadonlySet<string>
 }
+
+export const NO_REPLICAS: ReadonlySet<string> = new Set()
+
+/** A partition, as brokers name those of their replicas that are offline. */
+export const replicaName = (topicId: string, partition: number): string => `${topicId}/${partition}`
 
 /** May lead, be in an ISR and be given replicas: its session lives, and it does not want to stop. */
 export const isActive = (broker: BrokerRegistration | undefined): boolean =>

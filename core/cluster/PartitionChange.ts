@@ -7,7 +7,7 @@
  * replicas surely have every committed record, and fewer may lose their unsynced pages without losing one. What this
  * file decides never makes a quorate partition another, but for replicas that are known to have lost their tail.
  */
-import { isActive, type MetadataImage, type PartitionImage } from "./MetadataImage.ts"
+import { isActive, type MetadataImage, type PartitionImage, replicaName } from "./MetadataImage.ts"
 
 export type Replicas = ReadonlyArray<number>
 
@@ -17,8 +17,12 @@ export const same = (a: Replicas, b: Replicas): boolean => a.length === b.length
 const within = (replicas: Replicas, all: Replicas): Replicas => replicas.filter((id) => all.includes(id))
 const hasAll = (replicas: Replicas, wanted: Replicas): boolean => wanted.every((id) => replicas.includes(id))
 
-/** May lead and be in an ISR: its session lives, and it does not want to stop (KIP-841). */
-export const liveIn = (image: MetadataImage) => (id: number): boolean => isActive(image.brokers.get(id))
+/** May lead and be in an ISR: its session lives, it does not want to stop (KIP-841), and the replica is not offline. */
+export const liveIn = (image: MetadataImage, topicId: string, partition: number) => (id: number): boolean => {
+  const broker = image.brokers.get(id)
+  if (broker === undefined || !isActive(broker)) return false
+  return broker.offlineReplicas.size === 0 || !broker.offlineReplicas.has(replicaName(topicId, partition))
+}
 
 export const isReassigning = ({ addingReplicas, removingReplicas }: PartitionImage): boolean =>
   addingReplicas.length > 0 || removingReplicas.length > 0

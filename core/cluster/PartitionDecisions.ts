@@ -55,7 +55,7 @@ export const dueElection = (
   before: PartitionImage,
   context: PartitionDecisionContext
 ): ElectionResult | undefined => {
-  const isLive = liveIn(image)
+  const isLive = liveIn(image, topic.id, before.partition)
   const minIsr = context.minInSyncReplicas(topic.name)
   /** Registered again since the partition's last change: what it led and held it led and held in an earlier life. */
   const restarted = (id: number): boolean => (image.brokers.get(id)?.epoch ?? -1) > before.modRevision
@@ -148,7 +148,7 @@ export const decideAlterPartition = (
     return answer(ErrorCode.INVALID_REQUEST, "the ISR must be replicas of the partition, each once")
   }
   if (!isr.includes(request.leader)) return answer(ErrorCode.INVALID_REQUEST, "a leader cannot leave its ISR")
-  const isLive = liveIn(image)
+  const isLive = liveIn(image, topic.id, partition.partition)
   const restartedUnclean = (id: number): boolean => {
     const broker = image.brokers.get(id)
     return broker !== undefined && broker.epoch > partition.modRevision && !broker.cleanStart
@@ -158,6 +158,7 @@ export const decideAlterPartition = (
     if (broker === undefined || !isActive(broker) || (brokerEpoch !== -1 && brokerEpoch !== broker.epoch)) {
       return answer(ErrorCode.INELIGIBLE_REPLICA, `broker ${brokerId} may not join the ISR now`)
     }
+    if (!isLive(brokerId)) return answer(ErrorCode.INELIGIBLE_REPLICA, `the replica of broker ${brokerId} is offline`)
     // This change would make it look as if the broker had been there all the time: the controller takes it out first.
     if (partition.isr.includes(brokerId) && restartedUnclean(brokerId)) {
       return answer(ErrorCode.INELIGIBLE_REPLICA, `broker ${brokerId} came back after an unclean stop`)

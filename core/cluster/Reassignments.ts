@@ -77,7 +77,7 @@ const decideReassignment = (
   const allowsUnclean = context.uncleanLeaderElection(name)
   const change: ChangeContext = {
     minInSyncReplicas: context.minInSyncReplicas(name),
-    isLive: liveIn(image),
+    isLive: liveIn(image, topic.id, index),
     election: replicas === null && allowsUnclean ? "Unclean" : "Online"
   }
 

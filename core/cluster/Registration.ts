@@ -1,16 +1,17 @@
 /**
- * A broker's registration and its wish to stop, decided on an image: pure. KIP-631's registration, KIP-841's controlled
+ * A broker's registration and what it says of itself later, decided on an image: pure. KIP-631's registration, KIP-841's controlled
  * shutdown, KIP-966's clean-shutdown check.
  */
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import type { ItemResult, RegisterBroker } from "./Commands.ts"
 import { changeOf, put } from "./Decision.ts"
 import type { Decided } from "./Decision.ts"
+import type { StoredLife } from "./ImageApply.ts"
 import { brokerKey, liveKey } from "./Keys.ts"
 import type { MetadataImage } from "./MetadataImage.ts"
 
 /**
- * Refused with DUPLICATE_BROKER_REGISTRATION while another session holds this broker's life: two processes with one
+ * Nothing to do where this session has registered it already: the answer got lost. Refused with DUPLICATE_BROKER_REGISTRATION while another session holds this broker's life: two processes with one
  * node id, or one that was restarted before its old session timed out.
  */
 export const decideRegisterBroker = (
@@ -19,6 +20,9 @@ export const decideRegisterBroker = (
   session: string
 ): Decided<ItemResult> => {
   const known = image.brokers.get(request.id)
+  if (known !== undefined && !known.fenced && known.session === session) {
+    return { result: { error: ErrorCode.NONE, message: null } }
+  }
   if (image.revisions.has(liveKey(request.id))) {
     return {
       result: {
@@ -35,22 +39,22 @@ export const decideRegisterBroker = (
       [{ key: brokerKey(request.id), modRevision: known?.epoch ?? 0 }, { key: liveKey(request.id), modRevision: 0 }],
       [
         put(brokerKey(request.id), JSON.stringify({ rack, listeners, logDirs, cleanStart })),
-        put(liveKey(request.id), "{}", session)
+        put(liveKey(request.id), JSON.stringify({ session }), session)
       ]
     )
   }
 }
 
-/** Nothing where the broker is fenced, or has said so already: its session says all that is left to say. */
-export const decideBeginShutdown = (image: MetadataImage, brokerId: number, session: string): Decided<void> => {
+/** What a broker says of itself: that it is about to stop, which replicas are offline. Nothing where it is fenced. */
+export const decideLife = (image: MetadataImage, brokerId: number, session: string, life: Omit<StoredLife, "session">): Decided<void> => {
   const known = image.brokers.get(brokerId)
-  if (known === undefined || known.fenced || known.inControlledShutdown) return { result: undefined }
+  if (known === undefined || known.fenced) return { result: undefined }
   const key = liveKey(brokerId)
   return {
     result: undefined,
     change: changeOf(
       [{ key, modRevision: image.revisions.get(key) ?? 0 }],
-      [put(key, JSON.stringify({ shuttingDown: true }), session)]
+      [put(key, JSON.stringify({ session, ...life }), session)]
     )
   }
 }

@@ -9,7 +9,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { MetadataImage, PartitionImage, TopicImage } from "../cluster/MetadataImage.ts"
-import { topicConfigOf } from "../cluster/MetadataImage.ts"
+import { replicaName, topicConfigOf } from "../cluster/MetadataImage.ts"
 import type { ReplicationConfig } from "../cluster/configs/TopicConfigs.ts"
 import type { LogConfig } from "../log/LogConfig.ts"
 import type { LogManager } from "../log/LogManager.ts"
@@ -36,6 +36,8 @@ export interface PartitionsOptions {
   readonly configFor: (topic: string, image: MetadataImage) => LogConfig
   readonly replicationConfigFor: (topic: string, image: MetadataImage) => ReplicationConfig
   readonly isrChangeWanted: (partition: Partition) => void
+  /** A replica here (`replicaName`) lies in a log directory that failed. */
+  readonly replicaOffline: (name: string) => void
 }
 
 export class Partitions {
@@ -45,6 +47,8 @@ export class Partitions {
   readonly #byId: Map<string, HostedTopic> = new Map()
   #applied: MetadataImage | undefined
   #changed: Set<Partition> = new Set()
+  /** Replicas in log directories that failed: they come back with a start that finds their directory. */
+  readonly #offline: Set<string> = new Set()
 
   constructor(options: PartitionsOptions) {
     this.#options = options
@@ -52,8 +56,22 @@ export class Partitions {
     options.logManager.setHighWatermarks((topic, partition) => this.get(topic, partition)?.highWatermark)
     options.logManager.onOffline((log) => {
       const partition = this.get(log.topic, log.partition)
-      if (partition?.log === log) partition.markOffline()
+      if (partition?.log !== log) return
+      partition.markOffline()
+      this.#goOffline(partition.topicId, partition.partition)
     })
+  }
+
+  #goOffline(topicId: string, partition: number): void {
+    const name = replicaName(topicId, partition)
+    if (this.#offline.has(name)) return
+    this.#offline.add(name)
+    this.#options.replicaOffline(name)
+  }
+
+  /** Does the replica lie in a log directory that failed? */
+  isOffline(topicId: string, partition: number): boolean {
+    return this.#offline.has(replicaName(topicId, partition))
   }
 
   topic(name: string): HostedTopic | undefined {
@@ -91,7 +109,7 @@ export class Partitions {
       }
       for (const topic of image.topicsById.values()) {
         const before = previous?.topicsById.get(topic.id)
-        if (before !== topic) this.#applyTopic(topic, before, image)
+        if (before !== topic) this.#applyTopic(topic, before, image, previous === undefined)
       }
     }
     if (previous === undefined) return this.#retireStrays()
@@ -118,7 +136,7 @@ export class Partitions {
     }
   }
 
-  #applyTopic(topic: TopicImage, before: TopicImage | undefined, image: MetadataImage): void {
+  #applyTopic(topic: TopicImage, before: TopicImage | undefined, image: MetadataImage, isFirst: boolean): void {
     let hosted = this.#byId.get(topic.id)
     for (const partitionImage of topic.partitions) {
       const isReplica = partitionImage.replicas.includes(this.#options.brokerId)
@@ -135,7 +153,7 @@ export class Partitions {
         this.#byId.set(topic.id, hosted)
         this.#byName.set(topic.name, hosted)
       }
-      const partition = held ?? this.#create(topic, index, image)
+      const partition = held ?? this.#create(topic, index, image, isFirst)
       if (partition === undefined) continue
       hosted.partitions[index] = partition
       this.#applyRole(partition, partitionImage)
@@ -154,11 +172,17 @@ export class Partitions {
   }
 
   /** Undefined when the disk refused: the partition is answered as if it were not here. */
-  #create(topic: TopicImage, index: number, image: MetadataImage): Partition | undefined {
+  #create(topic: TopicImage, index: number, image: MetadataImage, isFirst: boolean): Partition | undefined {
     const { logManager, nowMs, fork, purgatory, brokerId, isrChangeWanted } = this.#options
+    if (this.isOffline(topic.id, index)) return undefined
     let log: PartitionLog
     try {
       const found = logManager.get(topic.name, index)
+      // At a start it may lie in the directory that is missing: an empty one in its place would be a loss, said by nobody.
+      if (found === undefined && isFirst && logManager.directories().some(({ isOnline }) => !isOnline)) {
+        this.#goOffline(topic.id, index)
+        return undefined
+      }
       // As in Kafka a log that has lost its topic id is the topic's of that name.
       if (found !== undefined && (found.topicId === topic.id || found.topicId === ZERO_TOPIC_ID)) {
         log = found
@@ -195,7 +219,10 @@ export class Partitions {
       minInsyncReplicas: replicationConfig.minInsyncReplicas
     })
     partition.setThrottled(replicationConfig)
-    if (logManager.isOffline(log)) partition.markOffline()
+    if (logManager.isOffline(log)) {
+      partition.markOffline()
+      this.#goOffline(topic.id, index)
+    }
     return partition
   }
 

@@ -79,7 +79,7 @@ const listed = (store: MetadataStore): Effect.Effect<unknown, MetadataStoreError
 
 /** What a restart keeps: all but who holds a session. */
 const lasting = (image: MetadataImage): unknown => {
-  const brokers = new Map([...image.brokers].map(([id, one]) => [id, { ...one, fenced: true }]))
+  const brokers = new Map([...image.brokers].map(([id, one]) => [id, { ...one, fenced: true, session: "" }]))
   const revisions = new Map([...image.revisions].filter(([key]) => !/live|controller/.test(key)))
   return plain({ ...image, brokers, revisions, controllerId: -1, revision: 0 })
 }

@@ -84,7 +84,9 @@ export const broker = (id: number, over: Partial<BrokerRegistration> = {}): Brok
   logDirs: [],
   cleanStart: true,
   fenced: false,
+  session: "",
   inControlledShutdown: false,
+  offlineReplicas: new Set(),
   ...over
 })
 

@@ -236,6 +236,26 @@ describe("A broker that loses its session while it lives", () => {
     }))
 })
 
+describe("A broker that does not hear that it is registered", () => {
+  it.effect("finds that it is, and does not wait for the end of its own session", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      yield* create(cluster, "t")
+      const link = cluster.link(2)
+      const { broker } = cluster.running.get(2)!
+      const before = broker.brokerEpoch
+      link.losesAnswers = true
+      yield* loseSession(cluster, 2)
+      const other = cluster.running.get(1)!.broker.services
+      yield* until("it is registered", () => other.image().brokers.get(2)!.epoch > before)
+      link.losesAnswers = false
+      const { epoch } = other.image().brokers.get(2)!
+      yield* until("it knows", () => broker.brokerEpoch === epoch)
+      yield* cluster.isrIs("t", IDS)
+      expect(other.image().brokers.get(2)).toMatchObject({ epoch, cleanStart: true, fenced: false })
+    }))
+})
+
 describe("A broker whose last log directory fails", () => {
   it.effect("gives itself up: its session ends, others lead, nobody can connect to it, and it comes back as unclean", () =>
     Effect.gen(function*() {
@@ -260,6 +280,84 @@ describe("A broker whose last log directory fails", () => {
       expect(cluster.image().brokers.get(first)!.cleanStart).toBe(false)
       yield* cluster.isrIs("t", IDS)
       yield* until("equal logs", () => new Set(IDS.map((id) => bytesOf(cluster.partition(id, "t")!))).size === 1)
+    }))
+})
+
+describe("A broker of whose log directories one fails", () => {
+  const directories = { "log.dirs": "/one,/two" }
+  /** The partitions that a broker leads and has in a directory. */
+  const ledIn = (cluster: TestCluster, id: number, directory: string): ReadonlyArray<number> => {
+    const { logManager } = cluster.running.get(id)!.broker.services
+    return cluster.image().topicsByName.get("t")!.partitions
+      .filter(({ leader, partition }) => leader === id && logManager.directoryOf(logManager.get("t", partition)!) === directory)
+      .map(({ partition }) => partition)
+  }
+
+  it.effect("leads what lies there no more, is in no ISR of it, and goes on with the rest", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster(directories)
+      yield* create(cluster, "t", 12, 3, { "min.insync.replicas": "2", "flush.messages": "1" })
+      const id = 1
+      const broken = ledIn(cluster, id, "/one")
+      const whole = ledIn(cluster, id, "/two")
+      expect([broken.length, whole.length].every((count) => count > 0)).toBe(true)
+      const { disk } = cluster.link(id).world
+      disk.failWhen((operation, path) => operation === "sync" && path.startsWith("/one") ? "Io" : undefined)
+      const client = yield* cluster.running.get(id)!.connect
+      expect((yield* withTime(client.produce("t", ["a"], { partition: broken[0]! }))).errorCode).toBe(ErrorCode.KAFKA_STORAGE_ERROR)
+      const partitions = () => cluster.image().topicsByName.get("t")!.partitions
+      yield* until("others lead", () => broken.every((one) => ![-1, id].includes(partitions()[one]!.leader)))
+      for (const one of broken) {
+        expect(partitions()[one]!.isr).not.toContain(id)
+        const leader = yield* cluster.running.get(partitions()[one]!.leader)!.connect
+        expect((yield* withTime(leader.produce("t", ["b"], { partition: one }))).errorCode).toBe(ErrorCode.NONE)
+      }
+      for (const one of whole) {
+        expect(partitions()[one]).toMatchObject({ leader: id, isr: expect.arrayContaining([id]) })
+        expect((yield* withTime(client.produce("t", ["c"], { partition: one }))).errorCode).toBe(ErrorCode.NONE)
+      }
+      const metadata = yield* withTime(client.rpc.call(Apis.metadataApi, { topics: null }))
+      expect(metadata.topics[0]!.partitions.find(({ partitionIndex }) => partitionIndex === broken[0])!.offlineReplicas).toEqual([id])
+
+      // Another session says it again.
+      const epoch = cluster.running.get(id)!.broker.brokerEpoch
+      yield* loseSession(cluster, id)
+      yield* until("registered again", () => cluster.running.get(id)!.broker.brokerEpoch > epoch)
+      yield* until("offline again", () => cluster.image().brokers.get(id)!.offlineReplicas.size > 0)
+      for (const one of broken) expect(partitions()[one]!.isr).not.toContain(id)
+
+      // With the directory they are back.
+      yield* cluster.crash(id)
+      disk.failWhen(undefined)
+      yield* cluster.start(id)
+      yield* until("in every ISR", () => partitions().every(({ isr }) => isr.length === 3))
+      expect(cluster.image().brokers.get(id)!.offlineReplicas.size).toBe(0)
+    }))
+
+  it.effect("makes no empty log in place of one that it cannot find at its start", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster(directories)
+      yield* create(cluster, "t", 12, 1)
+      const id = 1
+      const hidden = ledIn(cluster, id, "/one")
+      const client = yield* cluster.running.get(id)!.connect
+      for (const one of hidden) expect((yield* withTime(client.produce("t", ["a"], { partition: one }))).errorCode).toBe(ErrorCode.NONE)
+      yield* cluster.stop(id)
+      const { disk } = cluster.link(id).world
+      disk.failWhen((_, path) => path.startsWith("/one") ? "Io" : undefined)
+      yield* cluster.start(id)
+      const again = yield* cluster.running.get(id)!.connect
+      yield* until("no leader", () => hidden.every((one) => cluster.image().topicsByName.get("t")!.partitions[one]!.leader === -1))
+      for (const one of hidden) {
+        expect((yield* again.fetchOne("t", { partition: one })).errorCode).toBe(ErrorCode.KAFKA_STORAGE_ERROR)
+        expect(disk.disk.stat(`/two/t-${one}`)).toBeUndefined()
+      }
+      yield* cluster.stop(id)
+      disk.failWhen(undefined)
+      yield* cluster.start(id)
+      const last = yield* cluster.running.get(id)!.connect
+      yield* until("a leader", () => hidden.every((one) => cluster.image().topicsByName.get("t")!.partitions[one]!.leader === id))
+      for (const one of hidden) expect(yield* withTime(last.readAll("t", one))).toEqual(["a"])
     }))
 })
 

@@ -67,6 +67,8 @@ class Link {
   readonly attempts: Array<{ readonly atMs: number; readonly port: number }> = []
   /** Its commits fail: the metadata store cannot be reached. Its session lives on. */
   isWithoutStore = false
+  /** Its commits are done, and it does not hear so. */
+  losesAnswers = false
   /** It hears nothing of the metadata store's changes until this is false again. */
   get isBlind(): boolean {
     return this.#isBlind
@@ -108,6 +110,8 @@ class Link {
         Effect.suspend(() =>
           this.isWithoutStore
             ? Effect.fail(new MetadataStoreError("Unavailable", "the link is cut"))
+            : this.losesAnswers
+            ? Effect.andThen(store.commit(comparisons, operations), Effect.fail(new MetadataStoreError("Unavailable", "the answer got lost")))
             : store.commit(comparisons, operations)
         )
     }))

@@ -67,7 +67,7 @@ export const makeDescribeTopicPartitions = (broker: BrokerServices): Handler => 
 
     const describe = (topic: TopicImage, from: number): void => {
       const partitions = topic.partitions.slice(from, from + left).map((partition) => ({
-        ...partitionAnswer(image, partition, connection.listenerName),
+        ...partitionAnswer(image, topic.id, partition, connection.listenerName),
         eligibleLeaderReplicas: partition.elr,
         lastKnownElr: partition.lastKnownElr
       }))

@@ -21,7 +21,8 @@ export const leaderOf = (
 
 /**
  * What is answered for a partition that is not here: NOT_LEADER_OR_FOLLOWER where only others have it, as in Kafka, so
- * that a client looks for its leader instead of taking the topic for deleted; else what the caller has for unknown.
+ * that a client looks for its leader instead of taking the topic for deleted; KAFKA_STORAGE_ERROR where it lies in a log
+ * directory that failed; else what the caller has for unknown.
  * @param topic by the image
  */
 export const absentError = (
@@ -31,7 +32,9 @@ export const absentError = (
   unknown: number = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 ): number => {
   const image = topic?.partitions[partition]
-  return image === undefined || image.replicas.includes(broker.brokerId) ? unknown : ErrorCode.NOT_LEADER_OR_FOLLOWER
+  if (topic === undefined || image === undefined) return unknown
+  if (broker.partitions.isOffline(topic.id, partition)) return ErrorCode.KAFKA_STORAGE_ERROR
+  return image.replicas.includes(broker.brokerId) ? unknown : ErrorCode.NOT_LEADER_OR_FOLLOWER
 }
 
 /** Where the leaders named in a response are reached by a client of that listener. */

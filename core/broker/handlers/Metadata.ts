@@ -50,7 +50,7 @@ const knownTopic = (
   topicId: topic.id,
   isInternal: isInternalTopic(topic.name),
   partitions: topic.partitions.map((partition) =>
-    partitionAnswer(image, partition, listenerName, { onlyReachable: version === 0, tellListener: version >= 6 })
+    partitionAnswer(image, topic.id, partition, listenerName, { onlyReachable: version === 0, tellListener: version >= 6 })
   ),
   topicAuthorizedOperations: operations
 })

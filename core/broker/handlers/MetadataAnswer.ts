@@ -1,5 +1,5 @@
 /** What Metadata, DescribeCluster and DescribeTopicPartitions say alike of brokers, topics and partitions. */
-import type { BrokerListener, MetadataImage, PartitionImage } from "../../cluster/MetadataImage.ts"
+import { type BrokerListener, type MetadataImage, type PartitionImage, replicaName } from "../../cluster/MetadataImage.ts"
 import { ErrorCode } from "../../protocol/ErrorCode.ts"
 
 /** Authorised operations when they were not asked for: INT32_MIN. */
@@ -53,12 +53,15 @@ export interface PartitionAnswer {
  */
 export const partitionAnswer = (
   image: MetadataImage,
+  topicId: string,
   partition: PartitionImage,
   listenerName: string,
   { onlyReachable = false, tellListener = true }: { readonly onlyReachable?: boolean; readonly tellListener?: boolean } = {}
 ): PartitionAnswer => {
   const reachable = (id: number): boolean => endpointOf(image, id, listenerName) !== undefined
-  const offlineReplicas = partition.replicas.filter((id) => !reachable(id))
+  const name = replicaName(topicId, partition.partition)
+  const isOffline = (id: number): boolean => !reachable(id) || image.brokers.get(id)?.offlineReplicas.has(name) === true
+  const offlineReplicas = partition.replicas.filter(isOffline)
   const replicaNodes = onlyReachable ? partition.replicas.filter(reachable) : partition.replicas
   const isrNodes = onlyReachable ? partition.isr.filter(reachable) : partition.isr
   const hasLeader = reachable(partition.leader)
