@@ -299,6 +299,14 @@ export const make = (
       configFor: (topic: string) => logConfigFor(topicConfigOf(controller.image(), topic), config.texts)
     })
 
+    // Before the logs close, which name the registration that the next start goes on from; a start that did not come so
+    // far as to register leaves the one before.
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        if (controller.brokerEpoch() >= 0) logManager.setBrokerEpoch(controller.brokerEpoch())
+      })
+    )
+
     const purgatory = new Purgatory({ nowMs, fork })
     const partitions = startPartitions(config, controller, logManager, purgatory, nowMs, fork)
     const groupConfig = groupConfigOf(config)
@@ -439,13 +447,7 @@ export const make = (
       ))
     })
     // The first of what a stop does: everything still works.
-    yield* Effect.addFinalizer(() =>
-      Effect.andThen(
-        controlledShutdown(config, controller),
-        // Of the registration that the next start goes on from.
-        Effect.sync(() => logManager.setBrokerEpoch(controller.brokerEpoch()))
-      )
-    )
+    yield* Effect.addFinalizer(() => controlledShutdown(config, controller))
     return {
       brokerId: config.nodeId,
       clusterId: services.clusterId,

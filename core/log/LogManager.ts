@@ -74,7 +74,7 @@ export interface LogManager {
   readonly setHighWatermarks: (source: (topic: string, partition: number) => number | undefined) => void
   /** The broker epoch that the clean-shutdown markers of the last stop named; -1 after an unclean one. */
   readonly previousBrokerEpoch: number
-  /** For the clean-shutdown marker. */
+  /** For the clean-shutdown marker; until then it names the one before, which is still what the logs are of. */
   readonly setBrokerEpoch: (epoch: number) => void
   /** Retention of all logs, now. */
   readonly retainAll: Effect.Effect<void>
@@ -120,7 +120,6 @@ export const make = (
     const allOfflineListeners: Array<(error: DiskError) => void> = []
     const highWatermarks = new Map<string, number>()
     let highWatermarkOf: (topic: string, partition: number) => number | undefined = () => undefined
-    let brokerEpoch = -1
 
     // -- directories -------------------------------------------------------------------------------------------
     const directories: Array<LogDirectory> = []
@@ -149,6 +148,7 @@ export const make = (
     const cleanEpochs = new Set(directories.map(({ cleanBrokerEpoch }) => cleanBrokerEpoch))
     const [onlyEpoch] = cleanEpochs
     const previousBrokerEpoch = cleanEpochs.size === 1 ? onlyEpoch ?? -1 : -1
+    let brokerEpoch = previousBrokerEpoch
 
     const logsIn = (directory: LogDirectory): ReadonlyArray<PartitionLog> =>
       [...logs.values()].filter((log) => directoryOf.get(log) === directory)

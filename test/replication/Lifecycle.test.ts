@@ -144,6 +144,27 @@ describe("Controlled shutdown", () => {
     }))
 })
 
+describe("A start that is given up", () => {
+  it.effect("leaves a clean broker clean, and an unclean one unclean", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster({ "broker.session.timeout.ms": "9000" })
+      yield* create(cluster, "t")
+      yield* produce(yield* cluster.leaderClient("t"), ["a"])
+      for (const isClean of [true, false]) {
+        if (isClean) yield* cluster.stop(2)
+        else yield* cluster.kill(2, "ends")
+        // The store does not let it register: it loads its logs and waits.
+        cluster.link(2).isWithoutStore = true
+        const failed = yield* Effect.flip(Effect.scoped(cluster.start(2)))
+        expect(failed._tag).toBe("MetadataStoreError")
+        cluster.link(2).isWithoutStore = false
+        yield* cluster.start(2)
+        expect(cluster.image().brokers.get(2)!.cleanStart).toBe(isClean)
+        yield* cluster.isrIs("t", IDS)
+      }
+    }))
+})
+
 describe("A broker that loses its session while it lives", () => {
   it.effect("is fenced and loses its leaders, then registers again with a new epoch and joins the ISRs, its log whole", () =>
     Effect.gen(function*() {
