@@ -159,6 +159,7 @@ class ProcessPorts {
   #track(connection: Connection, handler: ConnectionHandler): ConnectionHandler {
     this.#connections.add(connection)
     return {
+      ...(handler.readBuffer === undefined ? {} : { readBuffer: () => handler.readBuffer?.() }),
       onData: (bytes) => handler.onData(bytes),
       onDrained: () => handler.onDrained(),
       onClosed: (error) => {
@@ -171,7 +172,7 @@ class ProcessPorts {
   #networkOf(network: Network): Network {
     const dead = Effect.fail(new NetworkError("Io", KILLED))
     return {
-      transfer: network.transfer,
+      ...network,
       listen: (options, accept) =>
         Effect.suspend(() => {
           if (!this.isAlive) return dead
