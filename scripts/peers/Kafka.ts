@@ -163,7 +163,7 @@ export const startKafka = async (options: KafkaOptions = {}): Promise<Peer> => {
     "-cp", `${jars}/*`, "kafka.Kafka", file
   ], join(home, "kafka.log"))
   let readyMs = 0
-  await waitFor("Kafka's first answer", 60_000, async () => {
+  await waitFor("Kafka's first answer", 180_000, async () => {
     if (!server.alive()) throw new PeerError(`Kafka ended while it started:\n${server.log().slice(-3000)}`)
     if (!await answers("127.0.0.1", port)) return undefined
     readyMs = performance.now() - begin
