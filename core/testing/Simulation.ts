@@ -63,6 +63,8 @@ export interface SimulationOptions {
   readonly judgedBy?: "invariants" | "clients"
 }
 
+/** Of what the checker found, so many are in the timeline. */
+const MAX_TOLD_VIOLATIONS = 5
 /** Steps after which a run is given up: something turns without end. */
 export const MAX_STEPS = 3_000_000
 /** How long a healed cluster may take to be whole and read, in virtual milliseconds. */
@@ -171,11 +173,15 @@ class Run {
     const finals = yield* readAll(cluster, cluster.client("reader"), partitions)
     this.violations = check(this.history.events, finals, {
       deletedTopics: this.injector.deletedTopics,
+      maxViolations: 1000,
       completeGroups: scenario.groups.map(({ name }) => name)
     })
-    const [first] = this.violations
+    // What is lost says more than what else comes of it.
+    const first = this.violations.find(({ kind }) => kind === "Lost") ?? this.violations[0]
     if (first === undefined) return
-    for (const { kind, message } of this.violations) this.observer.note("broken", `${kind}: ${message}`)
+    for (const { kind, message, partition, topic } of this.violations.slice(0, MAX_TOLD_VIOLATIONS)) {
+      this.observer.note("broken", `${kind}: ${message}`, undefined, `${topic}-${partition}`)
+    }
     return yield* Effect.fail(new Broken({ name: first.kind, message: first.message, atMs: first.atMs ?? this.sim.elapsedMs }))
   })
 

@@ -170,6 +170,7 @@ export class SimulationObserver {
   /** Partitions whose move was seen to begin. */
   readonly #moving: Set<string> = new Set()
   readonly #lastLeader: Map<string, number> = new Map()
+  readonly #told: Set<string> = new Set()
   readonly #shown: Map<string, string> = new Map()
   /** By broker and partition: the ISR that it asks for. */
   readonly #wanted: Map<string, string> = new Map()
@@ -204,7 +205,11 @@ export class SimulationObserver {
     if (broker !== undefined) this.#lookAt(broker, dirty)
     for (const [key, [topic, partition]] of dirty) {
       for (const broken of this.invariants.observe(this.#snapshot(key, topic, partition))) {
-        this.note("broken", `${broken.invariant}: ${broken.message}`, undefined, `${topic.name}-${partition.partition}`)
+        // A run that goes on tells each once.
+        if (!this.#told.has(`${broken.invariant} ${key}`)) {
+          this.note("broken", `${broken.invariant}: ${broken.message}`, undefined, `${topic.name}-${partition.partition}`)
+        }
+        this.#told.add(`${broken.invariant} ${key}`)
         this.#options.broken(broken)
       }
     }

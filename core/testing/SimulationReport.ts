@@ -11,7 +11,7 @@ export const replayLine = (scenario: Scenario, kept: ReadonlyArray<number> | und
 export const placesOf = (all: Scenario, left: Scenario): ReadonlyArray<number> =>
   left.faults.map((fault) => all.faults.indexOf(fault))
 
-const partitionIn = ({ message }: SimulationFailure): string | undefined => /\b([\w.]+-\d+)[:@]/.exec(message)?.[1]
+const partitionIn = ({ message }: SimulationFailure): string | undefined => /\b([A-Za-z_][\w.]*-\d+)\b/.exec(message)?.[1]
 
 const describe = ({ brokers, configs, groups, model, producers, topics }: Scenario): string =>
   [
