@@ -5,6 +5,9 @@
  * A request that is not answered within its timeout ends the connection, as in Kafka's own client: its answer could
  * come any time later and nothing tells how late. All who wait then fail; whoever owns the connection makes another.
  *
+ * A broker that throttles (KIP-219) is sent nothing more until its time is over: requests wait, and their timeouts begin
+ * when they are sent.
+ *
  * Bounds: those of RpcPipeline.ts; a response is at most `maxResponseBytes` long.
  */
 import * as Clock from "effect/Clock"
@@ -22,6 +25,7 @@ import { commonVersion, type RpcApi, rpcApi, type VersionRange } from "./RpcApi.
 import { ReadTurn } from "./ReadTurn.ts"
 import { RpcError } from "./RpcError.ts"
 import { RpcPipeline, type Submission } from "./RpcPipeline.ts"
+import { throttleMsOf } from "./Throttling.ts"
 
 export { RpcError, type RpcErrorKind } from "./RpcError.ts"
 
@@ -195,7 +199,10 @@ export const connect = (
     ): Response | RpcError => {
       if (result === undefined || result instanceof RpcError) return result!
       try {
-        return api.decodeResponse(result, version)
+        const answer = api.decodeResponse(result, version)
+        const throttleMs = throttleMsOf(api.key, version, answer)
+        if (throttleMs > 0) pipeline.throttle(throttleMs)
+        return answer
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error
         const malformed = new RpcError("Malformed", `${api.name} answer of ${where}: ${error.message}`)

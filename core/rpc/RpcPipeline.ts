@@ -4,7 +4,7 @@
  *
  * Bounds: `maxInFlight` requests are sent and unanswered; one that nobody waits for any more keeps its place until its
  * answer comes, for the broker still works on it. MAX_QUEUED_BYTES wait in the socket before the next request is
- * written. What finds no room waits in the order of its coming; it costs what its caller holds anyway.
+ * written, and none is while the broker throttles (KIP-219). What finds no room waits in the order of its coming; it costs what its caller holds anyway.
  *
  * One timer watches the oldest deadline, and is set again at most once per timeout: a request costs no timer.
  */
@@ -70,6 +70,8 @@ export class RpcPipeline {
   #waiting: Array<Submission> = []
   /** When the socket, full since then, counts as dead. */
   #stallDeadlineMs = Infinity
+  /** Nothing is written before; 0: the broker throttles nothing. */
+  #throttledUntilMs = 0
   #watch: Fiber.Fiber<void> | undefined
   #watchAtMs = Infinity
   #lastUsedMs: number
@@ -160,7 +162,23 @@ export class RpcPipeline {
     if (at >= 0) this.#waiting.splice(at, 1)
   }
 
+  /** Nothing more is written for so long. */
+  throttle(throttleMs: number): void {
+    if (this.#error !== undefined) return
+    const untilMs = this.#options.clock.currentTimeMillisUnsafe() + throttleMs
+    if (untilMs <= this.#throttledUntilMs) return
+    this.#throttledUntilMs = untilMs
+    this.#watchUntil(untilMs)
+  }
+
+  #isThrottled(): boolean {
+    if (this.#options.clock.currentTimeMillisUnsafe() < this.#throttledUntilMs) return true
+    this.#throttledUntilMs = 0
+    return false
+  }
+
   #hasRoom(submission: Submission): boolean {
+    if (this.#throttledUntilMs !== 0 && this.#isThrottled()) return false
     if (submission.isAnswered && this.#pending.length >= this.#options.maxInFlight) return false
     if (this.#connection!.queuedBytes < MAX_QUEUED_BYTES) return true
     if (this.#stallDeadlineMs === Infinity) {
@@ -207,7 +225,7 @@ export class RpcPipeline {
     )
   }
 
-  /** Ends the connection if a deadline is over; else looks again at the next one. */
+  /** Ends the connection if a deadline is over; else goes on if it was throttled, and looks again at the next one. */
   #onWatch(): void {
     this.#watch = undefined
     this.#watchAtMs = Infinity
@@ -224,7 +242,9 @@ export class RpcPipeline {
       const message = `${this.#options.where} took no bytes for ${this.#options.stallTimeoutMs} ms`
       return this.fail(new RpcError("TimedOut", message))
     }
+    if (this.#throttledUntilMs !== 0 && this.#isThrottled()) next = Math.min(next, this.#throttledUntilMs)
     if (next < Infinity) this.#watchUntil(next)
+    this.#pump()
   }
 
   /**

@@ -165,6 +165,36 @@ describe("RpcConnection", () => {
         expect(yield* Fiber.join(calls)).toEqual([1, 2, 3])
       }))
 
+    it.effect("sends nothing more for as long as a broker throttles, in versions whose answer does not come late for it", () =>
+      Effect.gen(function*() {
+        for (const [version, isKept] of [[3, true], [2, false]] as const) {
+          const { reply, requests, rpc } = yield* start({ requestTimeoutMs: 1000 }, { echoMax: version })
+          const throttled: RpcApi<number, { readonly throttleTimeMs: number }> = {
+            ...echoApi,
+            decodeResponse: (reader) => ({ throttleTimeMs: reader.int32() })
+          }
+          const first = yield* fork(rpc.call(throttled, 5000))
+          const before = yield* fork(rpc.call(throttled, 0))
+          yield* settle
+          reply(requests[0]!)
+          yield* Fiber.join(first)
+          const calls = yield* fork(Effect.all([1, 2, 3].map((n) => rpc.call(echoApi, n)), { concurrency: "unbounded" }))
+          yield* settle
+          expect(requests.length).toBe(isKept ? 2 : 5)
+          // What was sent before is answered, and its answer says nothing that would end the pause.
+          reply(requests[1]!)
+          yield* Fiber.join(before)
+          yield* TestClock.adjust(isKept ? 4999 : 0)
+          yield* settle
+          expect(requests.length).toBe(isKept ? 2 : 5)
+          yield* TestClock.adjust(isKept ? 1 : 0)
+          yield* settle
+          expect(requests.map(({ argument }) => argument)).toEqual([5000, 0, 1, 2, 3])
+          for (const request of requests.slice(2)) reply(request)
+          expect(yield* Fiber.join(calls)).toEqual([1, 2, 3])
+        }
+      }))
+
     it.effect("keeps the place of an interrupted request until its answer comes", () =>
       Effect.gen(function*() {
         const { reply, requests, rpc } = yield* start({ maxInFlightRequests: 1 })
