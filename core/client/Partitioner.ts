@@ -33,7 +33,10 @@ export interface PartitionerTopic {
   readonly available: ReadonlyArray<number>
 }
 
-/** One per producer and topic, so it may keep state; synchronous. */
+/**
+ * One per producer and topic, so it may keep state; synchronous. What `partition` or `make` throws fails the record; what
+ * the others throw is logged, once for each and topic, and changes nothing.
+ */
 export interface TopicPartitioner {
   /**
    * Called once for each record that names no partition; twice for one that its batch had no room for, if there is an

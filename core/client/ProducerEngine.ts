@@ -22,6 +22,7 @@ import { Accumulator, PartitionQueue, type TopicState } from "./Accumulator.ts"
 import { type ClientError, errorOfCode, FatalError, RetriableError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
 import { Partitioner, type PartitionerRecord } from "./Partitioner.ts"
+import { guardedPartitioner } from "./PartitionerGuard.ts"
 import type { ProducerRecord, SendListener } from "./Producer.ts"
 import { maxSizeOfOne, NO_HEADERS } from "./ProducerBatch.ts"
 import { initProducerIdApi, newProducerId, produceApi, produceRequest } from "./ProducerRequests.ts"
@@ -87,7 +88,7 @@ export class ProducerEngine {
     this.#context = context
     this.#clock = services.clock
     this.#crypto = services.crypto
-    this.#partitioner = services.partitioner
+    this.#partitioner = guardedPartitioner(services.partitioner, this.#onPartitionerThrow)
     this.#random = services.random
     this.#dispatcher = services.dispatcher
     this.#accumulator = new Accumulator(settings, services.compression)
@@ -414,6 +415,11 @@ export class ProducerEngine {
     const message = `${this.#forgottenFailures} record(s) that nobody waits for failed: ${this.#forgottenError?.message}`
     this.#forgottenFailures = 0
     Effect.runForkWith(this.#context)(Effect.logWarning(message))
+  }
+
+  readonly #onPartitionerThrow = (what: string, error: unknown): void => {
+    const message = `the partitioner ${this.#partitioner.name}: ${what}, which it must not; the producer goes on`
+    Effect.runForkWith(this.#context)(Effect.logError(message, error))
   }
 
   readonly #onThrow = (error: unknown): void => {

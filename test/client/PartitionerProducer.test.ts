@@ -1,8 +1,10 @@
 /** Partitioners in a producer, with every broker: who decides where a record goes, and what becomes of batches. */
 import { expect } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import type { Network } from "../../core/ports/Network.ts"
-import { type PartitionerTopic, Partitioner } from "../../core/client/Partitioner.ts"
+import { Partitioner, type PartitionerTopic, type TopicPartitioner } from "../../core/client/Partitioner.ts"
 import * as Producer from "../../core/client/Producer.ts"
 import { librdkafka, partitionForKey, roundRobinPartitioner } from "../../core/client/partitioners/index.ts"
 import * as RpcConnection from "../../core/rpc/RpcConnection.ts"
@@ -76,6 +78,63 @@ overBroker("Partitioner", (test) => {
       }).pipe(Effect.provide(Producer.layer({ "bootstrap.servers": broker.bootstrap })), Effect.provide(Partitioner.layer(beyond)))
       expect(sent.failure.message).toContain("the partitioner beyond chose partition 3")
       expect(sent.after.partition).toBe(1)
+    }))
+
+  test("hooks that throw are told once, and neither fail records nor end the producer", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("hooks", { partitions: 2 })
+      const asked = { onAppended: 0, onBatchClosed: 0, onLoad: 0 }
+      const broken = (hook: keyof typeof asked) => (): never => {
+        asked[hook]++
+        throw new Error(`${hook} is broken`)
+      }
+      const hooks: Partitioner = {
+        name: "hooks",
+        make: (): TopicPartitioner => {
+          let next = 0
+          return {
+            partition: () => next++ % 2,
+            onAppended: broken("onAppended"),
+            onBatchClosed: broken("onBatchClosed"),
+            onLoad: broken("onLoad")
+          }
+        }
+      }
+      const logged: Array<string> = []
+      const logger = Logger.layer([Logger.make(({ message }) => void logged.push(String(Array.isArray(message) ? message[0] : message)))])
+      const offsets = yield* Effect.gen(function*() {
+        const producer = yield* Producer.Producer
+        const sent = yield* Effect.forEach([1, 2, 3, 4, 5, 6], () => producer.send({ topic, value: bytes("v") }))
+        return sent.map(({ offset, partition }) => [partition, offset])
+      }).pipe(
+        Effect.provide(Producer.layer({ "bootstrap.servers": broker.bootstrap, "linger.ms": 0 })),
+        Effect.provide(Layer.merge(Partitioner.layer(hooks), logger))
+      )
+      expect(offsets).toEqual([[0, 0], [1, 0], [0, 1], [1, 1], [0, 2], [1, 2]])
+      expect(asked.onAppended).toBe(6)
+      expect(asked.onBatchClosed).toBeGreaterThan(1)
+      expect(asked.onLoad).toBeGreaterThan(1)
+      const told = logged.filter((line) => line.includes("the partitioner hooks"))
+      for (const hook of Object.keys(asked)) expect(told.filter((line) => line.includes(`${hook} threw for topic ${topic}`)).length).toBe(1)
+    }))
+
+  test("a partitioner that cannot be made fails its records and no others", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("unmade", { partitions: 2 })
+      const unmade: Partitioner = {
+        name: "unmade",
+        make: () => {
+          throw new Error("no such table")
+        }
+      }
+      const sent = yield* Effect.gen(function*() {
+        const producer = yield* Producer.Producer
+        const failure = yield* Effect.flip(producer.send({ topic, value: bytes("v") }))
+        return { failure, placed: yield* producer.send({ topic, partition: 1, value: bytes("v") }) }
+      }).pipe(Effect.provide(Producer.layer({ "bootstrap.servers": broker.bootstrap })), Effect.provide(Partitioner.layer(unmade)))
+      expect(sent.failure).toMatchObject({ _tag: "FatalError", reason: "INVALID_ARGUMENT" })
+      expect(sent.failure.message).toContain("the partitioner unmade failed: no such table")
+      expect(sent.placed.partition).toBe(1)
     }))
 
   test("a partitioner that throws fails the record with what it said, and not the producer", (broker) =>
