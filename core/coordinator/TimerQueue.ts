@@ -8,123 +8,56 @@
  * Bound: as many entries as there are timers that are set; a cancelled one leaves at once.
  */
 
+import { DeadlineEntry, DeadlineHeap } from "../model/DeadlineHeap.ts"
+
 /** One thing that may come due, again and again. Its owner keeps it and hands it to the queue. */
-export class Timer<Event> {
+export class Timer<Event> extends DeadlineEntry {
   /** What happens when it is due; its owner may change it while the timer is not set. */
   event: Event
-  /** In ms; Infinity: not set. */
+  /** In ms; Infinity: not set. It stands in the heap with this time or an earlier one. */
   dueMs: number = Infinity
-  /** For the queue: the time it stands in the heap with, at most `dueMs`. */
-  queuedMs: number = Infinity
-  /** For the queue: -1 when not in it. */
-  index = -1
-  /** For the queue: order among equal times. */
-  sequence = 0
 
   constructor(event: Event) {
+    super()
     this.event = event
   }
 }
 
 export class TimerQueue<Event> {
-  /** Binary min-heap by `queuedMs`, then `sequence`. */
-  readonly #heap: Array<Timer<Event>> = []
-  #sequence = 0
+  readonly #heap: DeadlineHeap<Timer<Event>> = new DeadlineHeap()
 
   get size(): number {
-    return this.#heap.length
+    return this.#heap.size
   }
 
   /** When to look next: no timer is due before; Infinity when none is set. It may be early, never late. */
   get nextMs(): number {
-    return this.#heap[0]?.queuedMs ?? Infinity
+    return this.#heap.first?.heapMs ?? Infinity
   }
 
   set(timer: Timer<Event>, dueMs: number): void {
     timer.dueMs = dueMs
-    if (timer.index === -1) this.#insert(timer)
-    else if (dueMs < timer.queuedMs) {
-      timer.queuedMs = dueMs
-      this.#siftUp(timer.index)
-    }
+    if (timer.heapIndex === -1) this.#heap.insert(timer, dueMs)
+    else if (dueMs < timer.heapMs) this.#heap.advance(timer, dueMs)
   }
 
   /** Nothing when it is not set. */
   cancel(timer: Timer<Event>): void {
     timer.dueMs = Infinity
-    if (timer.index !== -1) this.#removeAt(timer.index)
+    if (timer.heapIndex !== -1) this.#heap.remove(timer)
   }
 
   /** Takes out the earliest timer that is due, or gives undefined. */
   take(nowMs: number): Timer<Event> | undefined {
     for (;;) {
-      const timer = this.#heap[0]
-      if (timer === undefined || timer.queuedMs > nowMs) return undefined
-      this.#removeAt(0)
+      const timer = this.#heap.first
+      if (timer === undefined || timer.heapMs > nowMs) return undefined
+      this.#heap.remove(timer)
       if (timer.dueMs <= nowMs) {
         timer.dueMs = Infinity
         return timer
       }
-      this.#insert(timer)
+      this.#heap.insert(timer, timer.dueMs)
     }
-  }
-
-  #insert(timer: Timer<Event>): void {
-    timer.queuedMs = timer.dueMs
-    timer.sequence = this.#sequence++
-    this.#heap.push(timer)
-    timer.index = this.#heap.length - 1
-    this.#siftUp(timer.index)
-  }
-
-  #isBefore(a: Timer<Event>, b: Timer<Event>): boolean {
-    return a.queuedMs < b.queuedMs || (a.queuedMs === b.queuedMs && a.sequence < b.sequence)
-  }
-
-  #removeAt(index: number): void {
-    const heap = this.#heap
-    const removed = heap[index]!
-    const last = heap.pop()!
-    removed.index = -1
-    if (last === removed) return
-    heap[index] = last
-    last.index = index
-    this.#siftDown(index)
-    this.#siftUp(last.index)
-  }
-
-  #siftUp(from: number): void {
-    const heap = this.#heap
-    const timer = heap[from]!
-    let index = from
-    while (index > 0) {
-      const parentIndex = (index - 1) >> 1
-      const parent = heap[parentIndex]!
-      if (!this.#isBefore(timer, parent)) break
-      heap[index] = parent
-      parent.index = index
-      index = parentIndex
-    }
-    heap[index] = timer
-    timer.index = index
-  }
-
-  #siftDown(from: number): void {
-    const heap = this.#heap
-    const timer = heap[from]!
-    let index = from
-    for (;;) {
-      let childIndex = 2 * index + 1
-      if (childIndex >= heap.length) break
-      const right = heap[childIndex + 1]
-      if (right !== undefined && this.#isBefore(right, heap[childIndex]!)) childIndex++
-      const child = heap[childIndex]!
-      if (!this.#isBefore(child, timer)) break
-      heap[index] = child
-      child.index = index
-      index = childIndex
-    }
-    heap[index] = timer
-    timer.index = index
   }
 }

@@ -11,22 +11,20 @@
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import { DeadlineEntry, DeadlineHeap } from "../model/DeadlineHeap.ts"
 
 /** Operations that may wait at once in one purgatory. */
 export const MAX_WAITING_OPERATIONS = 100_000
 
 /** Completes itself: `tryComplete` when something it watches changed, `expire` when its time is up. */
-export abstract class DelayedOperation {
+export abstract class DelayedOperation extends DeadlineEntry {
   /** In the clock's milliseconds. */
   readonly deadlineMs: number
-  /** For the purgatory: index in its heap, -1 when not waiting. */
-  heapIndex = -1
   /** For the purgatory. */
   watching: ReadonlyArray<Watchers> = []
-  /** For the purgatory: order among equal deadlines. */
-  sequence = 0
 
   constructor(deadlineMs: number) {
+    super()
     this.deadlineMs = deadlineMs
   }
 
@@ -63,9 +61,7 @@ export interface TimerHost {
 export class Purgatory {
   readonly #host: TimerHost
   readonly #maxOperations: number
-  /** Binary min-heap by deadline, then sequence. */
-  readonly #heap: Array<DelayedOperation> = []
-  #sequence = 0
+  readonly #heap: DeadlineHeap<DelayedOperation> = new DeadlineHeap()
   #timer: Fiber.Fiber<void> | undefined
   #timerDeadlineMs = Infinity
   #closed = false
@@ -76,17 +72,16 @@ export class Purgatory {
   }
 
   get size(): number {
-    return this.#heap.length
+    return this.#heap.size
   }
 
   /** @returns false when it cannot be taken (full, closed or past its deadline): the caller answers at once */
   watch(operation: DelayedOperation, watching: ReadonlyArray<Watchers>): boolean {
-    if (this.#closed || this.#heap.length >= this.#maxOperations) return false
+    if (this.#closed || this.#heap.size >= this.#maxOperations) return false
     if (operation.deadlineMs <= this.#host.nowMs()) return false
     operation.watching = watching
-    operation.sequence = this.#sequence++
     for (const watchers of watching) watchers.operations.add(operation)
-    this.#push(operation)
+    this.#heap.insert(operation, operation.deadlineMs)
     if (operation.deadlineMs < this.#timerDeadlineMs) this.#arm(operation.deadlineMs)
     return true
   }
@@ -96,7 +91,7 @@ export class Purgatory {
     if (operation.heapIndex === -1) return
     for (const watchers of operation.watching) watchers.operations.delete(operation)
     operation.watching = []
-    this.#removeAt(operation.heapIndex)
+    this.#heap.remove(operation)
   }
 
   /** Expires what waits, and takes no more: the broker stops. */
@@ -105,7 +100,7 @@ export class Purgatory {
     if (this.#timer !== undefined) this.#host.fork(Fiber.interrupt(this.#timer))
     this.#timer = undefined
     for (;;) {
-      const operation = this.#heap[0]
+      const operation = this.#heap.first
       if (operation === undefined) return
       this.remove(operation)
       operation.expire()
@@ -130,7 +125,7 @@ export class Purgatory {
     this.#timerDeadlineMs = Infinity
     const nowMs = this.#host.nowMs()
     for (;;) {
-      const operation = this.#heap[0]
+      const operation = this.#heap.first
       if (operation === undefined) return
       if (operation.deadlineMs > nowMs) {
         if (operation.deadlineMs < this.#timerDeadlineMs) this.#arm(operation.deadlineMs)
@@ -139,62 +134,5 @@ export class Purgatory {
       this.remove(operation)
       operation.expire()
     }
-  }
-
-  #isBefore(a: DelayedOperation, b: DelayedOperation): boolean {
-    return a.deadlineMs < b.deadlineMs || (a.deadlineMs === b.deadlineMs && a.sequence < b.sequence)
-  }
-
-  #push(operation: DelayedOperation): void {
-    this.#heap.push(operation)
-    operation.heapIndex = this.#heap.length - 1
-    this.#siftUp(operation.heapIndex)
-  }
-
-  #removeAt(index: number): void {
-    const heap = this.#heap
-    const removed = heap[index]!
-    const last = heap.pop()!
-    removed.heapIndex = -1
-    if (last === removed) return
-    heap[index] = last
-    last.heapIndex = index
-    this.#siftDown(index)
-    this.#siftUp(last.heapIndex)
-  }
-
-  #siftUp(from: number): void {
-    const heap = this.#heap
-    let index = from
-    const operation = heap[index]!
-    while (index > 0) {
-      const parentIndex = (index - 1) >> 1
-      const parent = heap[parentIndex]!
-      if (!this.#isBefore(operation, parent)) break
-      heap[index] = parent
-      parent.heapIndex = index
-      index = parentIndex
-    }
-    heap[index] = operation
-    operation.heapIndex = index
-  }
-
-  #siftDown(from: number): void {
-    const heap = this.#heap
-    let index = from
-    const operation = heap[index]!
-    for (;;) {
-      let childIndex = 2 * index + 1
-      if (childIndex >= heap.length) break
-      const right = heap[childIndex + 1]
-      if (right !== undefined && this.#isBefore(right, heap[childIndex]!)) childIndex++
-      const child = heap[childIndex]!
-      if (!this.#isBefore(child, operation)) break
-      heap[index] = child
-      child.heapIndex = index
-      index = childIndex
-    }
-    heap[index] = operation
-    operation.heapIndex = index
   }
 }
