@@ -30,6 +30,11 @@ const known: Readonly<Record<string, readonly [exception: string, message: strin
     "Replication factor is below 1 or larger than the number of available brokers."
   ],
   INVALID_CONFIG: ["InvalidConfigurationException", "Configuration is invalid."],
+  INVALID_REPLICA_ASSIGNMENT: ["InvalidReplicaAssignmentException", "Replica assignment is invalid."],
+  PREFERRED_LEADER_NOT_AVAILABLE: ["PreferredLeaderNotAvailableException", "The preferred leader was not available."],
+  ELIGIBLE_LEADERS_NOT_AVAILABLE: ["EligibleLeadersNotAvailableException", "Eligible topic partition leaders are not available."],
+  ELECTION_NOT_NEEDED: ["ElectionNotNeededException", "Leader election not needed for topic partition."],
+  NO_REASSIGNMENT_IN_PROGRESS: ["NoReassignmentInProgressException", "No partition reassignment is in progress."],
   TOPIC_DELETION_DISABLED: ["TopicDeletionDisabledException", "Topic deletion is disabled."],
   OFFSET_METADATA_TOO_LARGE: ["OffsetMetadataTooLarge", "The metadata field of the offset request was too large."]
 }

@@ -8,6 +8,8 @@ export const commands = {
   "console-producer": "send lines of standard input as records",
   "console-consumer": "print records of topics",
   "consumer-groups": "list, describe, reset and delete consumer groups",
+  "reassign-partitions": "move partitions to other brokers",
+  "leader-election": "elect leaders of partitions",
   storage: "make a cluster id, format log directories with it"
 } as const
 

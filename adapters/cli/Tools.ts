@@ -21,7 +21,9 @@ const tools: Readonly<Record<ToolName, () => Promise<{ readonly command: Command
   topics: () => import("./Topics.ts"),
   "console-producer": () => import("./ConsoleProducer.ts"),
   "console-consumer": () => import("./ConsoleConsumer.ts"),
-  "consumer-groups": () => import("./ConsumerGroups.ts")
+  "consumer-groups": () => import("./ConsumerGroups.ts"),
+  "reassign-partitions": () => import("./ReassignPartitions.ts"),
+  "leader-election": () => import("./LeaderElection.ts")
 }
 
 /** What a shell sees of a program that a signal ended: 128 and the signal's number, as it sees of Kafka's tools. */

@@ -4,7 +4,12 @@
  * racks as there are, up to the replication factor; a broker that is fenced or about to stop is taken only when the
  * others don't suffice, and never as first replica.
  */
-import { type BrokerRegistration, isActive } from "./MetadataImage.ts"
+import type { BrokerRegistration } from "./MetadataImage.ts"
+
+/** What placement asks of a broker. */
+export type PlaceableBroker = Pick<BrokerRegistration, "id" | "rack" | "fenced" | "inControlledShutdown">
+
+const isActive = ({ fenced, inControlledShutdown }: PlaceableBroker): boolean => !fenced && !inControlledShutdown
 
 /** `replicationFactor` cannot be had from these brokers. */
 export class PlacementRefusal {
@@ -23,14 +28,14 @@ export interface PlacementRequest {
 }
 
 /** Live brokers, one of each rack in turn, so that neighbours are on different racks. */
-const interleaveRacks = (brokers: ReadonlyArray<BrokerRegistration>): Array<BrokerRegistration> => {
-  const racks = new Map<string | null, Array<BrokerRegistration>>()
+const interleaveRacks = (brokers: ReadonlyArray<PlaceableBroker>): Array<PlaceableBroker> => {
+  const racks = new Map<string | null, Array<PlaceableBroker>>()
   for (const broker of [...brokers].sort((a, b) => a.id - b.id)) {
     const rack = racks.get(broker.rack)
     if (rack === undefined) racks.set(broker.rack, [broker])
     else rack.push(broker)
   }
-  const order: Array<BrokerRegistration> = []
+  const order: Array<PlaceableBroker> = []
   for (let round = 0; order.length < brokers.length; round++) {
     for (const rack of racks.values()) {
       const broker = rack[round]
@@ -42,7 +47,7 @@ const interleaveRacks = (brokers: ReadonlyArray<BrokerRegistration>): Array<Brok
 
 /** @returns replicas by partition, the first of each its preferred leader */
 export const placeReplicas = (
-  brokers: Iterable<BrokerRegistration>,
+  brokers: Iterable<PlaceableBroker>,
   request: PlacementRequest
 ): ReadonlyArray<ReadonlyArray<number>> | PlacementRefusal => {
   const { count, replicationFactor, seed } = request
@@ -66,18 +71,18 @@ export const placeReplicas = (
     const start = (seed + partition) % live.length
     const replicas: Array<number> = []
     const perRack = new Map<string | null, number>()
-    const take = (broker: BrokerRegistration): void => {
+    const take = (broker: PlaceableBroker): void => {
       replicas.push(broker.id)
       load.set(broker.id, (load.get(broker.id) ?? 0) + 1)
       perRack.set(broker.rack, (perRack.get(broker.rack) ?? 0) + 1)
     }
-    take(live[start] as BrokerRegistration)
+    take(live[start] as PlaceableBroker)
     while (replicas.length < replicationFactor) {
-      let best: BrokerRegistration | undefined
+      let best: PlaceableBroker | undefined
       let bestCost: ReadonlyArray<number> = []
       for (let step = 1; step <= candidates.length; step++) {
         // Live brokers from the leader's neighbour on, then the fenced ones.
-        const broker = (step <= live.length ? live[(start + step) % live.length] : candidates[step - 1]) as BrokerRegistration
+        const broker = (step <= live.length ? live[(start + step) % live.length] : candidates[step - 1]) as PlaceableBroker
         if (replicas.includes(broker.id)) continue
         // Being live comes before the rack, the rack before the load, the load before the neighbourhood.
         const cost = [isActive(broker) ? 0 : 1, perRack.get(broker.rack) ?? 0, load.get(broker.id) ?? 0]
@@ -86,7 +91,7 @@ export const placeReplicas = (
           bestCost = cost
         }
       }
-      take(best as BrokerRegistration)
+      take(best as PlaceableBroker)
     }
     placed.push(replicas)
   }
