@@ -383,7 +383,8 @@ export class FaultInjector {
         Effect.sleep(fault.forMs),
         Effect.suspend(() => {
           broker.disk.failWhen(undefined)
-          if (!this.#distrusted.delete(broker) || broker.state !== "running") return Effect.void
+          // It may have given itself up already.
+          if (!this.#distrusted.delete(broker)) return Effect.void
           broker.kill()
           return this.#comeBack(broker, 0)
         })

@@ -39,6 +39,8 @@ export interface Scenario {
   readonly configs: Readonly<Record<string, string>>
   /** Of every link, in virtual milliseconds. */
   readonly maxDelayMs: number
+  /** How wrong the wall clock of each broker is, by id - 1. Timers are right. */
+  readonly skewsMs: ReadonlyArray<number>
   /** While faults begin and clients work; then everything heals. */
   readonly durationMs: number
   readonly faults: ReadonlyArray<Fault>
@@ -55,6 +57,7 @@ export interface ScenarioOptions {
 }
 
 export const DEFAULT_DURATION_MS = 20_000
+const MAX_SKEW_MS = 600_000
 export const MIN_ISR = 2
 export const REPLICATION_FACTOR = 3
 
@@ -105,6 +108,8 @@ export const scenarioOf = (seed: number, options: ScenarioOptions = {}): Scenari
     { kind: "create topic", topic: "extra", partitions: 1, atMs: dice.int(500, durationMs / 2), forMs: 0 } as const,
     { kind: "delete topic", topic: "extra", atMs: dice.int(durationMs / 2, durationMs), forMs: 0 } as const
   ] : []
+  const clocks = dice.fork("clocks")
+  const areWrong = clocks.chance(0.3)
   return {
     seed,
     model,
@@ -114,6 +119,7 @@ export const scenarioOf = (seed: number, options: ScenarioOptions = {}): Scenari
     groups,
     configs,
     maxDelayMs: dice.pick([1, 2, 5, 20]),
+    skewsMs: Array.from({ length: brokers }, () => areWrong ? clocks.int(-MAX_SKEW_MS, MAX_SKEW_MS) : 0),
     durationMs,
     faults: [...faults, ...created].sort((a, b) => a.atMs - b.atMs)
   }

@@ -101,6 +101,7 @@ class Run {
       configs: scenario.configs,
       link: { maxDelayMs: scenario.maxDelayMs }
     })
+    for (const { id } of this.cluster.brokers.values()) this.cluster.broker(id).skewMs = scenario.skewsMs[id - 1] ?? 0
     this.observer = new SimulationObserver(this.cluster, this.timeline, {
       configs: { ...SIM_CONFIGS, ...scenario.configs },
       broken: ({ invariant, message }) => options.judgedBy === "clients" ? undefined : this.fail(invariant, message)
