@@ -136,6 +136,18 @@ describe("a test broker", () => {
     expect(broker.nowMs() - began).toBe(70 * 60_000)
   })
 
+  it("has a disk that can be full, and has room again", async () => {
+    await using broker = await TestBroker.start({ topics: { orders: 1 }, logLevel: "None" })
+    const client = await broker.connect()
+    await client.producer().send({ topic: "orders", value: "before" })
+    broker.disk.limitBytes = broker.disk.usedBytes
+    const impatient = (await broker.connect({ "request.timeout.ms": 100 })).producer({ "delivery.timeout.ms": 150, "linger.ms": 0 })
+    await expect(impatient.send({ topic: "orders", value: "too much" })).rejects.toThrow()
+    broker.disk.limitBytes = Infinity
+    await client.producer().send({ topic: "orders", value: "after" })
+    expect(valuesOf(await broker.records("orders"))).toEqual(["before", "after"])
+  })
+
   it("tells what cannot be", async () => {
     await expect(TestBroker.start({ network: "host" })).rejects.toThrow("needs a host")
     await expect(TestBroker.start({ config: { "num.partitions": "many" } })).rejects.toThrow("num.partitions")
