@@ -18,7 +18,6 @@ import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import { logConfigFor, replicationConfigFor, validateTopicConfigs } from "../cluster/configs/TopicConfigs.ts"
-import type { AlterPartition } from "../cluster/Commands.ts"
 import { type Controller, make as makeController } from "../cluster/Controller.ts"
 import { brokerConfigOf, isActive, type MetadataImage, topicConfigOf } from "../cluster/MetadataImage.ts"
 import { Coordinator } from "../coordinator/Coordinator.ts"
@@ -31,7 +30,6 @@ import type { Disk, DiskError } from "../ports/Disk.ts"
 import type { MetadataStore, MetadataStoreError } from "../ports/MetadataStore.ts"
 import { Network, type NetworkError } from "../ports/Network.ts"
 import { FrameBuffers } from "../protocol/FrameBuffers.ts"
-import type { Partition } from "../replication/Partition.ts"
 import { Partitions } from "../replication/Partitions.ts"
 import { Purgatory } from "../replication/Purgatory.ts"
 import { ReplicaFetchers } from "../replication/ReplicaFetcher.ts"
@@ -46,10 +44,11 @@ import { Dispatcher } from "./Dispatcher.ts"
 import { FetchSessions } from "./FetchSessions.ts"
 import { GroupCoordinators, groupConfigOf, OFFSETS_TOPIC, offsetsCodecOf } from "./GroupCoordinators.ts"
 import { makeHandlers } from "./Handlers.ts"
+import { IsrChanges } from "./IsrChanges.ts"
 import { unsupportedApiVersions } from "./handlers/ApiVersions.ts"
 import { RACK_AWARE_SELECTOR } from "./ReplicaSelector.ts"
 
-/** After which is submitted again what the metadata store could not take: ISR changes, offline replicas. In milliseconds. */
+/** After which the replicas are told again that are offline, when the metadata store could not take it, in milliseconds. */
 const STORE_RETRY_MS = 50
 
 /** Requests in flight are given this long when the broker stops, in milliseconds. */
@@ -127,41 +126,7 @@ const startPartitions = (
   nowMs: () => number,
   fork: Fork
 ): Partitions => {
-  /** Asks the controller for a partition's ISR change; its image brings it when granted. */
-  const submitIsr = (partition: Partition): void => {
-    const change = partition.state.isrInFlight
-    const brokerEpoch = controller.brokerEpoch()
-    if (change === undefined || brokerEpoch < 0) return
-    const request: AlterPartition = {
-      topicId: partition.topicId,
-      partition: partition.partition,
-      leader: config.nodeId,
-      leaderEpoch: change.leaderEpoch,
-      brokerEpoch,
-      partitionEpoch: change.partitionEpoch,
-      newIsr: change.isr.map((brokerId) => ({
-        brokerId,
-        brokerEpoch: brokerId === config.nodeId
-          ? brokerEpoch
-          : partition.state.followers.get(brokerId)?.brokerEpoch ?? -1
-      }))
-    }
-    const isWanted = (): boolean => partition.state.isrInFlight === change
-    const attempt: Effect.Effect<void> = Effect.suspend(() => isWanted() ? controller.alterPartition(request) : Effect.void).pipe(
-      Effect.matchEffect({
-        // It may be committed all the same: until that is known whoever it adds counts, and whoever it removes too.
-        onFailure: (error) =>
-          Effect.logWarning(`an ISR change waits for the metadata store: ${error.message}`).pipe(
-            Effect.annotateLogs({ topic: partition.topic, partition: partition.partition }),
-            Effect.andThen(Effect.sleep(STORE_RETRY_MS)),
-            Effect.andThen(attempt)
-          ),
-        // A committed change came by the image before its answer: what is still in flight was refused.
-        onSuccess: () => Effect.sync(() => isWanted() ? partition.apply({ _tag: "IsrRefused" }) : undefined)
-      })
-    )
-    fork(attempt)
-  }
+  const isrChanges = new IsrChanges(controller, fork)
   const offline = new Set<string>()
   let isReporting = false
   /** Until the metadata store has it; each later one says them all. */
@@ -192,7 +157,7 @@ const startPartitions = (
     fork: (effect) => void fork(effect),
     configFor: (topic, image) => logConfigFor(topicConfigOf(image, topic), config.texts),
     replicationConfigFor: (topic, image) => replicationConfigFor(topicConfigOf(image, topic), config.texts),
-    isrChangeWanted: submitIsr
+    isrChangeWanted: (partition) => isrChanges.want(partition)
   })
 }
 

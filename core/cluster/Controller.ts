@@ -95,7 +95,10 @@ export interface Controller {
   readonly replicasOffline: (names: Iterable<string>) => Effect.Effect<void, MetadataStoreError>
   /** Ends the session at once and for good, for a broker that cannot go on. */
   readonly abandon: Effect.Effect<void>
-  readonly alterPartition: (change: AlterPartition) => Effect.Effect<AlterPartitionResult, MetadataStoreError>
+  /** ISR changes of leaders, each answered in its place; they share commits. */
+  readonly alterPartitions: (
+    changes: ReadonlyArray<AlterPartition>
+  ) => Effect.Effect<ReadonlyArray<AlterPartitionResult>, MetadataStoreError>
   /**
    * Begins, changes or takes back reassignments (KIP-455), each by itself; they go on until the new replicas are in the
    * ISR. `allowReplicationFactorChange` (KIP-860) default true.
@@ -362,10 +365,11 @@ export const make: (
       controlledShutdown: session.controlledShutdown,
       replicasOffline: session.replicasOffline,
       abandon: session.abandon,
-      alterPartition: (change) =>
+      alterPartitions: (changes) =>
         exclusively(Effect.map(
-          submitter.submit([change], (now) => [decideAlterPartition(now, change, partitionContext)]),
-          ([result]) => ({ ...result as AlterPartitionResult, topic: image().topicsById.get(change.topicId) })
+          submitter.submit(changes, (now, items) => items.map((change) => decideAlterPartition(now, change, partitionContext))),
+          (results) =>
+            results.map((result, index) => ({ ...result, topic: image().topicsById.get((changes[index] as AlterPartition).topicId) }))
         )),
       alterPartitionReassignments: (reassignments, { allowReplicationFactorChange = true } = {}) =>
         exclusively(Effect.tap(

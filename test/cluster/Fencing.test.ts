@@ -9,7 +9,7 @@ import type { PartitionImage } from "../../core/cluster/MetadataImage.ts"
 import * as MemoryMetadataStore from "../../core/memory/MemoryMetadataStore.ts"
 import type { MetadataStore, Operation } from "../../core/ports/MetadataStore.ts"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
-import { makeController, newTopic, registration } from "./support.ts"
+import { alterOne, makeController, newTopic, registration } from "./support.ts"
 
 const run = <A>(effect: Effect.Effect<A, unknown, Scope.Scope>): Promise<A> =>
   Effect.runPromise(
@@ -139,7 +139,7 @@ describe("an ISR change", () => {
       const epochOf = (id: number): number => one.image().brokers.get(id)!.epoch
       const change = (brokerEpoch: number, memberEpoch: number) =>
         Effect.map(
-          one.alterPartition({
+          alterOne(one, {
             topicId,
             partition: 0,
             leader: partition().leader,
@@ -178,7 +178,7 @@ describe("an ISR change", () => {
           return memory.commit([], [{ _tag: "Put", key: brokerKey(1), value }])
         })
       )
-      const { error } = yield* one.alterPartition({
+      const { error } = yield* alterOne(one, {
         topicId,
         partition: 0,
         leader,

@@ -17,7 +17,7 @@ import { Crypto } from "../../core/ports/Crypto.ts"
 import { Disk } from "../../core/ports/Disk.ts"
 import type { MetadataStore, MetadataStoreError } from "../../core/ports/MetadataStore.ts"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
-import { makeController, newTopic, plain, registration, seededCrypto } from "./support.ts"
+import { alterOne, makeController, newTopic, plain, registration, seededCrypto } from "./support.ts"
 
 type Command =
   | { readonly _tag: "Create"; readonly names: ReadonlyArray<number>; readonly partitions: number }
@@ -61,7 +61,7 @@ const run = (controller: Controller, command: Command, blocks: Array<number>): E
       const partition = topic?.partitions[0]
       if (topic === undefined || partition === undefined) return Effect.void
       const brokerEpoch = controller.image().brokers.get(partition.leader)?.epoch ?? -1
-      return controller.alterPartition({
+      return alterOne(controller, {
         topicId: topic.id,
         partition: 0,
         leader: partition.leader,

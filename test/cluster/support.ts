@@ -3,10 +3,10 @@ import * as Effect from "effect/Effect"
 import type { Scope } from "effect/Scope"
 import * as ControllerModule from "../../core/cluster/Controller.ts"
 import type { Controller, ControllerOptions } from "../../core/cluster/Controller.ts"
-import type { NewTopic, RegisterBroker } from "../../core/cluster/Commands.ts"
+import type { AlterPartition, AlterPartitionResult, NewTopic, RegisterBroker } from "../../core/cluster/Commands.ts"
 import type { BrokerRegistration, MetadataImage } from "../../core/cluster/MetadataImage.ts"
 import { Crypto } from "../../core/ports/Crypto.ts"
-import { MetadataStore } from "../../core/ports/MetadataStore.ts"
+import { MetadataStore, type MetadataStoreError } from "../../core/ports/MetadataStore.ts"
 
 const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
   let crc = byte
@@ -66,6 +66,12 @@ export const registration = (id: number, previousBrokerEpoch = -1, rack: string 
   logDirs: [],
   previousBrokerEpoch
 })
+
+export const alterOne = (
+  controller: Controller,
+  change: AlterPartition
+): Effect.Effect<AlterPartitionResult, MetadataStoreError> =>
+  Effect.map(controller.alterPartitions([change]), ([result]) => result!)
 
 export const newTopic = (name: string, numPartitions = 1, over: Partial<NewTopic> = {}): NewTopic => ({
   name,
