@@ -9,6 +9,7 @@
  * Bounds: one request in flight per leader's broker, of `replica.fetch.response.max.bytes`, which only a first batch
  * that alone is larger exceeds.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
@@ -92,7 +93,7 @@ class LeaderFetcher {
     this.#options = options
     this.#leaderId = leaderId
     this.#state = new ReplicaFetcherState(options.settings)
-    this.#fiber = options.fork(Effect.forever(this.#connected(), { disableYield: false }))
+    this.#fiber = options.fork(Effect.forever(this.#survived(this.#connected()), { disableYield: false }))
   }
 
   /** Follows a partition from now on, in its present leader epoch. */
@@ -130,6 +131,17 @@ class LeaderFetcher {
         Effect.provideService(Network, network)
       )
     })
+  }
+
+  /** A bug in one answer must not end replication from this broker for good: it is said, and tried again. */
+  #survived(effect: Effect.Effect<void>): Effect.Effect<void> {
+    return Effect.catchCause(effect, (cause) =>
+      Cause.hasInterruptsOnly(cause)
+        ? Effect.failCause(cause)
+        : Effect.suspend(() => {
+          this.#state.disconnected(this.#options.nowMs())
+          return Effect.logError(`replication from broker ${this.#leaderId} failed, trying again`, cause)
+        }))
   }
 
   #lost(error: RpcError): Effect.Effect<void> {

@@ -76,6 +76,24 @@ describe("A replica fetcher", () => {
       expect(waitedMs).toBeLessThan(4400)
     }))
 
+  it.effect("goes on after a bug that an answer brought out", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      const { follower } = yield* create(cluster)
+      const { log } = cluster.partition(follower, "t")!
+      const append = log.appendAsFollower
+      let failures = 0
+      log.appendAsFollower = () => {
+        failures++
+        throw new TypeError("a bug")
+      }
+      const client = yield* cluster.leaderClient("t")
+      yield* withTime(client.produce("t", ["a"], { acks: 1 }))
+      yield* until("it met the bug twice", () => failures > 1)
+      log.appendAsFollower = append
+      yield* until("it has the record", () => cluster.partition(follower, "t")!.logEndOffset === 1)
+    }))
+
   it.effect("reaches the leader's broker by inter.broker.listener.name", () =>
     Effect.gen(function*() {
       const cluster = yield* startCluster({
