@@ -1,5 +1,6 @@
 /** How brokers come, go and lose their sessions, and what the cluster makes of it. */
 import { describe, expect, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
@@ -118,6 +119,22 @@ describe("Controlled shutdown", () => {
         expect(leader).not.toBe(follower)
         expect(isr).not.toContain(follower)
       }
+    }))
+
+  it.effect("holds up nobody when all brokers stop at once, and all come back clean", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      yield* create(cluster, "t", 6, 3, { "min.insync.replicas": "2" })
+      yield* produce(yield* cluster.leaderClient("t"), ["a"])
+      const clock = yield* Clock.Clock
+      const before = clock.currentTimeMillisUnsafe()
+      yield* withTime(Effect.all(IDS.map((id) => cluster.running.get(id)!.stop), { concurrency: "unbounded", discard: true }))
+      expect(clock.currentTimeMillisUnsafe() - before).toBeLessThan(1000)
+      cluster.running.clear()
+      for (const id of IDS) yield* cluster.start(id)
+      for (const id of IDS) expect(cluster.image().brokers.get(id)!.cleanStart).toBe(true)
+      yield* until("in every ISR", () => cluster.image().topicsByName.get("t")!.partitions.every(({ isr }) => isr.length === 3))
+      expect(yield* withTime((yield* cluster.leaderClient("t")).readAll("t"))).toEqual(["a"])
     }))
 
   it.effect("is given up when the metadata store cannot be reached, and left out when controlled.shutdown.enable is false", () =>
