@@ -13,7 +13,7 @@
  * after joining (revoke what moved, assign). Heartbeats go on meanwhile; who does not poll for `max.poll.interval.ms`
  * leaves. Every answer carries the attempt it belongs to; answers to older attempts are dropped.
  */
-import { ErrorCode } from "../protocol/ErrorCode.ts"
+import { ErrorCode, errorName } from "../protocol/ErrorCode.ts"
 
 export interface MembershipOptions {
   readonly groupInstanceId: string | undefined
@@ -311,8 +311,40 @@ const leave = (state: MembershipState, reason: string, actions: Actions): void =
   reset(state, true)
 }
 
-const isCoordinatorGone = (code: number): boolean =>
-  code === ErrorCode.NOT_COORDINATOR || code === ErrorCode.COORDINATOR_NOT_AVAILABLE
+/** @returns whether the coordinator that was asked is none (any more), or not ready: asked again later, another perhaps */
+const goesElsewhere = (errorCode: number, actions: Actions): boolean => {
+  switch (errorCode) {
+    case ErrorCode.NOT_COORDINATOR:
+    case ErrorCode.COORDINATOR_NOT_AVAILABLE:
+      actions.push({ _tag: "ForgetCoordinator" })
+      return true
+    case ErrorCode.COORDINATOR_LOAD_IN_PROGRESS:
+      return true
+    default:
+      return false
+  }
+}
+
+/** @returns whether the coordinator knows no such member in this generation: then it is on its way to the next */
+const loses = (
+  state: MembershipState,
+  errorCode: number,
+  request: "JoinGroup" | "SyncGroup" | "Heartbeat" | "OffsetCommit",
+  actions: Actions
+): boolean => {
+  switch (errorCode) {
+    case ErrorCode.FENCED_INSTANCE_ID:
+      fence(state, request === "OffsetCommit" ? "Heartbeat" : request, actions)
+      return true
+    case ErrorCode.ILLEGAL_GENERATION:
+    case ErrorCode.UNKNOWN_MEMBER_ID:
+      reset(state, errorCode === ErrorCode.UNKNOWN_MEMBER_ID)
+      rejoin(state, `encountered ${errorName(errorCode)} from the response to ${request}`, actions)
+      return true
+    default:
+      return false
+  }
+}
 
 const joinAnswered = (
   state: MembershipState,
@@ -345,26 +377,21 @@ const joinAnswered = (
     case ErrorCode.MEMBER_ID_REQUIRED:
       state.memberId = answer.memberId
       return sendJoin(state, actions)
-    case ErrorCode.UNKNOWN_MEMBER_ID:
-      reset(state, true)
-      return rejoin(state, "encountered UNKNOWN_MEMBER_ID from JOIN_GROUP response", actions)
-    case ErrorCode.FENCED_INSTANCE_ID:
-      return fence(state, "JoinGroup", actions)
     case ErrorCode.REBALANCE_IN_PROGRESS:
-    case ErrorCode.COORDINATOR_LOAD_IN_PROGRESS:
-      state.retryAtMs = nowMs + state.options.retryBackoffMs
-      return
-    case ErrorCode.NOT_COORDINATOR:
-    case ErrorCode.COORDINATOR_NOT_AVAILABLE:
-      actions.push({ _tag: "ForgetCoordinator" })
       state.retryAtMs = nowMs + state.options.retryBackoffMs
       return
     default:
-      // The application hears of it; its next poll tries once more.
-      state.phase = "Unjoined"
-      actions.push({ _tag: "Fail", errorCode: answer.errorCode, request: "JoinGroup" })
-      rejoin(state, `JoinGroup was refused with ${answer.errorCode}`, actions)
+      if (loses(state, answer.errorCode, "JoinGroup", actions)) return
+      if (goesElsewhere(answer.errorCode, actions)) state.retryAtMs = nowMs + state.options.retryBackoffMs
+      else refused(state, answer.errorCode, "JoinGroup", actions)
   }
+}
+
+/** The application hears of it; its next poll tries once more. */
+const refused = (state: MembershipState, errorCode: number, request: "JoinGroup" | "SyncGroup", actions: Actions): void => {
+  state.phase = "Unjoined"
+  actions.push({ _tag: "Fail", errorCode, request })
+  rejoin(state, `${request} was refused with ${errorCode}`, actions)
 }
 
 const syncAnswered = (
@@ -383,25 +410,13 @@ const syncAnswered = (
       return
     case ErrorCode.REBALANCE_IN_PROGRESS:
       // Another round has begun: the same member joins it, with what it has.
-      state.rejoinReason = "encountered REBALANCE_IN_PROGRESS from SYNC_GROUP response"
+      state.rejoinReason = "encountered REBALANCE_IN_PROGRESS from the response to SyncGroup"
       return sendJoin(state, actions)
-    case ErrorCode.FENCED_INSTANCE_ID:
-      return fence(state, "SyncGroup", actions)
-    case ErrorCode.UNKNOWN_MEMBER_ID:
-    case ErrorCode.ILLEGAL_GENERATION:
-      reset(state, answer.errorCode === ErrorCode.UNKNOWN_MEMBER_ID)
-      return rejoin(state, `encountered ${answer.errorCode} from SYNC_GROUP response`, actions)
-    case ErrorCode.NOT_COORDINATOR:
-    case ErrorCode.COORDINATOR_NOT_AVAILABLE:
-    case ErrorCode.COORDINATOR_LOAD_IN_PROGRESS:
-      if (isCoordinatorGone(answer.errorCode)) actions.push({ _tag: "ForgetCoordinator" })
+    default:
+      if (loses(state, answer.errorCode, "SyncGroup", actions)) return
+      if (!goesElsewhere(answer.errorCode, actions)) return refused(state, answer.errorCode, "SyncGroup", actions)
       state.phase = "Joining"
       state.retryAtMs = nowMs + state.options.retryBackoffMs
-      return
-    default:
-      state.phase = "Unjoined"
-      actions.push({ _tag: "Fail", errorCode: answer.errorCode, request: "SyncGroup" })
-      rejoin(state, `SyncGroup was refused with ${answer.errorCode}`, actions)
   }
 }
 
@@ -421,39 +436,16 @@ const heartbeatAnswered = (
       state.sessionEndsMs = nowMs + state.options.sessionTimeoutMs
       if (state.phase === "Stable") rejoin(state, "group is already rebalancing", actions)
       return
-    case ErrorCode.NOT_COORDINATOR:
-    case ErrorCode.COORDINATOR_NOT_AVAILABLE:
-      actions.push({ _tag: "ForgetCoordinator" })
-      state.heartbeatAtMs = nowMs + state.options.retryBackoffMs
-      return
-    case ErrorCode.COORDINATOR_LOAD_IN_PROGRESS:
-      state.heartbeatAtMs = nowMs + state.options.retryBackoffMs
-      return
-    case ErrorCode.FENCED_INSTANCE_ID:
-      return fence(state, "Heartbeat", actions)
-    case ErrorCode.ILLEGAL_GENERATION:
-    case ErrorCode.UNKNOWN_MEMBER_ID:
-      reset(state, answer.errorCode === ErrorCode.UNKNOWN_MEMBER_ID)
-      return rejoin(state, `encountered ${answer.errorCode} from HEARTBEAT response`, actions)
     default:
-      actions.push({ _tag: "Fail", errorCode: answer.errorCode, request: "Heartbeat" })
+      if (loses(state, answer.errorCode, "Heartbeat", actions)) return
+      if (goesElsewhere(answer.errorCode, actions)) state.heartbeatAtMs = nowMs + state.options.retryBackoffMs
+      else actions.push({ _tag: "Fail", errorCode: answer.errorCode, request: "Heartbeat" })
   }
 }
 
 /** A commit told first what the next heartbeat would have told. */
 const commitRefused = (state: MembershipState, errorCode: number, actions: Actions): void => {
-  switch (errorCode) {
-    case ErrorCode.REBALANCE_IN_PROGRESS:
-      if (state.phase === "Stable") rejoin(state, "offset commit failed since group is already rebalancing", actions)
-      return
-    case ErrorCode.FENCED_INSTANCE_ID:
-      return fence(state, "Heartbeat", actions)
-    case ErrorCode.ILLEGAL_GENERATION:
-    case ErrorCode.UNKNOWN_MEMBER_ID:
-      reset(state, errorCode === ErrorCode.UNKNOWN_MEMBER_ID)
-      return rejoin(state, `encountered ${errorCode} from OFFSET_COMMIT response`, actions)
-    case ErrorCode.NOT_COORDINATOR:
-    case ErrorCode.COORDINATOR_NOT_AVAILABLE:
-      actions.push({ _tag: "ForgetCoordinator" })
-  }
+  if (errorCode !== ErrorCode.REBALANCE_IN_PROGRESS) {
+    if (!loses(state, errorCode, "OffsetCommit", actions)) goesElsewhere(errorCode, actions)
+  } else if (state.phase === "Stable") rejoin(state, "offset commit failed since group is already rebalancing", actions)
 }
