@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest"
 import { Told } from "./Producers.ts"
 import { Seen } from "./Readers.ts"
-import { checkLog, checkSeen, type LogRecord } from "./Verify.ts"
+import { checkCommitted, checkLog, checkSeen, type LogRecord } from "./Verify.ts"
 
 const at = (partition: number, offset: number, value: string): LogRecord => ({ partition, offset, value })
 const log = [at(0, 0, "1.0"), at(0, 1, "2.0"), at(0, 2, "1.2"), at(1, 0, "1.1"), at(1, 1, "1.3")]
@@ -55,6 +55,12 @@ describe("a group", () => {
     other.record(0, 1, "2.0")
     expect(checkSeen(log, seen)).toEqual([])
     expect(seen.again).toBe(2)
+  })
+
+  it("has committed the end of each partition when it is done", () => {
+    expect(checkCommitted(log, "g", [3, 2, -1])).toEqual([])
+    expect(checkCommitted(log, "g", [3, 1, 0])).toEqual(["group g has committed 1 of partition 1, which ends at 2"])
+    expect(checkCommitted(log, "g", [-1, 2])).toEqual(["group g has committed -1 of partition 0, which ends at 3"])
   })
 
   it("is wrong when it misses one, sees another, or goes back by itself", () => {

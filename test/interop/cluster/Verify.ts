@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
+import { Caller, type Fields } from "../../../scripts/peers/Calls.ts"
 import { kcat } from "../../../scripts/peers/Kcat.ts"
 import type { ClusterPeer } from "../../../scripts/peers/Clusters.ts"
 import { PeerError } from "../../../scripts/peers/Processes.ts"
@@ -75,6 +76,32 @@ export const checkSeen = (log: ReadonlyArray<LogRecord>, seen: Seen): ReadonlyAr
   if (seen.records.size > log.length) problems.push(`group ${seen.group} saw ${seen.records.size - log.length} records that are not in the log`)
   return [...some(problems), ...some(missing), ...some(seen.complaints)]
 }
+
+/** What a group has committed, by partition, as its coordinator says; -1: nothing. @throws PeerError */
+export const committedBy = async (cluster: ClusterPeer, group: string, topic: string, partitions: number): Promise<ReadonlyArray<number>> => {
+  const ask = async (broker: { readonly host: string; readonly port: number }, api: string, version: number, fields: Fields): Promise<Fields> => {
+    const caller = await Caller.connect(broker.host, broker.port)
+    try {
+      return await caller.ask(api, version, fields)
+    } finally {
+      caller.close()
+    }
+  }
+  const coordinator = await ask(cluster.brokers[0]!, "FindCoordinator", 3, { key: group, keyType: 0 })
+  if (coordinator["errorCode"] !== 0) throw new PeerError(`the coordinator of ${group}: error ${coordinator["errorCode"]}`)
+  const asked = [{ name: topic, partitionIndexes: Array.from({ length: partitions }, (_, partition) => partition) }]
+  const answer = await ask({ host: coordinator["host"], port: coordinator["port"] }, "OffsetFetch", 7, { groupId: group, topics: asked, requireStable: true })
+  if (answer["errorCode"] !== 0) throw new PeerError(`the offsets of ${group}: error ${answer["errorCode"]}`)
+  const offsets = new Map((answer["topics"] as ReadonlyArray<Fields>)[0]?.["partitions"].map((one: Fields) => [one["partitionIndex"], Number(one["committedOffset"])]))
+  return Array.from({ length: partitions }, (_, partition) => Number(offsets.get(partition) ?? -1))
+}
+
+/** A group that has read everything and left has committed the end of each partition. */
+export const checkCommitted = (log: ReadonlyArray<LogRecord>, group: string, committed: ReadonlyArray<number>): ReadonlyArray<string> =>
+  committed.flatMap((offset, partition) => {
+    const end = log.filter((record) => record.partition === partition).length
+    return Math.max(offset, 0) === end ? [] : [`group ${group} has committed ${offset} of partition ${partition}, which ends at ${end}`]
+  })
 
 /** Digest of a replica's records, segment after segment. */
 const digestOf = (dataDirectory: string, topic: string, partition: number): string => {
