@@ -125,6 +125,11 @@ export class BrokerConnection implements ConnectionHandler {
 
   // -- from the network ----------------------------------------------------------------------------------------
 
+  /** Where a large request under way goes on: its bytes need no copy then. */
+  readBuffer(): Uint8Array | undefined {
+    return this.#isClosed ? undefined : this.#frames.space
+  }
+
   onData(bytes: Uint8Array): void {
     if (this.#isClosed) return
     this.#callback(() => {
