@@ -26,7 +26,7 @@ import {
 } from "../protocol/generated/ListOffsets.ts"
 import { toSafe } from "../protocol/Int64.ts"
 import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
-import { connect, type RpcConnection, type RpcError } from "../rpc/RpcConnection.ts"
+import { connect, type RpcConnection, RpcError } from "../rpc/RpcConnection.ts"
 import type { Partition } from "./Partition.ts"
 import type { Partitions } from "./Partitions.ts"
 import type { ReplicationQuota } from "./ReplicationQuota.ts"
@@ -78,6 +78,13 @@ const PASSING: ReadonlySet<number> = new Set([
   ErrorCode.UNKNOWN_TOPIC_ID
 ])
 
+/** What an answer leaves to do, once its records are in the logs. */
+interface Applied {
+  readonly failed: Array<readonly [answer: ReplicaAnswer, error: number]>
+  readonly flushing: Array<Partition>
+  readonly outOfRange: Array<ReplicaAnswer>
+}
+
 /** What is followed from one broker. */
 class LeaderFetcher {
   readonly #options: ReplicaFetcherOptions
@@ -123,7 +130,9 @@ class LeaderFetcher {
       yield* connect(address, {
         clientId: `broker-${brokerId}-fetcher-0`,
         requestTimeoutMs: settings.socketTimeoutMs,
-        connectTimeoutMs: settings.socketTimeoutMs
+        connectTimeoutMs: settings.socketTimeoutMs,
+        // What comes is in the logs when the answer is settled.
+        reusesMemory: true
       }).pipe(
         Effect.flatMap((connection) => this.#fetchWhile(connection, address)),
         Effect.scoped,
@@ -162,16 +171,18 @@ class LeaderFetcher {
         if (current?.host !== address.host || current.port !== address.port) return this.#state.disconnected(nowMs())
         const session = this.#state.request(nowMs(), (id) => this.#position(id))
         if (session !== undefined) {
-          const response = yield* connection.call(fetchApi, {
+          const applied = yield* this.#fetch(connection, {
             replicaState: { replicaId: brokerId, replicaEpoch: brokerEpoch() },
             maxWaitMs: settings.maxWaitMs,
             minBytes: settings.minBytes,
             maxBytes: settings.maxBytes,
             isolationLevel: 0,
             ...session
-          }, { version: Math.max(REPLICA_STATE_SINCE, connection.versionOf(fetchApi) ?? REPLICA_STATE_SINCE) })
+          })
           this.#isConnected = true
-          yield* this.#apply(connection, this.#state.answered(response, nowMs()))
+          for (const [answer, error] of applied.failed) yield* this.#failed(answer, error)
+          for (const partition of applied.flushing) yield* Effect.ignore(partition.log.flush)
+          for (const answer of applied.outOfRange) yield* this.#findOffset(connection, answer)
         }
         yield* this.#untilDue()
       }
@@ -207,37 +218,54 @@ class LeaderFetcher {
     return partition?.follower.isFollowing(this.#leaderId, leaderEpoch, fetchOffset) === true ? partition : undefined
   }
 
-  #apply(connection: RpcConnection, answers: ReadonlyArray<ReplicaAnswer>): Effect.Effect<void, RpcError> {
-    return Effect.gen({ self: this }, function*() {
-      const outOfRange: Array<ReplicaAnswer> = []
-      const flushing: Array<Partition> = []
-      for (const answer of answers) {
-        const partition = this.#fitting(answer)
-        if (partition === undefined) continue
-        const { data } = answer
-        if (partition.isFollowerThrottled) this.#options.quota.record(data.records?.length ?? 0, this.#options.nowMs())
-        if (data.errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) {
-          outOfRange.push(answer)
-          continue
+  /** Asks, and writes what comes while its bytes are there: inside the network's callback, without a copy. */
+  #fetch(connection: RpcConnection, request: FetchRequestInput): Effect.Effect<Applied, RpcError> {
+    return Effect.callback<Applied, RpcError>((resume) => {
+      const version = Math.max(REPLICA_STATE_SINCE, connection.versionOf(fetchApi) ?? REPLICA_STATE_SINCE)
+      let isWanted = true
+      connection.ask(fetchApi, version, request, { isTransient: true }, (response) => {
+        if (!isWanted) return
+        if (response instanceof RpcError) return resume(Effect.fail(response))
+        try {
+          resume(Effect.succeed(this.#apply(this.#state.answered(response, this.#options.nowMs()))))
+        } catch (error) {
+          // The caller's to say: the network must not see it.
+          resume(Effect.die(error))
         }
-        const error = data.errorCode !== ErrorCode.NONE
-          ? data.errorCode
-          : data.divergingEpoch.epoch >= 0
-          ? partition.follower.truncateToLeader({
-            epoch: data.divergingEpoch.epoch,
-            endOffset: toSafe(data.divergingEpoch.endOffset) ?? 0
-          })
-          : partition.follower.append(data.records, {
-            highWatermark: toSafe(data.highWatermark) ?? -1,
-            logStartOffset: toSafe(data.logStartOffset) ?? -1
-          })
-        if (error !== ErrorCode.NONE) yield* this.#failed(answer, error)
-        // The next fetch tells the leader that this is here: not before the flush policy has it on the device.
-        else if (partition.state.flushRequiredTo !== 0) flushing.push(partition)
-      }
-      for (const partition of flushing) yield* Effect.ignore(partition.log.flush)
-      for (const answer of outOfRange) yield* this.#findOffset(connection, answer)
+      })
+      return Effect.sync(() => {
+        isWanted = false
+      })
     })
+  }
+
+  #apply(answers: ReadonlyArray<ReplicaAnswer>): Applied {
+    const applied: Applied = { failed: [], flushing: [], outOfRange: [] }
+    for (const answer of answers) {
+      const partition = this.#fitting(answer)
+      if (partition === undefined) continue
+      const { data } = answer
+      if (partition.isFollowerThrottled) this.#options.quota.record(data.records?.length ?? 0, this.#options.nowMs())
+      if (data.errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) {
+        applied.outOfRange.push(answer)
+        continue
+      }
+      const error = data.errorCode !== ErrorCode.NONE
+        ? data.errorCode
+        : data.divergingEpoch.epoch >= 0
+        ? partition.follower.truncateToLeader({
+          epoch: data.divergingEpoch.epoch,
+          endOffset: toSafe(data.divergingEpoch.endOffset) ?? 0
+        })
+        : partition.follower.append(data.records, {
+          highWatermark: toSafe(data.highWatermark) ?? -1,
+          logStartOffset: toSafe(data.logStartOffset) ?? -1
+        })
+      if (error !== ErrorCode.NONE) applied.failed.push([answer, error])
+      // The next fetch tells the leader that this is here: not before the flush policy has it on the device.
+      else if (partition.state.flushRequiredTo !== 0) applied.flushing.push(partition)
+    }
+    return applied
   }
 
   #failed(answer: ReplicaAnswer, error: number): Effect.Effect<void> {

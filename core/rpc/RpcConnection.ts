@@ -46,6 +46,11 @@ export interface RpcOptions {
   readonly negotiate?: boolean
   /** Shared with other connections of the same client; default: its own. */
   readonly turn?: ReadTurn
+  /**
+   * True: the memory of answers is used again for later ones. For a connection whose large answers are all asked for with
+   * `isTransient`; what others bring is copied. Default false.
+   */
+  readonly reusesMemory?: boolean
 }
 
 export interface CallOptions {
@@ -133,6 +138,7 @@ export const connect = (
       maxInFlight: options.maxInFlightRequests ?? DEFAULT_MAX_IN_FLIGHT,
       maxResponseBytes: options.maxResponseBytes ?? DEFAULT_MAX_RESPONSE_BYTES,
       allocate: network.allocate,
+      reusesMemory: options.reusesMemory ?? false,
       stallTimeoutMs: timeoutMs,
       clock: yield* Clock.Clock,
       turn: options.turn ?? new ReadTurn(),

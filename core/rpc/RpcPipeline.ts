@@ -52,6 +52,8 @@ export interface PipelineOptions {
   readonly maxResponseBytes: number
   /** Makes the memory of large answers. */
   readonly allocate: ((bytes: number) => Uint8Array) | undefined
+  /** The memory of an answer is free again when it is settled: who keeps it is given a copy. */
+  readonly reusesMemory: boolean
   /** How long a socket may take nothing while requests wait for it, in ms. */
   readonly stallTimeoutMs: number
   readonly clock: Clock.Clock
@@ -81,7 +83,7 @@ export class RpcPipeline {
     this.#lastUsedMs = options.clock.currentTimeMillisUnsafe()
     this.#frames = new FrameReader({
       maxBytes: options.maxResponseBytes,
-      handOver: true,
+      handOver: !options.reusesMemory,
       allocate: options.allocate,
       onFrame: (frame, isOwn) => this.#onFrame(frame, isOwn)
     })
