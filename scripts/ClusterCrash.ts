@@ -8,9 +8,10 @@
  *
  * Producers are idempotent with acks=all: Kafka's kafka-verifiable-producer, confluent-kafka (librdkafka), kafkajs and
  * our own. Three groups read meanwhile (Java's and librdkafka's consumers in one, kafkajs, our own). A round kills a
- * broker, or two (their sessions end at once, or are left to time out), starts them again after a while and waits until
- * every replica is in sync again and every producer has got rid of what it had. At the end the whole topic is read by kcat and held against what producers were told and
- * groups saw, and the replicas' files are compared. `--short`: each broker once, within a minute.
+ * broker, at times two (their sessions end at once, or are left to time out), or first kill -9s the process with all of
+ * them in it; it starts them again after a while and waits until every replica is in sync again and every producer has
+ * got rid of what it had. At the end kcat reads the whole topic, which is held against what producers were told and groups
+ * saw and committed, and the replicas' files are compared. `--short`: each broker once, within a minute.
  */
 import { checkCommitted, checkLog, checkReplicas, checkSeen, committedBy, readLog } from "../test/interop/cluster/Verify.ts"
 import { producers, type RunningProducer } from "../test/interop/cluster/Producers.ts"
@@ -47,7 +48,8 @@ const HEAL_TIMEOUT_MS = 60_000
 const STALL_TIMEOUT_MS = 45_000
 /** Records of each producer between two kills, at least. */
 const MIN_RECORDS = 20
-/** Rounds, in a hundred, that kill two brokers; not in the short form. Kafka's own quorum would not outlive it. */
+/** Rounds, in a hundred, that begin with a kill -9 of the process with all brokers in it, and that kill two brokers; not in the short form. Kafka's own quorum would not outlive it. */
+const CRASHES = 10
 const DOUBLE_KILLS = values.against === "kafka" ? 0 : 15
 const settings = [
   `broker.session.timeout.ms=${SESSION_TIMEOUT_MS}`,
@@ -109,7 +111,13 @@ interface Result {
 
 const acknowledged = (running: ReadonlyArray<RunningProducer>): number => running.reduce((sum, { told }) => sum + told.acknowledged.size, 0)
 
-const run = async (cluster: ClusterPeer, kill: (id: number, expires: boolean) => Promise<void>, kills: number, random: Random): Promise<Result> => {
+interface Harm {
+  readonly kill: (id: number, expires: boolean) => Promise<void>
+  /** Of all brokers at once; undefined: there is no such thing. */
+  readonly crash: (() => Promise<void>) | undefined
+}
+
+const run = async (cluster: ClusterPeer, { crash, kill }: Harm, kills: number, random: Random): Promise<Result> => {
   await createTopic(cluster)
   const options = { bootstrap: cluster.bootstrap, topic: TOPIC, partitions: PARTITIONS, perSecond: RECORDS_PER_SECOND }
   const writing: Array<RunningProducer> = await Promise.all(values.producers.split(",").map((name) => {
@@ -127,8 +135,13 @@ const run = async (cluster: ClusterPeer, kill: (id: number, expires: boolean) =>
   let elections = 0
   let coordinators = 0
   let killed = 0
+  let crashes = 0
   for (let round = 0; round < kills; round++) {
     const victim = round % SIZE + 1
+    if (crash !== undefined && kills > SIZE && random.chance(CRASHES)) {
+      await crash()
+      crashes++
+    }
     const victims = [victim]
     // Two of three: nobody may write until one is back.
     if (kills > SIZE && random.chance(DOUBLE_KILLS)) victims.push(victim % SIZE + 1)
@@ -175,7 +188,7 @@ const run = async (cluster: ClusterPeer, kill: (id: number, expires: boolean) =>
   const again = seen.map((one) => `${one.group} ${one.again}`).join(", ")
   return {
     problems: [...problems, ...told.flatMap((one) => one.failed.slice(0, 3).map((what) => `${one.name} gave up: ${what}`))],
-    summary: `${killed} kills, ${elections} elections of leaders and ${coordinators} of group coordinators in ${seconds.toFixed(0)} s; ${acknowledged(writing)} records acknowledged (${shares}), ${log.length} in the log, each once and in order; ` +
+    summary: `${killed} kills of brokers and ${crashes} of all of them at once, ${elections} elections of leaders and ${coordinators} of group coordinators in ${seconds.toFixed(0)} s; ${acknowledged(writing)} records acknowledged (${shares}), ${log.length} in the log, each once and in order; ` +
       `${failed} given up; every group saw every record and has committed that (again after a kill: ${again}); all replicas are the same bytes`
   }
 }
@@ -185,7 +198,7 @@ const seed = Number(values.seed)
 
 interface Contestant {
   readonly name: string
-  readonly start: () => Promise<{ readonly cluster: ClusterPeer; readonly kill: (id: number, expires: boolean) => Promise<void> }>
+  readonly start: () => Promise<Harm & { readonly cluster: ClusterPeer }>
 }
 
 const contestants: ReadonlyArray<Contestant> = values.against === "kafka"
@@ -193,22 +206,22 @@ const contestants: ReadonlyArray<Contestant> = values.against === "kafka"
     name: "kafka",
     start: async () => {
       const cluster = await startKafkaCluster({ properties: settings, heap: "256m" })
-      return { cluster, kill: (id) => cluster.killBroker(id) }
+      return { cluster, kill: (id) => cluster.killBroker(id), crash: undefined }
     }
   }]
   : parseRuntimes(values.runtime).map((runtime) => ({
     name: runtime,
     start: async () => {
       const cluster = await startOttlaCluster({ runtime, size: SIZE, overrides: settings })
-      return { cluster, kill: (id, expires) => cluster.killBroker(id, expires ? "expires" : "ends") }
+      return { cluster, kill: (id, expires) => cluster.killBroker(id, expires ? "expires" : "ends"), crash: cluster.crash }
     }
   }))
 
 let passed = 0
 for (const { name, start } of contestants) {
-  const { cluster, kill } = await start()
+  const { cluster, ...harm } = await start()
   try {
-    const { problems, summary } = await run(cluster, kill, kills, new Random(seed))
+    const { problems, summary } = await run(cluster, harm, kills, new Random(seed))
     if (problems.length === 0) {
       print(`${cluster.name}: ${summary}`)
       passed++

@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import { writeFileSync } from "node:fs"
+import { createServer } from "node:net"
 import { join } from "node:path"
 import { askControl, type ControlRequest } from "../../adapters/cli/ClusterControl.ts"
 import { installKafka, KAFKA_VERSION } from "./Kafka.ts"
@@ -55,6 +56,25 @@ export interface OttlaCluster extends ClusterPeer {
   readonly dataDirectory: string
   /** A kill whose session ends at once, too. */
   readonly killBroker: (id: number, session?: "ends" | "expires") => Promise<void>
+  /** kill -9 of the process with all brokers in it, and its start on the same ports and directories. */
+  readonly crash: () => Promise<void>
+}
+
+const isFree = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const server = createServer()
+    server.on("error", () => resolve(false))
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)))
+  })
+
+/** The first of so many ports one after the other that were free a moment ago. */
+const freePorts = async (count: number): Promise<number> => {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const first = await freePort()
+    const others = await Promise.all(Array.from({ length: count - 1 }, (_, i) => isFree(first + 1 + i)))
+    if (others.every((free) => free)) return first
+  }
+  throw new PeerError(`no ${count} free ports one after the other`)
 }
 
 export const startOttlaCluster = async (options: OttlaClusterOptions = {}): Promise<OttlaCluster> => {
@@ -62,21 +82,31 @@ export const startOttlaCluster = async (options: OttlaClusterOptions = {}): Prom
   const size = options.size ?? 3
   const home = temporaryDirectory(`cluster-${runtime}`)
   const dataDirectory = options.dataDirectory ?? join(home, "data")
-  const overrides = ["listeners=PLAINTEXT://127.0.0.1:0", `log.dirs=${dataDirectory}`, ...options.overrides ?? []]
+  const first = await freePorts(size)
+  const overrides = [`listeners=PLAINTEXT://127.0.0.1:${first}`, `log.dirs=${dataDirectory}`, ...options.overrides ?? []]
   const [program, ...words] = ottlaCommand(runtime)
   const args = [...words, "start", "--brokers", `${size}`, ...overrides.flatMap((one) => ["--override", one])]
-  const server = serve(program, args, join(home, "brokers.log"), options.env)
-  const ports = await waitFor(`${size} brokers on ${runtime}`, 60_000, () => {
-    const log = server.log()
-    if (!server.alive()) throw new PeerError(`the brokers on ${runtime} ended while they started:\n${log.slice(-3000)}`)
-    if (!log.includes("brokers are one cluster")) return undefined
-    return Array.from(log.matchAll(/broker \d+: listening on PLAINTEXT:\/\/[^\s"]*?:(\d+)/g), ([, port]) => Number(port))
-  })
+  let starts = 0
+  const start = async (): Promise<Server> => {
+    const server = serve(program, args, join(home, `brokers-${++starts}.log`), options.env)
+    await waitFor(`${size} brokers on ${runtime}`, 60_000, () => {
+      const log = server.log()
+      if (!server.alive()) throw new PeerError(`the brokers on ${runtime} ended while they started:\n${log.slice(-3000)}`)
+      return log.includes("brokers are one cluster") ? true : undefined
+    })
+    return server
+  }
+  let server = await start()
   const ask = async (request: ControlRequest): Promise<void> => {
     const answer = await Effect.runPromise(askControl(dataDirectory, request))
     if (!answer.ok) throw new PeerError(`${JSON.stringify(request)}: ${answer.error}`)
   }
-  const brokers = ports.map((port, index) => ({ id: index + 1, host: "127.0.0.1", port, dataDirectory: join(dataDirectory, `broker${index + 1}`) }))
+  const brokers = Array.from({ length: size }, (_, index) => ({
+    id: index + 1,
+    host: "127.0.0.1",
+    port: first + index,
+    dataDirectory: join(dataDirectory, `broker${index + 1}`)
+  }))
   return {
     name: `ottla on ${runtime}`,
     brokers,
@@ -86,9 +116,13 @@ export const startOttlaCluster = async (options: OttlaClusterOptions = {}): Prom
     killBroker: (broker, session = "expires") => ask({ command: "kill", broker, session }),
     stopBroker: (broker) => ask({ command: "stop", broker }),
     startBroker: (broker) => ask({ command: "start", broker }),
+    crash: async () => {
+      await server.kill()
+      server = await start()
+    },
     stop: async () => void await server.stop(),
-    kill: server.kill,
-    log: server.log
+    kill: () => server.kill(),
+    log: () => server.log()
   }
 }
 
