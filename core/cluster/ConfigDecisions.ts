@@ -9,7 +9,7 @@ import { ConfigOperation } from "./Commands.ts"
 import type { ConfigResourceChange, ConfigResourceReplacement, ConfigResult, ItemResult } from "./Commands.ts"
 import { changeOf, put, remove } from "./Decision.ts"
 import type { Decided } from "./Decision.ts"
-import { brokerConfigKey, configValue, topicConfigKey, topicKey } from "./Keys.ts"
+import { brokerConfigKey, clearedElrKey, configValue, topicConfigKey, topicKey } from "./Keys.ts"
 import { EMPTY_CONFIG } from "./MetadataImage.ts"
 import type { ConfigMap, MetadataImage } from "./MetadataImage.ts"
 
@@ -28,6 +28,8 @@ export interface ConfigDecisionContext {
 
 interface Resource {
   readonly key: string
+  /** Put when `min.insync.replicas` changes: whoever was eligible to lead may miss what fewer replicas commit now. */
+  readonly clearedElr: string
   readonly current: ConfigMap
   readonly comparisons: ReadonlyArray<Comparison>
   /** What answers changes that are right by themselves, because the resource is not there. */
@@ -40,6 +42,7 @@ interface Resource {
 const refuse = (error: number, message: string): ItemResult => ({ error, message })
 const DONE: ItemResult = { error: ErrorCode.NONE, message: null }
 
+const MIN_ISR = "min.insync.replicas"
 const MAX_NODE_ID = 2_147_483_647
 
 const resourceOf = (
@@ -53,6 +56,7 @@ const resourceOf = (
     const key = topicConfigKey(name)
     return {
       key,
+      clearedElr: clearedElrKey(name),
       ...(topic === undefined && {
         missing: refuse(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `The topic '${name}' does not exist.`)
       }),
@@ -78,6 +82,7 @@ const resourceOf = (
     const key = brokerConfigKey(name)
     return {
       key,
+      clearedElr: clearedElrKey(""),
       current: image.brokerConfigs.get(name) ?? EMPTY_CONFIG,
       comparisons: [{ key, modRevision: image.revisions.get(key) ?? 0 }],
       error: (configs) => context.brokerConfigError(configs, name),
@@ -108,7 +113,8 @@ const replace = (
   return {
     result: resultOf(DONE),
     change: changeOf(resource.comparisons, [
-      next.size === 0 ? remove(resource.key) : put(resource.key, configValue(next))
+      next.size === 0 ? remove(resource.key) : put(resource.key, configValue(next)),
+      ...(resource.current.get(MIN_ISR) === next.get(MIN_ISR) ? [] : [put(resource.clearedElr, "{}")])
     ])
   }
 }

@@ -85,6 +85,8 @@ export class ImageState {
   /** Every partition key, by topic id, then index. */
   private partitions = new Map<string, Map<number, PartitionImage>>()
   private topics = new Map<string, TopicKey>()
+  /** When ELRs were cleared, by topic name, "" for all of them. */
+  private clearedElr = new Map<string, Revision>()
   /** Brokers with a session, and what they say of themselves. */
   private live = new Map<number, Life>()
 
@@ -93,6 +95,7 @@ export class ImageState {
     this.image = emptyImage
     this.partitions = new Map()
     this.topics = new Map()
+    this.clearedElr = new Map()
     this.live = new Map()
     return this.apply({ revision, events: entries.map((entry) => ({ _tag: "Put" as const, entry })) })
   }
@@ -139,6 +142,13 @@ export class ImageState {
         case "TopicConfig":
           topicConfigs.set(parsed.name, entry && decodeConfigs(entry.value))
           revisions.set(key, entry?.modRevision)
+          break
+        case "ClearedElr":
+          if (entry === undefined) this.clearedElr.delete(parsed.name)
+          else this.clearedElr.set(parsed.name, entry.modRevision)
+          revisions.set(key, entry?.modRevision)
+          if (parsed.name !== "") dirtyNames.add(parsed.name)
+          else for (const name of this.topics.keys()) dirtyNames.add(name)
           break
         case "BrokerConfig":
           brokerConfigs.set(parsed.name, entry && decodeConfigs(entry.value))
@@ -221,11 +231,13 @@ export class ImageState {
     const key = this.topics.get(name)
     if (key === undefined) return undefined
     const ofTopic = this.partitions.get(key.id)
+    const cleared = Math.max(this.clearedElr.get(name) ?? 0, this.clearedElr.get("") ?? 0)
     const partitions: Array<PartitionImage> = []
     for (let index = 0; index < key.partitions; index++) {
       const partition = ofTopic?.get(index)
       invariant(partition !== undefined, `topic ${name} (${key.id}) counts ${key.partitions} partitions but ${index} has no key`)
-      partitions.push(partition)
+      const isVoid = partition.modRevision < cleared && partition.elr.length + partition.lastKnownElr.length > 0
+      partitions.push(isVoid ? { ...partition, elr: NONE, lastKnownElr: NONE } : partition)
     }
     return { name: name as TopicName, id: key.id, partitions, modRevision: key.modRevision }
   }

@@ -11,6 +11,7 @@
  * | metadata/partitions/TOPIC_ID/N | StoredPartition | controller, the partition's leader |
  * | metadata/configs/topics/NAME | `{key: value}` | controller |
  * | metadata/configs/brokers/ID or default | `{key: value}` | controller |
+ * | metadata/clearedElr/topics/NAME, …/default | `{}`; ELRs of partitions that are older than its modRevision are void | controller |
  * | metadata/producerIds | `{next}` | any broker |
  *
  * A topic exists when its own key does. Partition keys are written before the topic's key names them and removed
@@ -30,6 +31,7 @@ const TOPICS = "metadata/topics/"
 const PARTITIONS = "metadata/partitions/"
 const TOPIC_CONFIGS = "metadata/configs/topics/"
 const BROKER_CONFIGS = "metadata/configs/brokers/"
+const CLEARED_ELR = "metadata/clearedElr/"
 /** How the cluster-wide default, "" in Kafka's protocol, is spelled in a key. */
 const DEFAULT_BROKER = "default"
 
@@ -40,11 +42,13 @@ export const partitionKey = (topicId: string, partition: number): string => `${P
 export const topicConfigKey = (name: string): string => TOPIC_CONFIGS + name
 /** `broker` "": the cluster-wide default. */
 export const brokerConfigKey = (broker: string): string => BROKER_CONFIGS + (broker === "" ? DEFAULT_BROKER : broker)
+/** Put with each change of `min.insync.replicas`. `topic` "": of all topics, as the cluster-wide default changed. */
+export const clearedElrKey = (topic: string): string => CLEARED_ELR + (topic === "" ? DEFAULT_BROKER : `topics/${topic}`)
 
 export type ParsedKey =
   | { readonly _tag: "Cluster" | "Controller" | "ProducerIds" }
   | { readonly _tag: "Broker" | "Live"; readonly id: number }
-  | { readonly _tag: "Topic" | "TopicConfig" | "BrokerConfig"; readonly name: string }
+  | { readonly _tag: "Topic" | "TopicConfig" | "BrokerConfig" | "ClearedElr"; readonly name: string }
   | { readonly _tag: "Partition"; readonly topicId: string; readonly partition: number }
 
 const CLUSTER: ParsedKey = { _tag: "Cluster" }
@@ -65,6 +69,10 @@ export const parseKey = (key: string): ParsedKey | undefined => {
   if (key.startsWith(BROKER_CONFIGS)) {
     const name = key.slice(BROKER_CONFIGS.length)
     return { _tag: "BrokerConfig", name: name === DEFAULT_BROKER ? "" : name }
+  }
+  if (key.startsWith(CLEARED_ELR)) {
+    const name = key.slice(CLEARED_ELR.length)
+    return { _tag: "ClearedElr", name: name === DEFAULT_BROKER ? "" : name.slice("topics/".length) }
   }
   if (key.startsWith(BROKERS)) return { _tag: "Broker", id: Number(key.slice(BROKERS.length)) }
   if (key.startsWith(LIVE)) return { _tag: "Live", id: Number(key.slice(LIVE.length)) }

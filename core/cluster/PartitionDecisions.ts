@@ -11,7 +11,7 @@ import { ErrorCode } from "../protocol/ErrorCode.ts"
 import type { AlterPartition, AlterPartitionResult, PartitionResult } from "./Commands.ts"
 import { changeOf, put } from "./Decision.ts"
 import type { Change, Decided } from "./Decision.ts"
-import { brokerKey, partitionKey, partitionValue } from "./Keys.ts"
+import { brokerKey, clearedElrKey, liveKey, partitionKey, partitionValue } from "./Keys.ts"
 import { isActive } from "./MetadataImage.ts"
 import type { MetadataImage, PartitionImage, TopicImage } from "./MetadataImage.ts"
 import type { ChangedPartition } from "./PartitionChange.ts"
@@ -94,12 +94,16 @@ export const dueElection = (
 /**
  * A partition's change: on condition that it is as the decision saw it, and everyone who counts for it too. A member
  * that registers again between image and commit must be looked at again: it may have lost its tail, and after this
- * commit it would look as if it had been there all the time.
+ * commit it would look as if it had been there all the time. One in the ISR must live on as it did: when the controller
+ * has taken a broker that went out of all ISRs, nobody would look at one that it is put in after that. And
+ * min.insync.replicas must be what the decision took it for where somebody is in the ELR by it.
  */
 export const partitionChange = (image: MetadataImage, topic: TopicImage, before: PartitionImage, after: PartitionImage): Change => {
   const key = partitionKey(topic.id, before.partition)
   const members = union(after.isr, after.elr).map((id) => ({ key: brokerKey(id), modRevision: image.brokers.get(id)?.epoch ?? 0 }))
-  return changeOf([{ key, modRevision: before.modRevision }, ...members], [put(key, partitionValue(after))])
+  const cleared = after.elr.length === 0 ? [] : [clearedElrKey(topic.name), clearedElrKey("")]
+  const seen = [...after.isr.map(liveKey), ...cleared].map((one) => ({ key: one, modRevision: image.revisions.get(one) ?? 0 }))
+  return changeOf([{ key, modRevision: before.modRevision }, ...members, ...seen], [put(key, partitionValue(after))])
 }
 
 /**

@@ -17,7 +17,7 @@ import type {
 } from "./Commands.ts"
 import { changeOf, put, remove } from "./Decision.ts"
 import type { Decided } from "./Decision.ts"
-import { configValue, partitionKey, partitionValue, topicConfigKey, topicKey, topicValue } from "./Keys.ts"
+import { clearedElrKey, configValue, partitionKey, partitionValue, topicConfigKey, topicKey, topicValue } from "./Keys.ts"
 import { EMPTY_CONFIG, isActive } from "./MetadataImage.ts"
 import type { MetadataImage } from "./MetadataImage.ts"
 import { PlacementRefusal, placeReplicas } from "./Placement.ts"
@@ -361,6 +361,7 @@ export const decideDeleteTopics = (
       operations.push(remove(topicConfigKey(topic.name)))
       comparisons.push({ key: topicConfigKey(topic.name), modRevision: configRevision })
     }
+    if (image.revisions.has(clearedElrKey(topic.name))) operations.push(remove(clearedElrKey(topic.name)))
     return {
       result: { ...DONE, name: topic.name, topicId: topic.id },
       change: changeOf(comparisons, operations, {

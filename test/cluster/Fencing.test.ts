@@ -3,6 +3,8 @@ import * as Effect from "effect/Effect"
 import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
 import { describe, expect, it } from "vitest"
+import { ConfigOperation } from "../../core/cluster/Commands.ts"
+import { ConfigResourceType } from "../../core/cluster/ConfigDecisions.ts"
 import type { Controller } from "../../core/cluster/Controller.ts"
 import { CONTROLLER_KEY, brokerKey, liveKey, partitionKey } from "../../core/cluster/Keys.ts"
 import type { PartitionImage } from "../../core/cluster/MetadataImage.ts"
@@ -189,5 +191,31 @@ describe("an ISR change", () => {
       })
       expect(error).toBe(ErrorCode.INELIGIBLE_REPLICA)
       yield* until("it is out", () => !partition().isr.includes(1))
+    })))
+
+  it("puts nobody into the ISR whose session ended between decision and commit, and keeps no ELR by an old min.insync.replicas", () =>
+    run(Effect.gen(function*() {
+      const { controllers, first, key, memory, one, partition, topicId, touches } = yield* cluster
+      const ask = (isr: ReadonlyArray<number>) =>
+        Effect.suspend(() => {
+          const { leader, leaderEpoch, partitionEpoch } = partition()
+          const epochOf = (id: number): number => one.image().brokers.get(id)!.epoch
+          const newIsr = isr.map((brokerId) => ({ brokerId, brokerEpoch: epochOf(brokerId) }))
+          return alterOne(one, { topicId, partition: 0, leader, leaderEpoch, brokerEpoch: epochOf(leader), partitionEpoch, newIsr })
+        })
+      expect((yield* ask([2, 1])).error).toBe(ErrorCode.NONE)
+      // The controller has nothing to do when that broker goes, which is in no ISR, and so nothing that it would notice.
+      first.interpose(touches(key), memory.commit([], [{ _tag: "Delete", key: liveKey(3) }]))
+      expect((yield* ask([2, 1, 3])).error).toBe(ErrorCode.INELIGIBLE_REPLICA)
+      expect(partition().isr).toEqual([2, 1])
+
+      const lowered = [{
+        resourceType: ConfigResourceType.TOPIC,
+        resourceName: "t",
+        changes: [{ name: "min.insync.replicas", operation: ConfigOperation.SET, value: "1" }]
+      }]
+      first.interpose(touches(key), Effect.suspend(() => controllers[1]!.incrementalAlterConfigs(lowered)))
+      expect((yield* ask([2])).error).toBe(ErrorCode.NONE)
+      expect(partition()).toMatchObject({ leader: 2, isr: [2], elr: [] })
     })))
 })

@@ -173,13 +173,15 @@ const request = (over: Partial<AlterPartition> = {}): AlterPartition => ({
 const isr = (...ids: ReadonlyArray<number>) => ids.map((brokerId) => ({ brokerId, brokerEpoch: 1 }))
 
 describe("a leader's change of the ISR", () => {
-  it("is compared with the partition and every member's registration", () => {
+  it("is compared with the partition and every member's registration and session", () => {
     const { change, result } = decideAlterPartition(imageOf(partition(), live), request(), context())
     expect(result.error).toBe(ErrorCode.NONE)
     expect(change?.comparisons).toEqual([
       { key: `metadata/partitions/${ID}/0`, modRevision: 100 },
       { key: "metadata/brokers/1", modRevision: 1 },
-      { key: "metadata/brokers/2", modRevision: 1 }
+      { key: "metadata/brokers/2", modRevision: 1 },
+      { key: "metadata/live/1", modRevision: 0 },
+      { key: "metadata/live/2", modRevision: 0 }
     ])
     expect(change?.operations).toMatchObject([{ _tag: "Put", key: `metadata/partitions/${ID}/0` }])
   })
