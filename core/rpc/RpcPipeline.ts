@@ -15,6 +15,7 @@ import type * as Fiber from "effect/Fiber"
 import type { Payload } from "../model/Payload.ts"
 import type { Connection } from "../ports/Network.ts"
 import { ByteReader } from "../protocol/ByteReader.ts"
+import { FrameBuffers } from "../protocol/FrameBuffers.ts"
 import { FrameReader } from "../protocol/Framing.ts"
 import { decodeResponseHeaderOf } from "../protocol/Headers.ts"
 import { ProtocolError } from "../protocol/ProtocolError.ts"
@@ -44,6 +45,9 @@ interface Pending {
   readonly correlationId: number
   readonly deadlineMs: number
 }
+
+/** What a connection that reuses memory keeps for its next answers, in bytes; what is larger is made anew. */
+const REUSED_BYTES: number = 4 * 1024 * 1024
 
 export interface PipelineOptions {
   /** "host:port", for messages. */
@@ -84,6 +88,7 @@ export class RpcPipeline {
     this.#frames = new FrameReader({
       maxBytes: options.maxResponseBytes,
       handOver: !options.reusesMemory,
+      ...(options.reusesMemory ? { buffers: new FrameBuffers(REUSED_BYTES) } : {}),
       allocate: options.allocate,
       onFrame: (frame, isOwn) => this.#onFrame(frame, isOwn)
     })
