@@ -28,6 +28,8 @@ const SOCKET = "socket"
 
 /** A request is longer than any that there is: its connection ends. In bytes. */
 const MAX_REQUEST_BYTES = 1024
+/** Who connects and asks for nothing is let go. In milliseconds. */
+const REQUEST_TIMEOUT_MS = 10_000
 /** More at the same time are refused by closing them. */
 const MAX_CONNECTIONS = 16
 /** Of a socket's path with its end, where it is shortest (macOS 104, Linux 108). */
@@ -72,6 +74,10 @@ const serveConnection = (socket: Socket, handle: Handle): void => {
   const answer = (what: ControlAnswer): void => void socket.end(`${JSON.stringify(what)}\n`)
   // Whoever asked may have gone: what was asked for is done all the same.
   socket.on("error", () => socket.destroy())
+  // What was asked for may take as long as it takes.
+  socket.setTimeout(REQUEST_TIMEOUT_MS, () => {
+    if (!isAsked) socket.destroy()
+  })
   socket.setEncoding("utf8")
   socket.on("data", (text: string) => {
     if (isAsked) return
