@@ -149,6 +149,19 @@ describe("a reassignment", () => {
     expect(ending.partition).toMatchObject({ replicas: [4, 2, 3], isr: [4, 2], removingReplicas: [] })
   })
 
+  it("ends when min.insync.replicas asks for no more any longer", () => {
+    let minIsr = 3
+    const context = { minInSyncReplicas: () => minIsr, uncleanLeaderElection: () => false }
+    const midway = { replicas: [1, 4, 2, 3], addingReplicas: [4], removingReplicas: [3], isr: [1, 3] }
+    const world = new PartitionWorld(partitionOf(midway), brokersWithout(2), context)
+    world.alterIsr([1, 3, 4])
+    expect(world.partition).toMatchObject({ isr: [1, 3, 4], removingReplicas: [3] })
+    expect(world.reconcile()).toBe(0)
+    minIsr = 2
+    expect(world.reconcile()).toBe(1)
+    expect(world.partition).toMatchObject({ replicas: [1, 4, 2], isr: [1, 4], removingReplicas: [], leader: 1, leaderEpoch: 4 })
+  })
+
   it("does not hide that a member of ISR or ELR came back after an unclean stop", () => {
     const world = worldOf({ isr: [1], elr: [2, 3] }, 2)
     world.register(3, false)
