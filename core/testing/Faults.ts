@@ -223,21 +223,21 @@ const singles: ReadonlyArray<readonly [weight: number, draw: Draw]> = [
 ]
 
 /**
- * Faults that belong together: each is the way to a mistake that single faults seldom find.
- * The comment tells the interleaving.
+ * Faults that belong together: each is the way to a mistake that single faults seldom find, as often as it is of use in
+ * the fault model. The comment tells the interleaving.
  */
-const patterns: ReadonlyArray<Draw> = [
+const patterns: ReadonlyArray<readonly [weight: { readonly processes: number; readonly machines: number }, draw: Draw]> = [
   // A leader that nobody but its clients reaches: it takes records while another is elected, then it comes back.
-  (dice, ground, atMs) => [{
+  [{ processes: 1, machines: 1 }, (dice, ground, atMs) => [{
     kind: "isolate",
     victim: { by: "leader", ...somePartition(dice, ground) },
     from: "brokers and store",
     way: "both",
     atMs,
     forMs: some(dice, ground.sessionTimeoutMs, 3 * ground.sessionTimeoutMs)
-  }],
+  }]],
   // A follower falls behind and leaves the ISR, then all others die: it must not lead.
-  (dice, ground, atMs) => {
+  [{ processes: 2, machines: 1 }, (dice, ground, atMs) => {
     const of = somePartition(dice, ground)
     const downMs = some(dice, ground.sessionTimeoutMs, 2 * ground.sessionTimeoutMs)
     const behindMs = ground.replicaLagTimeMaxMs * 2 + some(dice, 0, 1000)
@@ -246,9 +246,9 @@ const patterns: ReadonlyArray<Draw> = [
       { kind: "kill", victim: { by: "follower", ...of, nth: 0 }, session: "ends", atMs: atMs + behindMs, forMs: downMs },
       { kind: "kill", victim: { by: "leader", ...of }, session: "ends", atMs: atMs + behindMs + some(dice, 0, 1500), forMs: downMs }
     ]
-  },
+  }],
   // The ISR goes down to one and the ELR has the others; one of these loses its tail, then the leader goes.
-  (dice, ground, atMs) => {
+  [{ processes: 1, machines: 3 }, (dice, ground, atMs) => {
     const of = somePartition(dice, ground)
     const shrunkMs = ground.replicaLagTimeMaxMs * 2
     const lossMs = atMs + shrunkMs + some(dice, 0, 500)
@@ -263,19 +263,19 @@ const patterns: ReadonlyArray<Draw> = [
         forMs: some(dice, ground.sessionTimeoutMs, 2 * ground.sessionTimeoutMs)
       }
     ]
-  },
+  }],
   // Power is lost just after records were acknowledged, on a follower or the leader, and it is back before its session is over.
-  (dice, ground, atMs) => {
+  [{ processes: 1, machines: 2 }, (dice, ground, atMs) => {
     const of = somePartition(dice, ground)
     const victim: Target = dice.chance(0.5) ? { by: "leader", ...of } : { by: "follower", ...of, nth: dice.int(0, 1) }
     return [
       { kind: "power loss", victim, session: sessionOf(dice), atMs, forMs: some(dice, 10, ground.sessionTimeoutMs) },
       { kind: "kill", victim: { by: "leader", ...of }, session: "ends", atMs: atMs + some(dice, 100, 3000), forMs: some(dice, 500, 5000) }
     ]
-  },
+  }],
   // A follower comes back and has caught up, and its leader's request to add it takes its time to the store. Meanwhile
   // the follower loses its tail and registers again: the request names an earlier life of it.
-  (dice, ground, atMs) => {
+  [{ processes: 0, machines: 4 }, (dice, ground, atMs) => {
     const of = somePartition(dice, ground)
     const leader: Target = { by: "leader", ...of }
     const follower: Target = { by: "follower", ...of, nth: 1 }
@@ -288,10 +288,10 @@ const patterns: ReadonlyArray<Draw> = [
       { kind: "power loss", victim: follower, session: "ends", atMs: lossMs, forMs: some(dice, 10, 100) },
       { kind: "cut", from: leader, to: follower, way: "both", atMs: lossMs + 1, forMs: 6 * delayMs }
     ]
-  },
+  }],
   // A leader's answers to the one follower that it commits with are slow, so that one knows a high watermark of before;
   // the other follower goes when it has more than that, and comes back to a new leader that has yet to commit its own.
-  (dice, ground, atMs) => {
+  [{ processes: 2, machines: 1 }, (dice, ground, atMs) => {
     const of = somePartition(dice, ground)
     const leader: Target = { by: "leader", ...of }
     const near: Target = { by: "follower", ...of, nth: 0 }
@@ -309,9 +309,9 @@ const patterns: ReadonlyArray<Draw> = [
         forMs: some(dice, ground.sessionTimeoutMs, 2 * ground.sessionTimeoutMs)
       }
     ]
-  },
+  }],
   // Leaders change in quick succession while followers are slow: a new leader's records are not committed when it is asked to expand.
-  (dice, ground, atMs) => {
+  [{ processes: 2, machines: 1 }, (dice, ground, atMs) => {
     const of = somePartition(dice, ground)
     return [
       {
@@ -327,18 +327,18 @@ const patterns: ReadonlyArray<Draw> = [
       { kind: "kill", victim: { by: "leader", ...of }, session: "ends", atMs: atMs + some(dice, 2000, 4000), forMs: some(dice, 100, 2000) },
       { kind: "kill", victim: { by: "leader", ...of }, session: "ends", atMs: atMs + some(dice, 4000, 6000), forMs: some(dice, 100, 2000) }
     ]
-  },
+  }],
   // The answers of appended records are lost, then their leader: the next one must know them when they are sent again.
-  (dice, ground, atMs) => {
+  [{ processes: 1, machines: 1 }, (dice, ground, atMs) => {
     const of = somePartition(dice, ground)
     const cutMs = some(dice, 100, 1000)
     return [
       { kind: "isolate", victim: { by: "leader", ...of }, from: "clients", way: "out", atMs, forMs: cutMs + 500 },
       { kind: "kill", victim: { by: "leader", ...of }, session: "ends", atMs: atMs + cutMs, forMs: some(dice, 500, 4000) }
     ]
-  },
+  }],
   // A controller that does not hear that it is none any more, while brokers come and go.
-  (dice, ground, atMs) => {
+  [{ processes: 1, machines: 1 }, (dice, ground, atMs) => {
     const of = somePartition(dice, ground)
     return [
       { kind: "stale watch", victim: { by: "controller" }, atMs, forMs: some(dice, 2000, 8000) },
@@ -346,9 +346,9 @@ const patterns: ReadonlyArray<Draw> = [
       { kind: "power loss", victim: { by: "follower", ...of, nth: 0 }, session: "ends", atMs: atMs + some(dice, 100, 1000), forMs: some(dice, 10, 300) },
       { kind: "kill", victim: { by: "leader", ...of }, session: "ends", atMs: atMs + some(dice, 300, 2000), forMs: some(dice, 500, 4000) }
     ]
-  },
+  }],
   // A move of a partition whose new replicas and old leader die on the way.
-  (dice, ground, atMs) => {
+  [{ processes: 2, machines: 1 }, (dice, ground, atMs) => {
     const of = somePartition(dice, ground)
     const replicas = someReplicas(dice, ground)
     return [
@@ -356,28 +356,34 @@ const patterns: ReadonlyArray<Draw> = [
       { kind: "kill", victim: { by: "id", id: replicas[0]! }, session: sessionOf(dice), atMs: atMs + some(dice, 20, 1500), forMs: some(dice, 300, 4000) },
       { kind: "kill", victim: { by: "leader", ...of }, session: "ends", atMs: atMs + some(dice, 500, 3000), forMs: some(dice, 300, 4000) }
     ]
-  }
+  }]
 ]
 
+/** One of them, each as often as its weight says. */
+const weighted = (dice: SimRandom, draws: ReadonlyArray<readonly [weight: number, draw: Draw]>): Draw => {
+  let choice = dice.int(0, draws.reduce((sum, [weight]) => sum + weight, 0) - 1)
+  for (const [weight, draw] of draws) {
+    choice -= weight
+    if (choice < 0) return draw
+  }
+  return draws.at(-1)![1]
+}
+
 const PATTERN_CHANCE = 0.55
+/** Most patterns take so long: begun later they would be cut off by the end. */
+const PATTERN_MS = 6000
 
 /** A schedule, sorted by time. @param count single faults and patterns */
 export const drawFaults = (dice: SimRandom, ground: FaultGround, count: number): ReadonlyArray<Fault> => {
-  const weights = singles.reduce((sum, [weight]) => sum + weight, 0)
   const faults: Array<Fault> = []
   for (let n = 0; n < count; n++) {
-    const atMs = dice.int(0, ground.durationMs)
-    if (dice.chance(PATTERN_CHANCE)) {
-      faults.push(...dice.pick(patterns)(dice, ground, atMs))
+    const isPattern = dice.chance(PATTERN_CHANCE)
+    const atMs = dice.int(0, isPattern ? Math.max(0, ground.durationMs - PATTERN_MS) : ground.durationMs)
+    if (isPattern) {
+      faults.push(...weighted(dice, patterns.map(([weight, draw]) => [weight[ground.model], draw] as const))(dice, ground, atMs))
       continue
     }
-    let choice = dice.int(0, weights - 1)
-    for (const [weight, draw] of singles) {
-      choice -= weight
-      if (choice >= 0) continue
-      faults.push(...draw(dice, ground, atMs))
-      break
-    }
+    faults.push(...weighted(dice, singles)(dice, ground, atMs))
   }
   const allowed = faults.map((fault): Fault =>
     fault.kind === "power loss" && ground.model === "processes" ? { ...fault, kind: "kill", session: "ends" } : fault

@@ -88,7 +88,10 @@ export class FaultInjector {
   readonly heal: Effect.Effect<void> = Effect.suspend(() => {
     this.#isHealed = true
     this.#observer.note("heal", "all heals")
+    // Wrong clocks stay as wrong as they were: one that is set back would be another fault.
+    const skews = [...this.#cluster.brokers.values()].map((broker) => [broker, broker.skewMs] as const)
     this.#cluster.heal()
+    for (const [broker, skewMs] of skews) broker.skewMs = skewMs
     this.#blocks.clear()
     for (const broker of this.#distrusted) broker.kill()
     this.#distrusted.clear()

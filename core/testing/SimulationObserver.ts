@@ -162,6 +162,7 @@ export class SimulationObserver {
   readonly #cluster: SimCluster
   readonly #timeline: Timeline
   readonly #options: ObserverOptions
+  readonly #defaults: ReadonlyMap<string, string>
   readonly #state: ImageState = new ImageState()
   #keys: Set<string> = new Set()
   /** By broker id: its partitions by `topicId-partition`. */
@@ -179,6 +180,7 @@ export class SimulationObserver {
     this.#cluster = cluster
     this.#timeline = timeline
     this.#options = options
+    this.#defaults = new Map(Object.entries(options.configs))
   }
 
   /** What the metadata store holds, whoever knows it. */
@@ -193,7 +195,7 @@ export class SimulationObserver {
   }
 
   minIsrOf(topic: TopicImage, partition: PartitionImage): number {
-    const { minInsyncReplicas } = replicationConfigFor(topicConfigOf(this.image(), topic.name), new Map(Object.entries(this.#options.configs)))
+    const { minInsyncReplicas } = replicationConfigFor(topicConfigOf(this.image(), topic.name), this.#defaults)
     return Math.min(minInsyncReplicas, Math.max(1, partition.replicas.length))
   }
 
