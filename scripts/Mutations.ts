@@ -73,32 +73,48 @@ interface Verdict {
   readonly seconds: number
 }
 
-/** Runs the simulation in a copy of the sources that the mutation is made in. */
-const run = (mutation: Mutation): Promise<Verdict> => {
-  const begin = performance.now()
-  const seeds = seedsOf(mutation)
-  const folder = mkdtempSync(join(tmpdir(), `ottla-mutation-${mutation.name}-`))
-  for (const part of ["core", "scripts", "package.json"]) cpSync(join(root, part), join(folder, part), { recursive: true })
-  symlinkSync(join(root, "node_modules"), join(folder, "node_modules"))
-  for (const [file, source] of patchedSources.get(mutation.name)!) writeFileSync(join(folder, file), source)
-  const args = ["scripts/Simulate.ts", "--first", String(wholeNumber("first")), "--seeds", String(seeds), "--jobs", "1", "--no-shrink"]
+/** What says that a run came to no end, not that it broke a promise: a mutation has to be found by more than that. */
+const LIVENESS: ReadonlySet<string> = new Set(["NotSettled", "TooShort"])
+
+/** The first of `seeds` seeds from `first` on that fails, and what the simulation said. */
+const simulate = (folder: string, first: number, seeds: number, options: ReadonlyArray<string>): Promise<Pick<Verdict, "found" | "crash">> => {
+  const args = ["scripts/Simulate.ts", "--first", String(first), "--seeds", String(seeds), "--jobs", "1", "--no-shrink", ...options]
   return new Promise((done, fail) => {
-    const simulation = spawn(process.execPath, [...args, ...mutation.options ?? []], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] })
+    const simulation = spawn(process.execPath, args, { cwd: folder, stdio: ["ignore", "pipe", "pipe"] })
     let output = ""
     for (const stream of [simulation.stdout, simulation.stderr]) stream.on("data", (bytes: Buffer) => output += bytes.toString())
     simulation.on("error", fail)
     simulation.on("close", (code) => {
-      rmSync(folder, { recursive: true, force: true })
       const failed = /^1 seed\(s\) failed: (\d+) \((\w+)\)$/m.exec(output)
       done({
-        mutation,
-        seeds,
         found: failed === null ? undefined : { seed: Number(failed[1]), by: failed[2]! },
-        crash: failed === null && code !== 0 ? output.trimEnd().split("\n").slice(-20).join("\n") : undefined,
-        seconds: (performance.now() - begin) / 1000
+        crash: failed === null && code !== 0 ? output.trimEnd().split("\n").slice(-20).join("\n") : undefined
       })
     })
   })
+}
+
+/** Runs the simulation in a copy of the sources that the mutation is made in. */
+const run = async (mutation: Mutation): Promise<Verdict> => {
+  const begin = performance.now()
+  const seeds = seedsOf(mutation)
+  const end = wholeNumber("first") + seeds
+  const folder = mkdtempSync(join(tmpdir(), `ottla-mutation-${mutation.name}-`))
+  try {
+    for (const part of ["core", "scripts", "package.json"]) cpSync(join(root, part), join(folder, part), { recursive: true })
+    symlinkSync(join(root, "node_modules"), join(folder, "node_modules"))
+    for (const [file, source] of patchedSources.get(mutation.name)!) writeFileSync(join(folder, file), source)
+    for (let next = wholeNumber("first");;) {
+      const result = await simulate(folder, next, end - next, mutation.options ?? [])
+      if (mutation.name === UNBROKEN.name || result.found === undefined || !LIVENESS.has(result.found.by) || result.found.seed + 1 >= end) {
+        const found = mutation.name !== UNBROKEN.name && LIVENESS.has(result.found?.by ?? "") ? undefined : result.found
+        return { mutation, seeds, found, crash: result.crash, seconds: (performance.now() - begin) / 1000 }
+      }
+      next = result.found.seed + 1
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 }
 
 const isRight = ({ crash, found, mutation }: Verdict): boolean =>
