@@ -15,6 +15,7 @@
  * What a machine that lost its power leaves is the disk's to say: kill, then `MemoryDisk.crash` with mode "machine".
  */
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -273,7 +274,10 @@ export const start = (
     const scope = yield* Scope.fork(outer)
     const built = yield* inside(Layer.buildWithScope(Layer.provide(layer(config, options), Layer.succeedContext(context)), scope))
     let isRunning = true
-    const end = Effect.uninterruptible(inside(Scope.close(scope, Exit.void)))
+    const ended = Deferred.makeUnsafe<void>()
+    const end = Effect.uninterruptible(inside(Scope.close(scope, Exit.void))).pipe(
+      Effect.ensuring(Deferred.succeed(ended, undefined))
+    )
     const stop = Effect.suspend(() => {
       if (!isRunning) return Effect.void
       isRunning = false
@@ -287,7 +291,12 @@ export const start = (
         return Effect.andThen(ports.closeListeners, Effect.andThen(end, ports.expireSessions(outer)))
       })
     const broker = Context.get(built, Broker)
-    // As Kafka ends its process.
-    yield* Effect.forkIn(Effect.andThen(broker.halted, Effect.suspend(() => kill())), outer)
+    // As Kafka ends its process. Waits no longer than the broker runs: what waits keeps all of it in memory.
+    yield* Effect.forkIn(
+      Effect.raceFirst(Effect.as(broker.halted, true), Effect.as(Deferred.await(ended), false)).pipe(
+        Effect.flatMap((hasHalted) => hasHalted ? kill() : Effect.void)
+      ),
+      outer
+    )
     return { broker, isRunning: () => isRunning, stop, kill }
   })

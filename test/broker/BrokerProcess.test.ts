@@ -132,6 +132,40 @@ describe("A broker that is killed", () => {
     }))
 })
 
+describe("A broker that cannot start", () => {
+  it.effect("gives back what it had taken by then: its lock, its session, its ports", () =>
+    Effect.gen(function*() {
+      const world = yield* makeWorld()
+      const network = Context.get(world.context, Network)
+      const nobody = { onData: () => {}, onDrained: () => {}, onClosed: () => {} }
+      const { address } = yield* network.listen({ host: "127.0.0.1", port: 0 }, () => nobody)
+      const listeners = `PLAINTEXT://127.0.0.1:0,OTHER://127.0.0.1:${address.port}`
+      const refused = yield* Effect.flip(startBroker(world, { listeners, "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,OTHER:PLAINTEXT" }))
+      expect(refused._tag).toBe("NetworkError")
+      const second = yield* startBroker(world)
+      yield* second.stop
+    }))
+})
+
+describe("A broker's host", () => {
+  it.effect("keeps nothing of those that it stopped or killed", () =>
+    Effect.gen(function*() {
+      const world = yield* makeWorld()
+      const host = yield* Effect.scope
+      /** What the host's scope has to end one day. */
+      const held = (): number => host.state._tag === "Open" ? host.state.finalizers?.size ?? 1 : -1
+      const turn = (ends: "stop" | "kill") =>
+        Effect.gen(function*() {
+          const running = yield* startBroker(world)
+          yield* ends === "stop" ? running.stop : running.kill()
+          yield* settle
+          return held()
+        })
+      const first = yield* turn("stop")
+      expect([yield* turn("kill"), yield* turn("stop")]).toEqual([first, first])
+    }))
+})
+
 describe("A broker that is killed on a real disk", () => {
   it.live("leaves what it wrote, no clean mark, a free port and a free lock, and its peers see the end", () =>
     Effect.gen(function*() {
