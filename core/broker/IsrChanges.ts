@@ -6,14 +6,19 @@
  *
  * Bounds: one change in flight for each partition, MAX_CHANGES in a submission.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type { AlterPartition } from "../cluster/Commands.ts"
 import type { Controller } from "../cluster/Controller.ts"
+import { MetadataStoreError } from "../ports/MetadataStore.ts"
 import type { Partition } from "../replication/Partition.ts"
 import type { IsrChange } from "../replication/PartitionState.ts"
 
 /** After which is asked again for what the metadata store could not take, in milliseconds. */
 const RETRY_MS = 50
+
+/** After a bug, in milliseconds. */
+const BUG_RETRY_MS = 1000
 
 /** Changes in one submission; the others wait for the next. */
 const MAX_CHANGES = 1000
@@ -29,6 +34,7 @@ export class IsrChanges {
   readonly #fork: (effect: Effect.Effect<void>) => void
   readonly #wanted: Set<Partition> = new Set()
   #isSubmitting = false
+  #maxChanges = MAX_CHANGES
 
   constructor(
     controller: Pick<Controller, "brokerId" | "brokerEpoch" | "alterPartitions">,
@@ -53,12 +59,21 @@ export class IsrChanges {
       return Effect.void
     }
     return this.#controller.alterPartitions(asked.map(({ request }) => request)).pipe(
-      Effect.matchEffect({
-        onFailure: (error) => {
+      Effect.matchCauseEffect({
+        onFailure: (cause) => {
           for (const { change, partition } of asked) if (partition.state.isrInFlight === change) this.#wanted.add(partition)
+          const error = Cause.squash(cause)
+          if (error instanceof MetadataStoreError) {
+            return Effect.andThen(
+              Effect.logWarning(`${asked.length} ISR change(s) wait for the metadata store: ${error.message}`),
+              Effect.sleep(RETRY_MS)
+            )
+          }
+          // A bug that one partition brings out must not hold up the others: from now on each goes by itself.
+          this.#maxChanges = 1
           return Effect.andThen(
-            Effect.logWarning(`${asked.length} ISR change(s) wait for the metadata store: ${error.message}`),
-            Effect.sleep(RETRY_MS)
+            Effect.logError(`${asked.length} ISR change(s) could not be submitted, trying again`, cause),
+            Effect.sleep(BUG_RETRY_MS)
           )
         },
         // A committed change came by the image before its answer: what is still in flight was refused.
@@ -79,7 +94,7 @@ export class IsrChanges {
     const epoch = brokerEpoch()
     const asked: Array<Asked> = []
     for (const partition of this.#wanted) {
-      if (asked.length === MAX_CHANGES) break
+      if (asked.length === this.#maxChanges) break
       this.#wanted.delete(partition)
       const { followers, isrInFlight: change } = partition.state
       if (change === undefined) continue

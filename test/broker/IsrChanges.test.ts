@@ -44,6 +44,7 @@ describe("ISR changes", () => {
         alterPartitions: (requests) =>
           Effect.suspend(() => {
             asked.push({ epoch: requests[0]!.brokerEpoch, count: requests.length })
+            if (asked.length === 1) return Effect.die(new TypeError("a bug"))
             return isReachable
               ? Effect.succeed(requests.map(() => ({ error: ErrorCode.INVALID_UPDATE_VERSION, message: null, topic: undefined })))
               : Effect.fail(new MetadataStoreError("Unavailable", "gone"))
@@ -51,7 +52,7 @@ describe("ISR changes", () => {
       }, (effect) => void Effect.runForkWith(fibers)(effect))
       changes.want(partition)
       changes.want(partition)
-      yield* TestClock.adjust(120)
+      yield* TestClock.adjust(1120)
       epoch = 8
       isReachable = true
       yield* TestClock.adjust(60)
