@@ -16,6 +16,7 @@
  *  - Replicas outside the ISR are held to leader.replication.throttled.rate where the topic says so (ReplicationQuota.ts)
  * Left out: KRaft's snapshot id.
  */
+import { isActive } from "../../cluster/MetadataImage.ts"
 import { ApiKey } from "../../protocol/ApiKey.ts"
 import { ErrorCode } from "../../protocol/ErrorCode.ts"
 import { decodeFetchRequest, type FetchRequest } from "../../protocol/generated/Fetch.ts"
@@ -246,8 +247,7 @@ class Fetch extends DelayedOperation {
         fetchOffset: asked.fetchOffset,
         lastFetchedEpoch: asked.lastFetchedEpoch,
         logStartOffset: asked.logStartOffset,
-        eligible: broker !== undefined && !broker.fenced &&
-          (this.#replicaEpoch === -1 || this.#replicaEpoch === broker.epoch)
+        eligible: isActive(broker) && (this.#replicaEpoch === -1 || this.#replicaEpoch === broker?.epoch)
       })
     }
   }
