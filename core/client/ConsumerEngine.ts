@@ -74,6 +74,8 @@ export const makeConsumer = (
     const commitLock = yield* Semaphore.make(1)
     const subscription = new SubscriptionState()
     const waiting = new Set<() => void>()
+    /** Those of them that are polls. */
+    const waitingPolls = new Set<() => void>()
     const pending: Array<ClientError> = []
     const observers = new Set<AssignmentObserver>()
     let hooks: RebalanceHooks = NO_HOOKS
@@ -112,6 +114,8 @@ export const makeConsumer = (
         Effect.sync(() => {
           if (timerAtMs !== atMs || isClosed) return
           timerAtMs = Infinity
+          // Who waits in a poll polls, however late this timer comes in a program that was busy.
+          if (waitingPolls.size > 0) membership?.polled()
           membership?.tick()
           changed()
         })
@@ -209,16 +213,21 @@ export const makeConsumer = (
 
     // ---- poll
     /** Done at the first change since, or at that time; those who wait share one timer. */
-    const waitForChange = (since: number, untilMs: number): Effect.Effect<void> =>
+    const waitForChange = (since: number, untilMs: number, isPoll: boolean): Effect.Effect<void> =>
       Effect.callback<void>((resume) => {
         if (changes !== since) return resume(Effect.void)
-        const look = (): void => {
+        const leave = (): void => {
           waiting.delete(look)
+          waitingPolls.delete(look)
+        }
+        const look = (): void => {
+          leave()
           resume(Effect.void)
         }
         waiting.add(look)
+        if (isPoll) waitingPolls.add(look)
         if (untilMs !== Infinity) wakeAt(untilMs)
-        return Effect.sync(() => void waiting.delete(look))
+        return Effect.sync(leave)
       })
 
     const pollSlowly = (timeoutMs: number): Effect.Effect<ReadonlyArray<PartitionRecords>, ClientError> =>
@@ -246,7 +255,7 @@ export const makeConsumer = (
           if (records.length > 0) return records
           if (nowMs >= deadlineMs) return NO_RECORDS
           // A poll that waits long still polls, and commits what earlier ones returned.
-          yield* waitForChange(since, Math.min(deadlineMs, nowMs + settings.maxPollIntervalMs / 2, Math.max(commits.dueAtMs, nowMs + 1)))
+          yield* waitForChange(since, Math.min(deadlineMs, nowMs + settings.maxPollIntervalMs / 2, Math.max(commits.dueAtMs, nowMs + 1)), true)
         }
       }).pipe(pollLock.withPermits(1))
 
@@ -488,7 +497,7 @@ export const makeConsumer = (
                 new RetriableError("TIMED_OUT", `the position of ${state!.key} is not known after ${settings.apiTimeoutMs} ms (default.api.timeout.ms)`)
               )
             }
-            yield* waitForChange(since, deadlineMs)
+            yield* waitForChange(since, deadlineMs, false)
           }
         }),
       seek: (partition, offset) =>

@@ -113,7 +113,8 @@ overBroker("Partitioner", (test) => {
       expect(offsets).toEqual([[0, 0], [1, 0], [0, 1], [1, 1], [0, 2], [1, 2]])
       expect(asked.onAppended).toBe(6)
       expect(asked.onBatchClosed).toBeGreaterThan(1)
-      expect(asked.onLoad).toBeGreaterThan(1)
+      // At most once in a millisecond.
+      expect(asked.onLoad).toBeGreaterThan(0)
       const told = logged.filter((line) => line.includes("the partitioner hooks"))
       for (const hook of Object.keys(asked)) expect(told.filter((line) => line.includes(`${hook} threw for topic ${topic}`)).length).toBe(1)
     }))
