@@ -294,7 +294,9 @@ export const make = (
       leader: replicationQuota(config, "leader.replication.throttled.rate"),
       follower: replicationQuota(config, "follower.replication.throttled.rate")
     }
-    const fetchers = startFetchers(config, controller, partitions, network, replicationQuotas.follower, nowMs, fork)
+    // A clock that is set back must not hold up replication: what waits here waits for time that passes.
+    const monotonicMs = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+    const fetchers = startFetchers(config, controller, partitions, network, replicationQuotas.follower, monotonicMs, fork)
     const followImage = (image: MetadataImage): void => {
       partitions.applyImage(image)
       fetchers.refresh()

@@ -53,6 +53,7 @@ export interface ReplicaFetcherOptions {
   /** Of what this broker copies. */
   readonly quota: ReplicationQuota
   readonly settings: ReplicaFetchSettings
+  /** For intervals only: of a clock that is never set. */
   readonly nowMs: () => number
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
 }
