@@ -49,12 +49,12 @@ interface Report {
   readonly userSeconds: number
 }
 
-const ROUND_SECONDS = 0.9
+const ROUND_SECONDS = 0.8
 /**
  * The round that is not counted. Where each record is awaited there are a hundred times fewer calls in a second than
  * with batches: after one second a client's code is half compiled, and its compiler is most of what would be measured.
  */
-const WARM_UP_SECONDS: Readonly<Record<Case["mode"], number>> = { batched: 0.9, single: 4 }
+const WARM_UP_SECONDS: Readonly<Record<Case["mode"], number>> = { batched: 0.8, single: 3 }
 
 const program = new URL("./ClientProgram.ts", import.meta.url).pathname
 
@@ -185,7 +185,7 @@ export const client = async (options: BenchOptions): Promise<Bench> => {
       "acknowledgement is awaited before the next is sent (ottla: linger.ms=0). Consume: in a group, from the beginning, batches of 64 KiB " +
       "in the log, 1 MiB from a partition at a time, saving positions by itself every 5 s where the library lets one say so. Batched: kafkajs' `eachBatch`, " +
       "@platformatic/kafka's `data` events, ottla's `poll` of up to 10,000 records; one at a time: `eachMessage`, `for await`, a Stream. " +
-      "Each has run for a second before it counts, for four where it awaits each record: until its code is compiled. " +
+      "Each has run for a while before it counts, for three seconds where it awaits each record: until its code is compiled. " +
       "What each library does by default is left so: ottla is idempotent and checks the CRC of what it reads, kafkajs does neither. " +
       "kafkajs and @platformatic/kafka run on Node.",
     metrics: ["records/CPU s", "records/s"],
