@@ -41,6 +41,11 @@ export interface Violation {
 export interface CheckOptions {
   /** Topics that were deleted: what they held is nobody's loss. */
   readonly deletedTopics?: ReadonlySet<string>
+  /**
+   * Nobody deletes records, and no retention does: what lies below a log's start in the end is lost. Default false: it was
+   * deleted on purpose.
+   */
+  readonly keepsRecords?: boolean
   /** Groups that read from the beginning to the end and so must have seen everything. Default: all in the history. */
   readonly completeGroups?: ReadonlyArray<string>
   /** Findings that are told; the rest is only counted. Default 20. */
@@ -71,9 +76,11 @@ class Check {
   readonly #committed: Map<string, number> = new Map()
   readonly #polls: Array<{ readonly event: Polled; readonly from: number }> = []
   readonly groups: Set<string> = new Set()
+  readonly #keepsRecords: boolean
 
-  constructor(deleted: ReadonlySet<string>) {
+  constructor(deleted: ReadonlySet<string>, keepsRecords: boolean) {
     this.#deleted = deleted
+    this.#keepsRecords = keepsRecords
   }
 
   #found(kind: ViolationKind, of: { readonly topic: string; readonly partition: number }, message: string, atMs?: number): void {
@@ -184,7 +191,7 @@ class Check {
         this.#found("Lost", of, `${value} was acknowledged, and ${keyOf(of.topic, of.partition)} could not be read in the end`, atMs)
         continue
       }
-      if (offset >= 0 && offset < final.logStartOffset) continue
+      if (!this.#keepsRecords && offset >= 0 && offset < final.logStartOffset) continue
       const there = offset >= 0 ? this.#valueAt(final, offset) === value : final.records.some((record) => record.value === value)
       if (!there) {
         const elsewhere = final.records.find((record) => record.value === value)
@@ -286,7 +293,7 @@ export const check = (
   finals: ReadonlyArray<FinalRead>,
   options: CheckOptions = {}
 ): ReadonlyArray<Violation> => {
-  const checking = new Check(options.deletedTopics ?? new Set())
+  const checking = new Check(options.deletedTopics ?? new Set(), options.keepsRecords ?? false)
   for (const event of events) checking.event(event)
   checking.end(finals, options.completeGroups ?? [...checking.groups])
   return checking.violations.slice(0, options.maxViolations ?? 20)

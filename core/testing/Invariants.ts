@@ -249,10 +249,12 @@ export class Invariants {
           `min.insync.replicas is ${minIsr}`
       )
     }
+    let end = Math.max(memory.committedEnd, replica.logStartOffset)
     for (let index = batchFrom(batches, memory.committedEnd); index < batches.length; index++) {
       const batch = batches[index]!
       if (batch.lastOffset >= highWatermark) break
       memory.committed.push(batch)
+      if (batch.baseOffset <= end) end = batch.lastOffset + 1
       if (batch.producerId < 0 || batch.isControl || batch.baseSequence < 0) continue
       const sequence = `${batch.producerId}/${batch.producerEpoch}/${batch.baseSequence}`
       const earlier = memory.sequences.get(sequence)
@@ -263,6 +265,10 @@ export class Invariants {
         )
       }
       memory.sequences.set(sequence, batch.baseOffset)
+    }
+    // Else there would be nothing to compare the others with.
+    if (!memory.isCompacted && end < highWatermark) {
+      found("LeaderCompleteness", `leader ${brokerId} of epoch ${leaderEpoch} committed up to ${highWatermark}, and has no batch at ${end}`)
     }
     memory.committedEnd = highWatermark
   }

@@ -174,6 +174,7 @@ class Run {
     const finals = yield* readAll(cluster, cluster.client("reader"), partitions)
     this.violations = check(this.history.events, finals, {
       deletedTopics: this.injector.deletedTopics,
+      keepsRecords: true,
       maxViolations: 1000,
       completeGroups: scenario.groups.map(({ name }) => name)
     })
@@ -221,10 +222,11 @@ class Run {
         const replicas = partition.replicas.map((id) =>
           [id, this.cluster.broker(id).broker?.services.partitions.get(topic.name, partition.partition)] as const
         )
-        const end = replicas.find(([id]) => id === partition.leader)?.[1]?.logEndOffset
+        const { logEndOffset: end, logStartOffset: start } = replicas.find(([id]) => id === partition.leader)?.[1] ?? {}
         for (const [id, replica] of replicas) {
           if (replica === undefined) return `${name} is not on broker ${id}`
           if (replica.logEndOffset !== end) return `${name} ends at ${replica.logEndOffset} on broker ${id} and at ${end} on its leader ${partition.leader}`
+          if (replica.logStartOffset !== start) return `${name} begins at ${replica.logStartOffset} on broker ${id} and at ${start} on its leader ${partition.leader}`
           if (replica.highWatermark !== end) return `${name}: broker ${id} has the high watermark ${replica.highWatermark} of ${end}`
         }
       }

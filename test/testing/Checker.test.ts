@@ -98,6 +98,8 @@ describe("Checker", () => {
     const start = records[5]!.offset
     const final = { ...base.finals[0]!, logStartOffset: start, records: records.slice(5) }
     expect(kinds({ ...base, finals: [final] })).toEqual([])
+    // A log that begins later than it should hides what it lost.
+    expect(kinds({ ...base, finals: [final] }, { keepsRecords: true })).toEqual(["Lost"])
     expect(kinds({ ...base, finals: [] }, { deletedTopics: new Set(["t"]) })).toEqual([])
     expect(kinds({ ...base, finals: [] })).toContain("Lost")
   })

@@ -255,6 +255,17 @@ describe("Invariants", () => {
     expect(other.broken()).toContain("LogMatching")
   })
 
+  it("hold a leader to the batches of what it commits, not to its numbers alone", () => {
+    for (const isCompacted of [false, true]) {
+      const model = Model.committed()
+      model.isCompacted = isCompacted
+      model.append(1, [5, 6, 7].map((offset) => batch(offset, 0)))
+      model.set(1, { batches: model.at(1).batches.filter(({ baseOffset }) => baseOffset !== 6), highWatermark: 8 })
+      for (const id of [2, 3]) model.replicate(1, id)
+      expect(new Invariants().observe(model.snapshot()).map(({ invariant }) => invariant)).toEqual(isCompacted ? [] : ["LeaderCompleteness"])
+    }
+  })
+
   it("forgive a restarted replica its older high watermark, and hold it to the same log", () => {
     const model = Model.committed()
     model.set(2, { incarnation: 2, highWatermark: 1, stableEnd: 0 })
