@@ -186,6 +186,8 @@ export class FaultInjector {
 
   #inject(fault: Fault): Effect.Effect<void> {
     return Effect.suspend(() => {
+      // Its turn may come in the same moment as the healing, after it.
+      if (this.#isHealed) return Effect.void
       const over = (undo: () => void): Effect.Effect<void> =>
         Effect.andThen(
           Effect.sleep(fault.forMs),
@@ -357,7 +359,7 @@ export class FaultInjector {
         Effect.suspend(() => {
           const left = this.#down.get(broker.id)! - 1
           this.#down.set(broker.id, left)
-          return left > 0 || this.#isHealed ? Effect.void : this.#start(broker)
+          return left > 0 ? Effect.void : this.#start(broker)
         })
       )
     })
@@ -398,6 +400,8 @@ export class FaultInjector {
   /** Until it serves, is killed again, or runs already. */
   #start(broker: SimBroker): Effect.Effect<void> {
     return Effect.suspend(() => {
+      // Who is stopping when all heals is started when it has stopped.
+      if (broker.state === "stopping") return Effect.andThen(Effect.sleep(START_RETRY_MS), this.#start(broker))
       if (broker.state !== "down") return Effect.void
       return Effect.matchEffect(broker.start(), {
         onSuccess: () => Effect.void,
