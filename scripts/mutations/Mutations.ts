@@ -45,7 +45,7 @@ export const mutations: ReadonlyArray<Mutation> = [
   {
     name: "committed-isr-only",
     rule: "the high watermark waits for whom an ISR change in flight adds (KIP-497)",
-    withinSeeds: 100,
+    withinSeeds: 150,
     patches: [{
       file: STATE,
       find: "  state.isr.includes(replica) || (state.isrInFlight?.isr.includes(replica) ?? false)",
@@ -55,7 +55,7 @@ export const mutations: ReadonlyArray<Mutation> = [
   {
     name: "elect-outside-isr",
     rule: "a leader comes out of ISR or ELR (KIP-966)",
-    withinSeeds: 100,
+    withinSeeds: 20,
     patches: [{
       file: CHANGE,
       find: "isLive(lastKnown) ? lastKnown : unclean ? first(() => true) : undefined",
@@ -65,7 +65,7 @@ export const mutations: ReadonlyArray<Mutation> = [
   {
     name: "fetch-without-epochs",
     rule: "a fetch is answered in the leader epoch and history in which it was asked (KIP-320, KIP-595)",
-    withinSeeds: 100,
+    withinSeeds: 20,
     patches: [
       {
         file: FETCH,
@@ -87,7 +87,7 @@ export const mutations: ReadonlyArray<Mutation> = [
   {
     name: "stale-broker-epoch",
     rule: "an ISR change names its members by the broker epoch in which they fetched (KIP-903)",
-    withinSeeds: 100,
+    withinSeeds: 150,
     patches: [{
       file: DECISIONS,
       find: "|| !isActive(broker) || (brokerEpoch !== -1 && brokerEpoch !== broker.epoch)) {",
@@ -119,7 +119,7 @@ export const mutations: ReadonlyArray<Mutation> = [
   {
     name: "no-producer-state-on-followers",
     rule: "a follower remembers the sequences of producers (KIP-98)",
-    withinSeeds: 100,
+    withinSeeds: 20,
     patches: [{
       file: "core/log/LogAppender.ts",
       find: `    return {
@@ -134,7 +134,7 @@ export const mutations: ReadonlyArray<Mutation> = [
   {
     name: "controller-not-fenced",
     rule: "a commit is on condition of the controller and the keys that its decision saw",
-    withinSeeds: 100,
+    withinSeeds: 20,
     patches: [{
       file: "core/cluster/Submit.ts",
       find: "yield* store.commit([controller, ...comparisons], operations)",
@@ -144,7 +144,7 @@ export const mutations: ReadonlyArray<Mutation> = [
   {
     name: "unclean-stays-in-elr",
     rule: "who stopped uncleanly leaves the ELR: it may have lost its tail (KIP-966)",
-    withinSeeds: 100,
+    withinSeeds: 150,
     options: ["--model", "machines"],
     patches: [
       {
@@ -172,7 +172,7 @@ export const mutations: ReadonlyArray<Mutation> = [
   {
     name: "expand-below-epoch-start",
     rule: "a follower joins the ISR when it has all that was there when the leader's epoch began",
-    withinSeeds: 100,
+    withinSeeds: 150,
     patches: [{
       file: STATE,
       find: "event.fetchOffset >= state.highWatermark && event.fetchOffset >= state.epochStartOffset",
