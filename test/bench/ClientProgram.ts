@@ -3,8 +3,8 @@
  *
  *   ClientProgram.ts <ottla|kafkajs|platformatic> <produce|consume> <batched|single> <bootstrap> <record bytes> <records>
  *
- * Each line of standard input is `topic seconds`, one round with a new client; a round ends after so many seconds or
- * records and prints {"records", "seconds", "cpuSeconds", "userSeconds"}. The process stays, and its compiled code with
+ * Each line of standard input is `topic seconds [records]`, one round with a new client; a round ends after so many
+ * seconds or records (those of the line, else of the arguments) and prints {"records", "seconds", "cpuSeconds", "userSeconds"}. The process stays, and its compiled code with
  * it: the first round is the warm-up. produce: `batched` has full batches, five requests at a time, `single` awaits each record's
  * acknowledgement before the next; the clock starts when a first record is acknowledged. consume: `batched` takes what a
  * fetch brought, `single` one record at a time; the clock starts when the first have come.
@@ -24,7 +24,7 @@ const [client, what, mode, bootstrap = "", sizeText, recordsText] = process.argv
 const recordBytes = Number(sizeText)
 /** Of the round that runs. */
 let maxMs = 0
-const maxRecords = Number(recordsText)
+let maxRecords = 0
 /** Of records in one batch, the same for all. */
 const BATCH_BYTES = 100_000
 const perBatch = Math.floor(BATCH_BYTES / recordBytes)
@@ -211,8 +211,9 @@ const ottla = async (topic: string): Promise<Subject> => {
 
 const subjects: Readonly<Record<string, (topic: string) => Promise<Subject>>> = { ottla, kafkajs, platformatic }
 for await (const line of createInterface({ input: process.stdin })) {
-  const [topic = "", seconds] = line.split(" ")
+  const [topic = "", seconds, records = recordsText] = line.split(" ")
   maxMs = Number(seconds) * 1000
+  maxRecords = Number(records)
   const subject = await subjects[client ?? ""]!(topic)
   const measured = await subject.work()
   await Promise.race([subject.close(), sleep(5000)])
