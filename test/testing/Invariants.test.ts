@@ -133,7 +133,12 @@ describe("Invariants", () => {
           if (common >= 0) model.truncate(who, common)
           model.replicate(leader.brokerId, who, model.at(who).logEndOffset + many)
         } else if (kind === 4) {
-          const end = Math.min(...isr.map((id) => model.at(id).logEndOffset))
+          // Who has another history is not counted by its log end: its fetches are answered with where it diverges.
+          const common = (id: number): number => {
+            const parts = model.at(id).batches.findIndex((one, i) => leader.batches[i]?.crc !== one.crc)
+            return parts === -1 ? model.at(id).logEndOffset : parts
+          }
+          const end = Math.min(...isr.map(common))
           if (isr.length >= 2 && end > leader.highWatermark) model.set(leader.brokerId, { highWatermark: end })
         } else if (kind === 5 && who !== leader.brokerId) {
           const highWatermark = Math.min(leader.highWatermark, model.at(who).logEndOffset)
