@@ -134,7 +134,7 @@ export const mutations: ReadonlyArray<Mutation> = [
   {
     name: "controller-not-fenced",
     rule: "a commit is on condition of the controller and the keys that its decision saw",
-    withinSeeds: 20,
+    withinSeeds: 100,
     patches: [{
       file: "core/cluster/Submit.ts",
       find: "yield* store.commit([controller, ...comparisons], operations)",
