@@ -150,7 +150,7 @@ export const make = (
     const controlledShutdown = Effect.gen(function*() {
       isStopping = true
       yield* sayLife
-      yield* follower.awaitImage((now) => now.brokers.get(brokerId)?.fenced !== false || !leads(now, brokerId))
+      yield* follower.awaitImage((now) => now.brokers.get(brokerId)?.session !== session.id || !leads(now, brokerId))
     })
 
     const abandon = Effect.suspend(() => {

@@ -45,10 +45,13 @@ export const decideRegisterBroker = (
   }
 }
 
-/** What a broker says of itself: that it is about to stop, which replicas are offline. Nothing where it is fenced. */
+/**
+ * What a broker says of itself: that it is about to stop, which replicas are offline. Nothing where it is fenced, or where
+ * another process has its id by now: what is said of that one is that one's to say.
+ */
 export const decideLife = (image: MetadataImage, brokerId: number, session: string, life: Omit<StoredLife, "session">): Decided<void> => {
   const known = image.brokers.get(brokerId)
-  if (known === undefined || known.fenced) return { result: undefined }
+  if (known === undefined || known.fenced || known.session !== session) return { result: undefined }
   const key = liveKey(brokerId)
   return {
     result: undefined,
