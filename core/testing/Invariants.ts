@@ -178,6 +178,9 @@ export class Invariants {
     this.#written(replica, seen, memory, found)
     if (role === "leader") {
       this.#observeLeader(replica, before, seen, snapshot, memory, found)
+    } else if (highWatermark > memory.committedEnd && before?.role === "leader" && before.incarnation === incarnation) {
+      // It committed and gave up its lead between two looks: a leader that stood still and heard of both at once.
+      this.#commit(replica, snapshot, memory, found)
     } else if (highWatermark > memory.committedEnd) {
       found("LogMatching", `${role} ${brokerId} has the high watermark ${highWatermark}, and ${memory.committedEnd} is committed`)
     }

@@ -271,6 +271,23 @@ describe("Invariants", () => {
     }
   })
 
+  it("take what a leader committed just before it became a follower for committed, if enough replicas have it", () => {
+    const model = Model.committed()
+    model.append(1, [batch(5, 0)])
+    model.replicate(1, 2)
+    expect(model.broken()).toEqual([])
+    model.lead(2, [2], [1])
+    model.set(1, { highWatermark: 6 })
+    expect(model.broken()).toEqual([])
+    expect(model.invariants.committedEnd("id", 0)).toBe(6)
+    const alone = Model.committed()
+    alone.append(1, [batch(5, 0)])
+    expect(alone.broken()).toEqual([])
+    alone.lead(2, [2], [1])
+    alone.set(1, { highWatermark: 6 })
+    expect(alone.broken()).toContain("CommittedOnMinIsr")
+  })
+
   it("forgive a restarted replica its older high watermark, and hold it to the same log", () => {
     const model = Model.committed()
     model.set(2, { incarnation: 2, highWatermark: 1, stableEnd: 0 })
