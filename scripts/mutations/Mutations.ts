@@ -133,13 +133,20 @@ export const mutations: ReadonlyArray<Mutation> = [
   },
   {
     name: "controller-not-fenced",
-    rule: "a commit is on condition of the controller and the keys that its decision saw",
+    rule: "a partition changes on condition of the controller and of what the decision saw",
     withinSeeds: 100,
-    patches: [{
-      file: "core/cluster/Submit.ts",
-      find: "yield* store.commit([controller, ...comparisons], operations)",
-      replace: "yield* store.commit([controller, ...comparisons].slice(0, 0), operations)"
-    }]
+    patches: [
+      {
+        file: "core/cluster/Submit.ts",
+        find: "yield* store.commit([controller, ...comparisons], operations)",
+        replace: "yield* store.commit(comparisons.filter((one) => one !== controller), operations)"
+      },
+      {
+        file: DECISIONS,
+        find: "return changeOf([{ key, modRevision: before.modRevision }, ...members, ...seen], [put(key, partitionValue(after))])",
+        replace: "return changeOf([{ key, modRevision: before.modRevision }, ...members, ...seen].slice(0, 0), [put(key, partitionValue(after))])"
+      }
+    ]
   },
   {
     name: "unclean-stays-in-elr",
