@@ -33,9 +33,11 @@ it.runIf(process.platform === "linux")("a process that was killed holds nothing,
     const line = lineOf(child)
     writeFileSync(path, line)
     await expect(lock()).rejects.toThrow(`held by process ${child}`)
+    // While it is still the shell it may ask after all.
+    await expect.poll(() => readFileSync(`/proc/${parent.pid}/comm`, "utf8"), { timeout: 30_000 }).toBe("sleep\n")
     process.kill(child, "SIGKILL")
     const state = (): string => /\) (\S)/.exec(readFileSync(`/proc/${child}/stat`, "utf8"))![1]!
-    await expect.poll(state).toBe("Z")
+    await expect.poll(state, { timeout: 30_000 }).toBe("Z")
     writeFileSync(path, line)
     await lock()
     expect(readFileSync(path, "utf8")).toBe("")
