@@ -47,7 +47,8 @@ const readable = (text: string): string =>
 
 const said = ({ code, stderr, stdout }: { readonly code: number; readonly stderr: string; readonly stdout: string }): Said => ({
   code,
-  text: readable(`${stdout}${stderr}`)
+  // what is printed last need not end a line
+  text: readable(`${stdout.trimEnd()}\n${stderr}`)
 })
 
 const kafkas: Tool = async (cluster, name, args) =>
