@@ -93,7 +93,19 @@ const confluent = (strategy: string): Check => ({
 })
 
 const kafkaPythonProgram = `
-import sys, time
+import collections, logging, sys, time
+# What the client did first and last, for when a check fails.
+first, last = [], collections.deque(maxlen=100)
+class Keep(logging.Handler):
+    def emit(self, record):
+        (first if len(first) < 300 else last).append(self.format(record))
+keep = Keep()
+keep.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
+logging.getLogger("kafka").setLevel(logging.DEBUG)
+logging.getLogger("kafka").addHandler(keep)
+def fail(message):
+    print("\\n".join([*first, "…", *last]), file=sys.stderr)
+    raise SystemExit(message)
 from kafka import KafkaProducer, KafkaConsumer, KafkaAdminClient, TopicPartition, OffsetAndMetadata
 from kafka.admin import NewTopic
 server, count = sys.argv[1], int(sys.argv[2])
@@ -112,7 +124,7 @@ def poll(consumers, until, seconds=60):
     deadline = time.time() + seconds
     while not until():
         if time.time() > deadline:
-            raise SystemExit(f"not within {seconds} s: {len(seen)} seen, {[c.assignment() for c in consumers]}")
+            fail(f"not within {seconds} s: {len(seen)} seen, {[c.assignment() for c in consumers]}")
         for consumer in consumers:
             for partition, records in consumer.poll(timeout_ms=100).items():
                 for record in records:
@@ -140,7 +152,7 @@ deadline = time.time() + 60
 while not (len(a.assignment()) >= 1 and len(b.assignment()) >= 1 and len(a.assignment()) + len(b.assignment()) == 3):
     if time.time() > deadline:
         stop.set()
-        raise SystemExit(f"never shared: {a.assignment()} {b.assignment()}")
+        fail(f"never shared: {a.assignment()} {b.assignment()}")
     time.sleep(0.1)
 stop.set()
 for thread in threads:
