@@ -100,7 +100,7 @@ import collections, logging, sys, time
 first, last = [], collections.deque(maxlen=300)
 class Keep(logging.Handler):
     def emit(self, record):
-        if "metrics" in record.name or "need_rejoin" in record.msg:
+        if "metrics" in record.name or "need_rejoin" in str(record.msg):
             return
         (first if len(first) < 300 else last).append(self.format(record))
 keep = Keep()
