@@ -41,7 +41,7 @@ export const NO_REPLICAS: ReadonlySet<string> = new Set()
 export const replicaName = (topicId: string, partition: number): string => `${topicId}/${partition}`
 
 /** May lead, be in an ISR and be given replicas: its session lives, and it does not want to stop. */
-export const isActive = (broker: BrokerRegistration | undefined): boolean =>
+export const isActive = (broker: Pick<BrokerRegistration, "fenced" | "inControlledShutdown"> | undefined): boolean =>
   broker !== undefined && !broker.fenced && !broker.inControlledShutdown
 
 export interface PartitionImage {

@@ -4,12 +4,10 @@
  * racks as there are, up to the replication factor; a broker that is fenced or about to stop is taken only when the
  * others don't suffice, and never as first replica.
  */
-import type { BrokerRegistration } from "./MetadataImage.ts"
+import { type BrokerRegistration, isActive } from "./MetadataImage.ts"
 
 /** What placement asks of a broker. */
 export type PlaceableBroker = Pick<BrokerRegistration, "id" | "rack" | "fenced" | "inControlledShutdown">
-
-const isActive = ({ fenced, inControlledShutdown }: PlaceableBroker): boolean => !fenced && !inControlledShutdown
 
 /** `replicationFactor` cannot be had from these brokers. */
 export class PlacementRefusal {
@@ -55,7 +53,7 @@ export const placeReplicas = (
   if (replicationFactor <= 0) {
     return new PlacementRefusal(`Invalid replication factor ${replicationFactor}: the replication factor must be positive.`)
   }
-  const live = interleaveRacks(all.filter(isActive))
+  const live = interleaveRacks(all.filter((broker) => isActive(broker)))
   if (live.length === 0) return new PlacementRefusal("All brokers are currently fenced or in controlled shutdown.")
   if (replicationFactor > all.length) {
     return new PlacementRefusal(

@@ -1,4 +1,5 @@
 /** What the invariants look at: a partition as the metadata store has it, and each of its replicas as its broker has it. */
+import type { PartitionImage } from "../cluster/MetadataImage.ts"
 
 /** A batch, without its records: two with one identity have the same bytes. */
 export interface BatchIdentity {
@@ -37,17 +38,7 @@ export interface ReplicaSnapshot {
 }
 
 /** The partition as committed to the metadata store. */
-export interface ControllerPartition {
-  readonly leader: number
-  readonly leaderEpoch: number
-  readonly partitionEpoch: number
-  readonly replicas: ReadonlyArray<number>
-  readonly isr: ReadonlyArray<number>
-  readonly elr: ReadonlyArray<number>
-  readonly lastKnownElr: ReadonlyArray<number>
-  readonly addingReplicas: ReadonlyArray<number>
-  readonly removingReplicas: ReadonlyArray<number>
-  readonly modRevision: number
+export interface ControllerPartition extends Omit<PartitionImage, "partition"> {
   /** Effective `min.insync.replicas`. */
   readonly minIsr: number
 }

@@ -1,39 +1,11 @@
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import type { TopicId, TopicName } from "../../core/model/Ids.ts"
 import type { AlterPartition } from "../../core/cluster/Commands.ts"
 import { decideAlterPartition, decideElections } from "../../core/cluster/PartitionDecisions.ts"
-import { emptyImage } from "../../core/cluster/MetadataImage.ts"
-import type { BrokerRegistration, MetadataImage, PartitionImage } from "../../core/cluster/MetadataImage.ts"
+import type { MetadataImage, PartitionImage } from "../../core/cluster/MetadataImage.ts"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
+import { imageOf, partitionOf as partition, TOPIC_ID as ID } from "./PartitionWorld.ts"
 import { broker } from "./support.ts"
-
-const ID = "abcdefghijklmnopqrstuA" as TopicId
-
-const partition = (over: Partial<PartitionImage> = {}): PartitionImage => ({
-  partition: 0,
-  leader: 1,
-  leaderEpoch: 3,
-  partitionEpoch: 5,
-  replicas: [1, 2, 3],
-  isr: [1, 2, 3],
-  elr: [],
-  lastKnownElr: [],
-  addingReplicas: [],
-  removingReplicas: [],
-  modRevision: 100,
-  ...over
-})
-
-const imageOf = (one: PartitionImage, brokers: ReadonlyArray<BrokerRegistration>): MetadataImage => {
-  const topic = { name: "t" as TopicName, id: ID, partitions: [one], modRevision: 99 }
-  return {
-    ...emptyImage,
-    brokers: new Map(brokers.map((one) => [one.id, one])),
-    topicsByName: new Map([["t", topic]]),
-    topicsById: new Map([[ID, topic]])
-  }
-}
 
 const context = (minIsr = 1, unclean = false) => ({ minInSyncReplicas: () => minIsr, uncleanLeaderElection: () => unclean })
 const live = [broker(1), broker(2), broker(3)]
