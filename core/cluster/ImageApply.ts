@@ -236,7 +236,8 @@ export class ImageState {
     for (let index = 0; index < key.partitions; index++) {
       const partition = ofTopic?.get(index)
       invariant(partition !== undefined, `topic ${name} (${key.id}) counts ${key.partitions} partitions but ${index} has no key`)
-      const isVoid = partition.modRevision < cleared && partition.elr.length + partition.lastKnownElr.length > 0
+      // Without anybody in the ISR nothing is committed under the new min ISR: who was eligible has all of it still.
+      const isVoid = partition.modRevision < cleared && partition.isr.length > 0 && partition.elr.length + partition.lastKnownElr.length > 0
       partitions.push(isVoid ? { ...partition, elr: NONE, lastKnownElr: NONE } : partition)
     }
     return { name: name as TopicName, id: key.id, partitions, modRevision: key.modRevision }

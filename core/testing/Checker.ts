@@ -46,6 +46,11 @@ export interface CheckOptions {
    * deleted on purpose.
    */
   readonly keepsRecords?: boolean
+  /**
+   * By `topic-partition`: below this offset records were deleted on purpose, and may be there again: a log's start is
+   * written down once in a while, so a broker that dies can go back to an earlier one.
+   */
+  readonly deletedBefore?: ReadonlyMap<string, number>
   /** Groups that read from the beginning to the end and so must have seen everything. Default: all in the history. */
   readonly completeGroups?: ReadonlyArray<string>
   /** Findings that are told; the rest is only counted. Default 20. */
@@ -77,10 +82,18 @@ class Check {
   readonly #polls: Array<{ readonly event: Polled; readonly from: number }> = []
   readonly groups: Set<string> = new Set()
   readonly #keepsRecords: boolean
+  readonly #deletedBefore: ReadonlyMap<string, number>
 
-  constructor(deleted: ReadonlySet<string>, keepsRecords: boolean) {
-    this.#deleted = deleted
-    this.#keepsRecords = keepsRecords
+  constructor({ deletedBefore, deletedTopics, keepsRecords }: CheckOptions) {
+    this.#deleted = deletedTopics ?? new Set()
+    this.#keepsRecords = keepsRecords ?? false
+    this.#deletedBefore = deletedBefore ?? new Map()
+  }
+
+  /** What lies below this offset in the end nobody owes anyone. */
+  #startOf({ logStartOffset, partition, topic }: FinalRead): number {
+    const deletedBefore = this.#deletedBefore.get(keyOf(topic, partition)) ?? 0
+    return this.#keepsRecords ? deletedBefore : Math.max(logStartOffset, deletedBefore)
   }
 
   #found(kind: ViolationKind, of: { readonly topic: string; readonly partition: number }, message: string, atMs?: number): void {
@@ -191,7 +204,7 @@ class Check {
         this.#found("Lost", of, `${value} was acknowledged, and ${keyOf(of.topic, of.partition)} could not be read in the end`, atMs)
         continue
       }
-      if (!this.#keepsRecords && offset >= 0 && offset < final.logStartOffset) continue
+      if (offset >= 0 && offset < this.#startOf(final)) continue
       const there = offset >= 0 ? this.#valueAt(final, offset) === value : final.records.some((record) => record.value === value)
       if (!there) {
         const elsewhere = final.records.find((record) => record.value === value)
@@ -241,7 +254,7 @@ class Check {
     for (const group of completeGroups) {
       const given = this.#given.get(`${group} ${key}`)
       for (const record of final.records) {
-        if (given?.has(record.offset)) continue
+        if (given?.has(record.offset) || record.offset < this.#startOf(final)) continue
         this.#found("Unseen", final, `group ${group} was never given ${record.value} at ${key}@${record.offset}`)
       }
     }
@@ -252,7 +265,7 @@ class Check {
     for (const { event, from } of this.#polls) {
       const final = read.get(keyOf(event.topic, event.partition))
       if (final === undefined) continue
-      let last = Math.max(from, final.logStartOffset - 1)
+      let last = Math.max(from, final.logStartOffset - 1, this.#startOf(final) - 1)
       for (const { offset } of event.records) {
         const index = indexFrom(final.records, last + 1)
         const missed = final.records[index]
@@ -293,7 +306,7 @@ export const check = (
   finals: ReadonlyArray<FinalRead>,
   options: CheckOptions = {}
 ): ReadonlyArray<Violation> => {
-  const checking = new Check(options.deletedTopics ?? new Set(), options.keepsRecords ?? false)
+  const checking = new Check(options)
   for (const event of events) checking.event(event)
   checking.end(finals, options.completeGroups ?? [...checking.groups])
   return checking.violations.slice(0, options.maxViolations ?? 20)

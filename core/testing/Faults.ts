@@ -72,10 +72,17 @@ export type AdminAction =
   | { readonly kind: "create topic"; readonly topic: string; readonly partitions: number }
   | { readonly kind: "delete topic"; readonly topic: string }
   | { readonly kind: "add partitions"; readonly topic: string; readonly partitions: number }
-  | { readonly kind: "reassign"; readonly topic: string; readonly partition: number; readonly replicas: ReadonlyArray<number> }
+  /** `replicas` null: the move that is under way is called off. */
+  | { readonly kind: "reassign"; readonly topic: string; readonly partition: number; readonly replicas: ReadonlyArray<number> | null }
   | { readonly kind: "elect preferred leaders" }
+  | { readonly kind: "change min ISR"; readonly topic: string; readonly minIsr: number }
+  /** Up to that share of what is committed, from 0 to 1. */
+  | { readonly kind: "delete records"; readonly topic: string; readonly partition: number; readonly share: number }
 
-export type FaultKind = BrokerFault | NetworkFault | DiskFault | StoreFault | AdminAction
+/** kill -9 of the `nth` member of a group; a new one takes its place. */
+export type ClientFault = { readonly kind: "kill member"; readonly group: string; readonly nth: number }
+
+export type FaultKind = BrokerFault | NetworkFault | DiskFault | StoreFault | AdminAction | ClientFault
 
 export type Fault = Scheduled & FaultKind
 
@@ -126,9 +133,17 @@ const showKind = (fault: FaultKind): string => {
     case "delete topic":
       return `delete topic ${fault.topic}`
     case "reassign":
-      return `reassign ${fault.topic}-${fault.partition} to ${fault.replicas.join()}`
+      return fault.replicas === null
+        ? `call off the move of ${fault.topic}-${fault.partition}`
+        : `reassign ${fault.topic}-${fault.partition} to ${fault.replicas.join()}`
     case "elect preferred leaders":
       return fault.kind
+    case "change min ISR":
+      return `min.insync.replicas of ${fault.topic} becomes ${fault.minIsr}`
+    case "delete records":
+      return `delete ${Math.round(fault.share * 100)}% of the records of ${fault.topic}-${fault.partition}`
+    case "kill member":
+      return `kill member ${fault.nth} of ${fault.group}`
     default:
       return `${fault.kind}: ${showTarget(fault.victim)}`
   }
@@ -139,7 +154,7 @@ export interface FaultGround {
   readonly model: FaultModel
   readonly brokers: number
   readonly topics: ReadonlyArray<{ readonly name: string; readonly partitions: number }>
-  readonly groups: ReadonlyArray<string>
+  readonly groups: ReadonlyArray<{ readonly name: string; readonly members: number }>
   /** Faults begin before this. */
   readonly durationMs: number
   readonly sessionTimeoutMs: number
@@ -156,13 +171,13 @@ const someTarget = (dice: SimRandom, ground: FaultGround): Target => {
   if (choice < 4) return { by: "leader", ...somePartition(dice, ground) }
   if (choice < 7) return { by: "follower", ...somePartition(dice, ground), nth: dice.int(0, 1) }
   if (choice === 7) return { by: "controller" }
-  if (choice === 8 && ground.groups.length > 0) return { by: "coordinator", group: dice.pick(ground.groups) }
+  if (choice === 8 && ground.groups.length > 0) return { by: "coordinator", group: dice.pick(ground.groups).name }
   return { by: "id", id: dice.int(1, ground.brokers) }
 }
 
-const someReplicas = (dice: SimRandom, { brokers }: FaultGround): ReadonlyArray<number> => {
+const someReplicas = (dice: SimRandom, { brokers }: FaultGround, count = 3): ReadonlyArray<number> => {
   const left = Array.from({ length: brokers }, (_, at) => at + 1)
-  return Array.from({ length: Math.min(3, brokers) }, () => left.splice(dice.int(0, left.length - 1), 1)[0]!)
+  return Array.from({ length: Math.min(count, brokers) }, () => left.splice(dice.int(0, left.length - 1), 1)[0]!)
 }
 
 type Draw = (dice: SimRandom, ground: FaultGround, atMs: number) => ReadonlyArray<Fault>
@@ -217,7 +232,19 @@ const singles: ReadonlyArray<readonly [weight: number, draw: Draw]> = [
   [2, (dice, ground, atMs) => [{ kind: "slow store", victim: someTarget(dice, ground), delayMs: some(dice, 50, 800), atMs, forMs: deadMs(dice, ground) }]],
   [2, (dice, ground, atMs) => [{ kind: "lose session", victim: someTarget(dice, ground), atMs, forMs: 0 }]],
   [2, (dice, ground, atMs) => [{ kind: "lose commits", victim: someTarget(dice, ground), done: dice.chance(0.5), atMs, forMs: some(dice, 200, 3000) }]],
-  [3, (dice, ground, atMs) => [{ kind: "reassign", ...somePartition(dice, ground), replicas: someReplicas(dice, ground), atMs, forMs: 0 }]],
+  [4, (dice, ground, atMs) => [{
+    kind: "reassign",
+    ...somePartition(dice, ground),
+    replicas: dice.chance(0.15) ? null : someReplicas(dice, ground, dice.pick([1, 2, 3, 3, 3, 4])),
+    atMs,
+    forMs: 0
+  }]],
+  [3, (dice, ground, atMs) => [{ kind: "change min ISR", topic: dice.pick(ground.topics).name, minIsr: dice.int(1, 3), atMs, forMs: 0 }]],
+  [2, (dice, ground, atMs) => [{ kind: "delete records", ...somePartition(dice, ground), share: dice.pick([0.2, 0.5, 0.9, 1]), atMs, forMs: 0 }]],
+  [3, (dice, ground, atMs) => {
+    const { members, name } = dice.pick(ground.groups)
+    return [{ kind: "kill member", group: name, nth: dice.int(0, members - 1), atMs, forMs: some(dice, 10, 8000) }]
+  }],
   [1, (dice, ground, atMs) => [{ kind: "add partitions", topic: dice.pick(ground.topics).name, partitions: dice.int(2, 4), atMs, forMs: 0 }]],
   [1, (_dice, _ground, atMs) => [{ kind: "elect preferred leaders", atMs, forMs: 0 }]]
 ]
@@ -355,6 +382,35 @@ const patterns: ReadonlyArray<readonly [weight: { readonly processes: number; re
       { kind: "reassign", ...of, replicas, atMs, forMs: 0 },
       { kind: "kill", victim: { by: "id", id: replicas[0]! }, session: sessionOf(dice), atMs: atMs + some(dice, 20, 1500), forMs: some(dice, 300, 4000) },
       { kind: "kill", victim: { by: "leader", ...of }, session: "ends", atMs: atMs + some(dice, 500, 3000), forMs: some(dice, 300, 4000) }
+    ]
+  }],
+  // Replicas are eligible under one min ISR, then fewer commit under another: who was eligible is not any more.
+  [{ processes: 2, machines: 1 }, (dice, ground, atMs) => {
+    const of = somePartition(dice, ground)
+    const shrunkMs = ground.replicaLagTimeMaxMs * 2
+    const alteredMs = atMs + shrunkMs + some(dice, 0, 500)
+    const backMs = alteredMs + some(dice, 300, 2000)
+    return [
+      { kind: "isolate", victim: { by: "leader", ...of }, from: "brokers", way: "both", atMs, forMs: backMs - atMs + some(dice, 0, 1000) },
+      { kind: "change min ISR", topic: of.topic, minIsr: 1, atMs: alteredMs, forMs: 0 },
+      { kind: "change min ISR", topic: of.topic, minIsr: dice.int(2, 3), atMs: backMs, forMs: 0 },
+      {
+        kind: "kill",
+        victim: { by: "leader", ...of },
+        session: "ends",
+        atMs: backMs + some(dice, 0, 1000),
+        forMs: some(dice, ground.sessionTimeoutMs, 2 * ground.sessionTimeoutMs)
+      }
+    ]
+  }],
+  // Records are deleted while a follower is down: it comes back to a log that begins after its own end, or leads with a log that begins before.
+  [{ processes: 1, machines: 1 }, (dice, ground, atMs) => {
+    const of = somePartition(dice, ground)
+    const downMs = some(dice, 500, 4000)
+    return [
+      { kind: "kill", victim: { by: "follower", ...of, nth: dice.int(0, 1) }, session: "ends", atMs, forMs: downMs },
+      { kind: "delete records", ...of, share: dice.pick([0.5, 1]), atMs: atMs + some(dice, 100, downMs), forMs: 0 },
+      { kind: "kill", victim: { by: "leader", ...of }, session: "ends", atMs: atMs + downMs + some(dice, 0, 1000), forMs: some(dice, 500, 4000) }
     ]
   }]
 ]

@@ -42,6 +42,7 @@ const groupPartition = (group: string, partitions: number): number => {
 
 export interface FaultInjectorOptions {
   readonly model: FaultModel
+  /** Of every topic in the beginning. */
   readonly minIsr: number
   /** Of every link that no fault slows. */
   readonly link: SimLinkOptions
@@ -63,6 +64,15 @@ export class FaultInjector {
   readonly #distrusted: Set<SimBroker> = new Set()
   /** Topics that this run deleted. */
   readonly deletedTopics: Set<string> = new Set()
+  /** By `topic-partition`: records below this offset may have been deleted on purpose. */
+  readonly deletedBefore: Map<string, number> = new Map()
+  /**
+   * By topic: on how few replicas something may have been committed, by min.insync.replicas or for want of replicas. It is
+   * not taken back, for what was committed so stays so.
+   */
+  readonly #fewest: Map<string, number> = new Map()
+  /** Client machines that a fault keeps off, and how many faults do. */
+  readonly #off: Map<string, number> = new Map()
   #isHealed = false
 
   constructor(cluster: SimCluster, observer: SimulationObserver, options: FaultInjectorOptions) {
@@ -97,6 +107,11 @@ export class FaultInjector {
     this.#distrusted.clear()
     return Effect.forEach([...this.#cluster.brokers.values()], (broker) => this.#start(broker), { concurrency: "unbounded", discard: true })
   })
+
+  /** Whether a client stays dead for now. */
+  isOff(client: string): boolean {
+    return !this.#isHealed && (this.#off.get(client) ?? 0) > 0
+  }
 
   #note(kind: "fault" | "heal" | "broker", text: string, broker?: number): void {
     this.#observer.note(kind, text, broker)
@@ -170,7 +185,7 @@ export class FaultInjector {
         affected.push(doubts)
         const lost = new Set(losesPower ? [...doubts.lost, id] : doubts.lost)
         if (lost.size === 0) continue
-        if (lost.size >= this.#options.minIsr) return false
+        if (lost.size >= (this.#fewest.get(topic.name) ?? this.#options.minIsr)) return false
         const isTrusted = (member: number): boolean => member !== id && !doubts.unclean.has(member)
         if (![...image.isr, ...image.elr].some(isTrusted)) return false
       }
@@ -314,6 +329,16 @@ export class FaultInjector {
           this.#cluster.store.change(broker.host, fault.done ? { losesAnswers: 0.7 } : { refuses: 1 })
           return over(() => this.#cluster.store.change(broker.host, { refuses: 0, losesAnswers: 0 }))
         }
+        case "kill member": {
+          const name = `${fault.group}-${fault.nth}`
+          const member = this.#options.clients().find((client) => client.name === name)
+          if (member === undefined) return Effect.void
+          this.#note("fault", showFault(fault))
+          this.#off.set(name, (this.#off.get(name) ?? 0) + 1)
+          member.kill()
+          this.#observer.counters.memberKills++
+          return over(() => void this.#off.set(name, this.#off.get(name)! - 1))
+        }
         default:
           this.#note("fault", showFault(fault))
           return this.#administer(fault)
@@ -428,17 +453,37 @@ export class FaultInjector {
           return yield* admin.deleteTopics([fault.topic])
         case "add partitions":
           return yield* admin.createPartitions([{ name: fault.topic, totalCount: fault.partitions }])
+        case "change min ISR": {
+          const alterations = [{ name: "min.insync.replicas", operation: "SET", value: String(fault.minIsr) }] as const
+          return yield* admin.alterConfigs([{ resource: { type: "topic", name: fault.topic }, alterations }])
+        }
+        case "delete records": {
+          const { partition, topic } = fault
+          const beforeOffset = Math.floor(fault.share * this.#observer.committedEnd(topic, partition))
+          const key = `${topic}-${partition}`
+          this.deletedBefore.set(key, Math.max(this.deletedBefore.get(key) ?? 0, beforeOffset))
+          return yield* admin.deleteRecords([{ topic, partition, offset: beforeOffset }])
+        }
         default:
           return undefined
       }
     })
     switch (fault.kind) {
       case "reassign":
+        if (fault.replicas !== null) this.#lower(fault.topic, fault.replicas.length)
+        return this.#govern(fault)
       case "elect preferred leaders":
         return this.#govern(fault)
+      case "change min ISR":
+        this.#lower(fault.topic, fault.minIsr)
+        return Effect.ignore(this.#options.admin.run(act))
       default:
         return Effect.ignore(this.#options.admin.run(act))
     }
+  }
+
+  #lower(topic: string, replicas: number): void {
+    this.#fewest.set(topic, Math.min(replicas, this.#fewest.get(topic) ?? this.#options.minIsr))
   }
 
   /** By any broker that runs, as its handlers do. */

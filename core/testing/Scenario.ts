@@ -24,6 +24,8 @@ export interface GroupPlan {
   readonly members: number
   /** Names as in partition.assignment.strategy. */
   readonly assignors: string
+  /** Members read from a replica in their rack when there is one (KIP-392). */
+  readonly readsFollowers: boolean
 }
 
 export interface Scenario {
@@ -37,6 +39,8 @@ export interface Scenario {
   readonly groups: ReadonlyArray<GroupPlan>
   /** Of every broker, beside what a simulation always sets. */
   readonly configs: Readonly<Record<string, string>>
+  /** `broker.rack` of each broker, by id - 1; empty: brokers have none. */
+  readonly racks: ReadonlyArray<string>
   /** Of every link, in virtual milliseconds. */
   readonly maxDelayMs: number
   /** How wrong the wall clock of each broker is, by id - 1. Timers are right. */
@@ -58,6 +62,8 @@ export interface ScenarioOptions {
 
 export const DEFAULT_DURATION_MS = 20_000
 const MAX_SKEW_MS = 600_000
+const RACKS = 3
+const RACK_AWARE = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
 export const MIN_ISR = 2
 export const REPLICATION_FACTOR = 3
 
@@ -79,11 +85,13 @@ export const scenarioOf = (seed: number, options: ScenarioOptions = {}): Scenari
     topic: topics[at % topics.length]!.name,
     everyMs: dice.int(60, 250)
   }))
+  const racks = dice.fork("racks").chance(0.3) ? Array.from({ length: brokers }, (_, at) => `r${at % RACKS}`) : []
   const groups: ReadonlyArray<GroupPlan> = [{
     name: "g0",
     topics: topics.map(({ name }) => name),
     members: dice.int(1, 2),
-    assignors: dice.pick(["range", "cooperative-sticky", "range,cooperative-sticky", "roundrobin"])
+    assignors: dice.pick(["range", "cooperative-sticky", "range,cooperative-sticky", "roundrobin"]),
+    readsFollowers: racks.length > 0
   }]
   const sessionTimeoutMs = dice.pick([2000, 3000, 6000])
   const replicaLagTimeMaxMs = dice.pick([1000, 2000, 4000])
@@ -101,7 +109,7 @@ export const scenarioOf = (seed: number, options: ScenarioOptions = {}): Scenari
   if (dice.chance(0.2)) configs["log.flush.interval.messages"] = String(dice.pick([1, 3, 10]))
   const faults = drawFaults(
     dice.fork("faults"),
-    { model, brokers, topics, groups: groups.map(({ name }) => name), durationMs, sessionTimeoutMs, replicaLagTimeMaxMs },
+    { model, brokers, topics, groups, durationMs, sessionTimeoutMs, replicaLagTimeMaxMs },
     options.faults ?? dice.int(3, 8)
   )
   const created = dice.chance(0.3) ? [
@@ -117,7 +125,8 @@ export const scenarioOf = (seed: number, options: ScenarioOptions = {}): Scenari
     topics,
     producers,
     groups,
-    configs,
+    configs: racks.length === 0 ? configs : { ...configs, "replica.selector.class": RACK_AWARE },
+    racks,
     maxDelayMs: dice.pick([1, 2, 5, 20]),
     skewsMs: Array.from({ length: brokers }, () => areWrong ? clocks.int(-MAX_SKEW_MS, MAX_SKEW_MS) : 0),
     durationMs,

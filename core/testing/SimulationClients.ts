@@ -24,6 +24,8 @@ export interface ClientWatch {
   /** Producers stop sending, members stop polling. */
   readonly isProducing: () => boolean
   readonly isConsuming: () => boolean
+  /** A client that was killed stays dead for now. */
+  readonly isOff: (client: string) => boolean
 }
 
 const utf8 = new TextEncoder()
@@ -66,14 +68,15 @@ export const runProducer = (
       for (let n = 0; n < burst; n++, order++) {
         const partition = random.int(0, watch.partitionsOf(topic) - 1)
         const value = `${plan.name}/${order}`
-        const refused = (error: ClientError): void =>
-          history.add({ _tag: "Refused", atMs: sim.elapsedMs, topic, partition, value, error: error.reason, isCertain: false })
+        // Who was not taken in was never sent; of what was sent nobody knows.
+        const refused = (isCertain: boolean) => (error: ClientError): void =>
+          history.add({ _tag: "Refused", atMs: sim.elapsedMs, topic, partition, value, error: error.reason, isCertain })
         history.add({ _tag: "Sent", atMs: sim.elapsedMs, producer: plan.name, order, topic, partition, value })
         yield* Effect.matchEffect(producer.enqueue({ topic, partition, value: utf8.encode(value) }), {
-          onFailure: (error) => Effect.sync(() => refused(error)),
+          onFailure: (error) => Effect.sync(() => refused(true)(error)),
           onSuccess: ({ acknowledged }) =>
             Effect.asVoid(Effect.forkChild(Effect.match(acknowledged, {
-              onFailure: refused,
+              onFailure: refused(false),
               onSuccess: ({ offset }) => {
                 history.add({ _tag: "Acknowledged", atMs: sim.elapsedMs, topic, partition, value, offset })
                 const end = watch.committedEnd(topic, partition)
@@ -96,13 +99,14 @@ export const runProducer = (
     yield* Effect.sleep(1)
   }))
 
-/** A member of a group, until told to stop; a new one takes its place when it cannot go on. */
+/** A member of a group, until told to stop; a new one takes its place when it cannot go on or was killed. `rack`: where it is. */
 export const runMember = (
   cluster: SimCluster,
   client: SimClient,
   group: GroupPlan,
-  watch: ClientWatch
-): Effect.Effect<void, ClientError | ProcessKilled> => {
+  watch: ClientWatch,
+  rack?: string
+): Effect.Effect<void, ClientError> => {
   const consumer = client.name
   const { history } = watch
   const { sim } = cluster
@@ -116,22 +120,24 @@ export const runMember = (
       "enable.auto.commit": false,
       "partition.assignment.strategy": group.assignors,
       "session.timeout.ms": 6000,
-      "heartbeat.interval.ms": 1000
+      "heartbeat.interval.ms": 1000,
+      ...(rack === undefined ? {} : { "client.rack": rack })
     })
     /** Partitions of which something was given out since they were assigned. */
     const reading = new Set<string>()
+    /** Where it stands in what it holds and has not saved yet: what could not be saved is saved with the next. */
+    const unsaved = new Map<string, { readonly topic: string; readonly partition: number; readonly offset: number }>()
     const gone = (partitions: ReadonlyArray<{ readonly topic: string; readonly partition: number }>): Effect.Effect<void> =>
       Effect.sync(() => {
         for (const { partition, topic } of partitions) {
           reading.delete(`${topic}-${partition}`)
+          unsaved.delete(`${topic}-${partition}`)
           history.add({ _tag: "Revoked", atMs: sim.elapsedMs, group: group.name, consumer, topic, partition })
         }
       })
     yield* member.subscribe({ topics: group.topics }, { onAssigned: gone, onRevoked: gone, onLost: gone })
     while (watch.isConsuming()) {
       const polled = yield* member.poll({ timeoutMs: 500 })
-      if (polled.length === 0) continue
-      const offsets: Array<{ readonly topic: string; readonly partition: number; readonly offset: number }> = []
       for (const { nextOffset, partition, records, topic } of polled) {
         const first = records[0]
         if (first === undefined) continue
@@ -153,17 +159,22 @@ export const runMember = (
         if (last >= end) {
           watch.tooEarly("ReadUncommitted", `${consumer} was given ${topic}-${partition}@${last}, and committed is what lies below ${end}`, topic, partition)
         }
-        offsets.push({ topic, partition, offset: nextOffset })
+        unsaved.set(`${topic}-${partition}`, { topic, partition, offset: nextOffset })
       }
+      if (unsaved.size === 0) continue
+      const offsets = [...unsaved.values()]
       for (const offset of offsets) history.add({ _tag: "CommitBegun", atMs: sim.elapsedMs, group: group.name, consumer, ...offset })
       const isSaved = yield* Effect.match(member.commit(offsets), { onFailure: () => false, onSuccess: () => true })
-      if (isSaved) for (const offset of offsets) history.add({ _tag: "Committed", atMs: sim.elapsedMs, group: group.name, consumer, ...offset })
+      if (!isSaved) continue
+      for (const offset of offsets) {
+        unsaved.delete(`${offset.topic}-${offset.partition}`)
+        history.add({ _tag: "Committed", atMs: sim.elapsedMs, group: group.name, consumer, ...offset })
+      }
     }
   })
-  const lives: Effect.Effect<void, ProcessKilled> = Effect.suspend(() =>
-    client.run(life).pipe(
-      Effect.catch((error) => error._tag === "ProcessKilled" ? Effect.fail(error) : Effect.sleep(PAUSE_MS)),
-      Effect.andThen(Effect.suspend(() => watch.isConsuming() ? lives : Effect.void))
+  const lives: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.ignore(watch.isOff(consumer) ? Effect.void : client.run(life)).pipe(
+      Effect.andThen(Effect.suspend(() => watch.isConsuming() ? Effect.andThen(Effect.sleep(PAUSE_MS), lives) : Effect.void))
     )
   )
   return lives

@@ -26,6 +26,12 @@ export interface SimulationCounters {
   coordinatorMoves: number
   /** Leaders that came out of the ELR. */
   elrElections: number
+  /** Of a topic's min.insync.replicas. */
+  minIsrChanges: number
+  /** Leaders whose log begins later than it did. */
+  deletions: number
+  /** Members of groups that died. */
+  memberKills: number
 }
 
 export const noCounters = (): SimulationCounters => ({
@@ -36,7 +42,10 @@ export const noCounters = (): SimulationCounters => ({
   uncleanRestarts: 0,
   reassignments: 0,
   coordinatorMoves: 0,
-  elrElections: 0
+  elrElections: 0,
+  minIsrChanges: 0,
+  deletions: 0,
+  memberKills: 0
 })
 
 const OFFSETS_TOPIC = "__consumer_offsets"
@@ -249,6 +258,7 @@ export class SimulationObserver {
     const image = this.#state.apply({ revision, events })
     const areBrokersNew = image.brokers !== before.brokers
     if (areBrokersNew) this.#followBrokers(before, image)
+    if (image.topicConfigs !== before.topicConfigs) this.#followConfigs(before, image)
     if (image.controllerId !== before.controllerId && image.controllerId !== -1) this.note("broker", "is the controller", image.controllerId)
     for (const topic of image.topicsById.values()) {
       const old = before.topicsById.get(topic.id)
@@ -259,6 +269,15 @@ export class SimulationObserver {
         if (was !== partition) this.#followPartition(key, topic, was, partition)
         if (was !== partition || areBrokersNew) dirty.set(key, [topic, partition])
       }
+    }
+  }
+
+  #followConfigs(before: MetadataImage, image: MetadataImage): void {
+    for (const [topic, configs] of image.topicConfigs) {
+      const minIsr = configs.get("min.insync.replicas")
+      if (!before.topicsByName.has(topic) || minIsr === before.topicConfigs.get(topic)?.get("min.insync.replicas")) continue
+      this.counters.minIsrChanges++
+      this.note("isr", `min.insync.replicas of ${topic} is ${minIsr}`)
     }
   }
 
@@ -325,6 +344,7 @@ export class SimulationObserver {
       }
       const endBefore = mirror.logEndOffset
       const epochBefore = mirror.leaderEpoch
+      const startBefore = mirror.logStartOffset
       let isNew: boolean
       try {
         isNew = mirror.look()
@@ -339,6 +359,10 @@ export class SimulationObserver {
       if (mirror.stableEnd < endBefore) {
         this.counters.truncations++
         this.note("truncate", `from ${endBefore} to ${mirror.stableEnd} in epoch ${mirror.leaderEpoch}`, broker.id, `${topic.name}-${image.partition}`)
+      }
+      if (mirror.role === "leader" && mirror.leaderEpoch === epochBefore && mirror.logStartOffset > startBefore) {
+        this.counters.deletions++
+        this.note("truncate", `begins at ${mirror.logStartOffset}, no longer at ${startBefore}`, broker.id, `${topic.name}-${image.partition}`)
       }
       if (mirror.role === "leader") this.#showLeader(broker.id, `${topic.name}-${image.partition}`, mirror, epochBefore)
       dirty.set(key, [topic, image])

@@ -13,9 +13,9 @@ export const placesOf = (all: Scenario, left: Scenario): ReadonlyArray<number> =
 
 const partitionIn = ({ message }: SimulationFailure): string | undefined => /\b([A-Za-z_][\w.]*-\d+)\b/.exec(message)?.[1]
 
-const describe = ({ brokers, configs, groups, model, producers, topics }: Scenario): string =>
+const describe = ({ brokers, configs, groups, model, producers, racks, topics }: Scenario): string =>
   [
-    `${brokers} brokers, fault model ${model === "processes" ? "(a) processes" : "(b) machines"}`,
+    `${brokers} brokers${racks.length === 0 ? "" : ` in racks ${racks.join()}`}, fault model ${model === "processes" ? "(a) processes" : "(b) machines"}`,
     topics.map(({ name, partitions }) => `${name} (${partitions})`).join(", "),
     `${producers.length} producers`,
     groups.map(({ assignors, members, name }) => `group ${name} of ${members} (${assignors})`).join(", "),

@@ -42,10 +42,12 @@ describe("A scenario", () => {
           if (target.by === "id") expect(target.id).toBeLessThanOrEqual(brokers)
           if (target.by === "coordinator") expect(groups.map(({ name }) => name)).toContain(target.group)
         }
-        if (fault.kind === "reassign") {
-          expect(new Set(fault.replicas).size).toBe(REPLICATION_FACTOR)
+        if (fault.kind === "reassign" && fault.replicas !== null) {
+          expect(new Set(fault.replicas).size).toBe(fault.replicas.length)
+          expect(fault.replicas.length).toBeGreaterThan(0)
           expect(Math.max(...fault.replicas)).toBeLessThanOrEqual(brokers)
         }
+        if (fault.kind === "kill member") expect(groups.find(({ name }) => name === fault.group)!.members).toBeGreaterThan(fault.nth)
         expect(showFault(fault)).toMatch(/^\d+\.\d\ds( for \d+\.\d\ds)?: [a-z].*[^ ]$/)
         expect(showFault(fault)).not.toContain("undefined")
       }
@@ -59,7 +61,7 @@ describe("A scenario", () => {
     expect(kinds("machines")).toContain("power loss")
     expect(kinds("machines")).not.toContain("kill all")
     // Every kind is drawn.
-    expect(new Set([...kinds("processes"), ...kinds("machines")]).size).toBe(21)
+    expect(new Set([...kinds("processes"), ...kinds("machines")]).size).toBe(24)
   })
 
   it("is what the options say", () => {

@@ -22,7 +22,8 @@ const plain = (faults: ReadonlyArray<Fault>, configs: Readonly<Record<string, st
     ...drawn,
     topics: [{ name: "t0", partitions: 1, replicationFactor: 3, minIsr: 2, configs: { "min.insync.replicas": "2" } }],
     producers: [{ name: "p0", topic: "t0", everyMs: 50 }],
-    groups: [{ name: "g0", topics: ["t0"], members: 1, assignors: "range" }],
+    groups: [{ name: "g0", topics: ["t0"], members: 1, assignors: "range", readsFollowers: false }],
+    racks: [],
     configs: {
       "broker.session.timeout.ms": "2000",
       "replica.lag.time.max.ms": "1000",
