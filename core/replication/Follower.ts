@@ -4,6 +4,7 @@
  */
 import type { PartitionLog } from "../log/PartitionLog.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
+import { RECORD_BATCH_OVERHEAD, RecordBatch } from "../records/RecordBatch.ts"
 import type { PartitionEvent, PartitionState } from "./PartitionState.ts"
 import { type LogPosition, truncationOffset } from "./ReplicaFetcherState.ts"
 
@@ -65,6 +66,7 @@ export class Follower {
     const { log, state } = partition
     try {
       if (records !== null && records.length > 0) {
+        this.#beginWith(records)
         const nowMs = this.#host.nowMs()
         const appended = log.appendAsFollower(records, { nowMs, leaderEpoch: state.leaderEpoch })
         if (appended._tag === "Refusal") return appended.error
@@ -83,6 +85,20 @@ export class Follower {
     } catch (error) {
       return this.#host.storageError(error)
     }
+  }
+
+  /**
+   * A log that begins in the middle of a batch, since records before it were deleted, gets that batch whole: an empty
+   * one has to begin where the batch does. The log start follows the leader's as ever.
+   */
+  #beginWith(records: Uint8Array): void {
+    const { log } = this.#partition
+    const { logEndOffset, logStartOffset } = log
+    if (logEndOffset > logStartOffset || records.length < RECORD_BATCH_OVERHEAD) return
+    const { baseOffset, lastOffset } = new RecordBatch(records)
+    if (baseOffset >= logEndOffset || lastOffset < logEndOffset) return
+    log.truncateFullyAndStartAt(baseOffset)
+    this.#partition.apply({ _tag: "Truncated", logStartOffset: baseOffset, logEndOffset: baseOffset })
   }
 
   /** The leader's history parts from this log's (KIP-279). @returns NONE or KAFKA_STORAGE_ERROR */

@@ -273,6 +273,22 @@ describe("The ISR", () => {
       yield* until("the log start", () => IDS.every((id) => cluster.partition(id, "t")!.logStartOffset === 2))
     }))
 
+  it.effect("takes a follower back whose leader has deleted what it had, up to the middle of a batch", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "10000" })
+      yield* create(cluster, "t")
+      const [, far] = cluster.followers("t") as [number, number]
+      const client = yield* cluster.leaderClient("t")
+      yield* produce(client, ["a"])
+      cluster.cut([far])
+      yield* produce(client, ["b", "c", "d"])
+      expect(cluster.leading("t").deleteRecords(2)).toEqual({ error: ErrorCode.NONE, target: 2 })
+      cluster.heal([far])
+      yield* cluster.isrIs("t", IDS)
+      yield* until("the log start", () => IDS.every((id) => cluster.partition(id, "t")!.logStartOffset === 2))
+      expect(cluster.partition(far, "t")).toMatchObject({ logStartOffset: 2, logEndOffset: 4, highWatermark: 4 })
+    }))
+
   it.effect("counts no fetch of an earlier life of a broker (KIP-903), nor one in another leader epoch", () =>
     Effect.gen(function*() {
       const cluster = yield* startCluster({ "replica.lag.time.max.ms": "10000" })
