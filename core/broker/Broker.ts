@@ -24,6 +24,7 @@ import { Coordinator } from "../coordinator/Coordinator.ts"
 import { type GroupRecord, groupRecordCodec } from "../groups/GroupRecords.ts"
 import { GroupsState } from "../groups/GroupsState.ts"
 import { type InconsistentLogDirectory, type LogManager, make as makeLogManager } from "../log/LogManager.ts"
+import { monotonicMs as monotonicMsOf } from "../model/Time.ts"
 import { Compression } from "../ports/Compression.ts"
 import { Crypto } from "../ports/Crypto.ts"
 import type { Disk, DiskError } from "../ports/Disk.ts"
@@ -124,6 +125,7 @@ const startPartitions = (
   logManager: LogManager,
   purgatory: Purgatory,
   nowMs: () => number,
+  monotonicMs: () => number,
   fork: Fork
 ): Partitions => {
   const isrChanges = new IsrChanges(controller, fork)
@@ -154,6 +156,7 @@ const startPartitions = (
     logManager,
     purgatory,
     nowMs,
+    monotonicMs,
     fork: (effect) => void fork(effect),
     configFor: (topic, image) => logConfigFor(topicConfigOf(image, topic), config.texts),
     replicationConfigFor: (topic, image) => replicationConfigFor(topicConfigOf(image, topic), config.texts),
@@ -247,6 +250,8 @@ export const make = (
     const compression = yield* Compression
     const clock = yield* Clock.Clock
     const nowMs = (): number => clock.currentTimeMillisUnsafe()
+    // A clock that is set must hold up nobody: what waits here waits for time that passes.
+    const monotonicMs = (): number => monotonicMsOf(clock)
     const fork: Fork = yield* FiberSet.makeRuntime<never>()
 
     const controller = yield* startController(config)
@@ -272,8 +277,8 @@ export const make = (
       })
     )
 
-    const purgatory = new Purgatory({ nowMs, fork })
-    const partitions = startPartitions(config, controller, logManager, purgatory, nowMs, fork)
+    const purgatory = new Purgatory({ monotonicMs, fork })
+    const partitions = startPartitions(config, controller, logManager, purgatory, nowMs, monotonicMs, fork)
     const groupConfig = groupConfigOf(config)
     const groups = new GroupCoordinators(
       new Coordinator<GroupsState, GroupRecord>({
@@ -294,8 +299,6 @@ export const make = (
       leader: replicationQuota(config, "leader.replication.throttled.rate"),
       follower: replicationQuota(config, "follower.replication.throttled.rate")
     }
-    // A clock that is set back must not hold up replication: what waits here waits for time that passes.
-    const monotonicMs = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
     const fetchers = startFetchers(config, controller, partitions, network, replicationQuotas.follower, monotonicMs, fork)
     const followImage = (image: MetadataImage): void => {
       partitions.applyImage(image)
@@ -323,6 +326,7 @@ export const make = (
       crypto,
       compression,
       nowMs,
+      monotonicMs,
       randomInt31,
       appendTurn,
       fetchSessions: new FetchSessions(() => config.number("max.incremental.fetch.session.cache.slots"), randomInt31),
@@ -344,7 +348,7 @@ export const make = (
           maxRequestBytes: config.number("socket.request.max.bytes")
         },
         frameBuffers: new FrameBuffers(),
-        nowMs,
+        monotonicMs,
         runFork: fork
       },
       maxConnections: () => config.number("max.connections"),

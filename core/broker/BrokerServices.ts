@@ -25,6 +25,8 @@ export interface BrokerServices {
   readonly compression: Compression
   /** Milliseconds since 1970 by the Effect Clock the broker was built with. */
   readonly nowMs: () => number
+  /** Of a clock that is never set, for what waits: milliseconds since a moment that means nothing. */
+  readonly monotonicMs: () => number
   /** Unpredictable (or seeded, in a simulation) non-negative 31-bit integer. */
   readonly randomInt31: () => number
   /** Produce stages here; the connection commits it before its network callback returns. */

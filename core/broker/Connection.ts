@@ -57,7 +57,8 @@ export interface ConnectionHost {
   readonly appendTurn: AppendTurn
   readonly limits: ConnectionLimits
   readonly frameBuffers: FrameBuffers
-  readonly nowMs: () => number
+  /** Of a clock that is never set. */
+  readonly monotonicMs: () => number
   readonly runFork: (effect: Effect.Effect<unknown>) => Fiber<unknown>
   /** The connection is over; its resources are gone. */
   readonly closed: (connection: BrokerConnection) => void
@@ -106,7 +107,7 @@ export class BrokerConnection implements ConnectionHandler {
     this.#host = host
     this.#network = network
     this.info = info
-    this.lastActiveMs = host.nowMs()
+    this.lastActiveMs = host.monotonicMs()
     this.#commitTurn = () => host.appendTurn.commit()
     this.#frames = new FrameReader({
       maxBytes: host.limits.maxRequestBytes,
@@ -140,7 +141,7 @@ export class BrokerConnection implements ConnectionHandler {
 
   onDrained(): void {
     if (this.#isClosed) return
-    this.lastActiveMs = this.#host.nowMs()
+    this.lastActiveMs = this.#host.monotonicMs()
     this.#resumeIfRoom()
     this.#endIfStopped()
   }
@@ -153,7 +154,7 @@ export class BrokerConnection implements ConnectionHandler {
   /** Runs `body` as one turn: staged appends are written and ready responses sent before it returns. */
   #callback(body: () => void): void {
     this.#inCallback = true
-    this.#turnMs = this.#host.nowMs()
+    this.#turnMs = this.#host.monotonicMs()
     try {
       body()
     } catch (error) {

@@ -153,7 +153,7 @@ export class Connections {
   closeIdle(): number {
     const maxIdleMs = this.#options.maxIdleMs()
     if (maxIdleMs < 0) return 60_000
-    const nowMs = this.#host.nowMs()
+    const nowMs = this.#host.monotonicMs()
     let nextMs = maxIdleMs
     for (const connection of this.#open) {
       const leftMs = connection.lastActiveMs + maxIdleMs - nowMs

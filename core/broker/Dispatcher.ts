@@ -45,10 +45,10 @@ export class Dispatcher {
    * @param beforeOther called before a handler that is not Produce's runs
    * @throws ProtocolError when the request is malformed
    */
-  dispatch(frame: Uint8Array, connection: ConnectionInfo, nowMs: number, beforeOther: () => void): Dispatched {
+  dispatch(frame: Uint8Array, connection: ConnectionInfo, monotonicMs: number, beforeOther: () => void): Dispatched {
     const reader = new ByteReader(frame)
     const { apiKey, apiVersion, correlationId, clientId } = decodeRequestHeader(reader)
-    const context: RequestContext = { connection, apiKey, apiVersion, correlationId, clientId, nowMs }
+    const context: RequestContext = { connection, apiKey, apiVersion, correlationId, clientId, monotonicMs }
     const handler = this.#handlers.get(apiKey)
     if (handler === undefined) return { _tag: "Refused", apiKey, apiVersion, reason: "api is not served" }
     if (apiVersion < handler.minVersion || apiVersion > handler.maxVersion) {

@@ -33,8 +33,8 @@ export interface RequestContext {
   readonly correlationId: number
   /** Null and empty are different on the wire. */
   readonly clientId: string | null
-  /** When the request was read, by the broker's clock. */
-  readonly nowMs: number
+  /** When the request was read, by the broker's monotonic clock. */
+  readonly monotonicMs: number
 }
 
 /** Appends the body of a response (no size, no header) in the request's version. Called once, soon after it is given. */

@@ -62,12 +62,12 @@ class CommitWait<Record> extends DelayedOperation {
   isDone = false
 
   constructor(
-    deadlineMs: number,
+    timeoutMs: number,
     staged: StagedAppend,
     settles: Array<Settle<Record>>,
     settled: (wait: CommitWait<Record>, error: number) => void
   ) {
-    super(deadlineMs)
+    super(timeoutMs)
     this.staged = staged
     this.settles = settles
     this.#settled = settled
@@ -282,8 +282,7 @@ export class CoordinatorShard<State extends CoordinatorState<Record>, Record> {
   }
 
   #await(staged: StagedAppend, settles: Array<Settle<Record>>): void {
-    const deadlineMs = this.#host.nowMs() + this.#host.commitTimeoutMs()
-    const wait = new CommitWait<Record>(deadlineMs, staged, settles, (done, error) => {
+    const wait = new CommitWait<Record>(this.#host.commitTimeoutMs(), staged, settles, (done, error) => {
       this.#waits.delete(done)
       for (const settle of done.settles) this.#settle(settle, error)
     })

@@ -39,7 +39,10 @@ export interface PartitionContext {
   readonly partition: number
   readonly brokerId: number
   readonly purgatory: Purgatory
+  /** Milliseconds since 1970, for the log. */
   readonly nowMs: () => number
+  /** Of a clock that is never set, for how far replicas lag. */
+  readonly monotonicMs: () => number
   /** Starts an effect in the broker's scope. */
   readonly fork: (effect: Effect.Effect<unknown>) => void
   /** A state's `isrInFlight` is to be submitted to the controller. */
@@ -184,7 +187,7 @@ export class Partition {
 
   /** Steps the state and does what that asks for. */
   apply(event: PartitionEvent): void {
-    const flags = step(this.state, event, this.#context.nowMs())
+    const flags = step(this.state, event, this.#context.monotonicMs())
     if (event._tag === "FollowerFetched" || event._tag === "BecomeLeader") this.logStartWatchers.check()
     if (flags === 0) return
     if ((flags & LEADERSHIP_CHANGED) !== 0 && this.state.role === "leader") {
@@ -382,7 +385,7 @@ export class Partition {
   #storageError(error: unknown): number {
     if (!(error instanceof DiskError)) throw error
     const { message, kind } = error
-    const untold = this.#storageErrors.note(kind, this.#context.nowMs())
+    const untold = this.#storageErrors.note(kind, this.#context.monotonicMs())
     if (untold !== undefined) {
       const { partition, topic } = this
       this.#context.fork(Effect.annotateLogs(Effect.logError("storage error"), { topic, partition, kind, error: message, untold }))

@@ -249,9 +249,9 @@ export const step = (state: PartitionState, event: PartitionEvent, nowMs: number
           logEndOffset: -1,
           logStartOffset: -1,
           brokerEpoch: -1,
-          lastCaughtUpMs: event.isr.includes(replica) ? nowMs : 0,
+          lastCaughtUpMs: event.isr.includes(replica) ? nowMs : -Infinity,
           lastFetchLeaderEnd: state.logEndOffset,
-          lastFetchMs: 0,
+          lastFetchMs: -Infinity,
           toldHighWatermark: -1
         })
       }

@@ -31,6 +31,7 @@ export interface PartitionsOptions {
   readonly logManager: LogManager
   readonly purgatory: Purgatory
   readonly nowMs: () => number
+  readonly monotonicMs: () => number
   readonly fork: (effect: Effect.Effect<unknown>) => void
   /** Of a topic: its overrides over the broker's defaults. */
   readonly configFor: (topic: string, image: MetadataImage) => LogConfig
@@ -173,7 +174,7 @@ export class Partitions {
 
   /** Undefined when the disk refused: the partition is answered as if it were not here. */
   #create(topic: TopicImage, index: number, image: MetadataImage, isFirst: boolean): Partition | undefined {
-    const { logManager, nowMs, fork, purgatory, brokerId, isrChangeWanted } = this.#options
+    const { logManager, nowMs, monotonicMs, fork, purgatory, brokerId, isrChangeWanted } = this.#options
     if (this.isOffline(topic.id, index)) return undefined
     let log: PartitionLog
     try {
@@ -210,6 +211,7 @@ export class Partitions {
       brokerId,
       purgatory,
       nowMs,
+      monotonicMs,
       fork,
       isrChangeWanted
     }

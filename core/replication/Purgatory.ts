@@ -1,7 +1,7 @@
 /**
  * Requests that wait: for a high watermark (acks=all), for bytes (long polls), for a flush. An operation watches the
- * objects that can complete it (partitions keep a `Watchers`) and has a deadline on the Effect Clock. It leaves all
- * of it at once when it completes, expires or is cancelled, so nothing is left behind by a closed connection.
+ * objects that can complete it (partitions keep a `Watchers`), and may wait for so long by the monotonic clock. It leaves
+ * all of it at once when it completes, expires or is cancelled, so nothing is left behind by a closed connection.
  *
  * One timer fiber serves all deadlines: it sleeps until the earliest, and is started anew only when an earlier one
  * comes. A deadline that was met meanwhile costs one early wake-up, not a timer per request.
@@ -18,14 +18,14 @@ export const MAX_WAITING_OPERATIONS = 100_000
 
 /** Completes itself: `tryComplete` when something it watches changed, `expire` when its time is up. */
 export abstract class DelayedOperation extends DeadlineEntry {
-  /** In the clock's milliseconds. */
-  readonly deadlineMs: number
+  /** It waits this long from when it is watched, in milliseconds. */
+  readonly timeoutMs: number
   /** For the purgatory. */
   watching: ReadonlyArray<Watchers> = []
 
-  constructor(deadlineMs: number) {
+  constructor(timeoutMs: number) {
     super()
-    this.deadlineMs = deadlineMs
+    this.timeoutMs = timeoutMs
   }
 
   /** Looks whether it can complete, and if so answers and returns true. `source` changed, or undefined: look at all. */
@@ -53,7 +53,8 @@ export class Watchers {
 }
 
 export interface TimerHost {
-  readonly nowMs: () => number
+  /** Of a clock that is never set. */
+  readonly monotonicMs: () => number
   /** Starts a fiber at once, in the scope of the broker. */
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
 }
@@ -75,14 +76,15 @@ export class Purgatory {
     return this.#heap.size
   }
 
-  /** @returns false when it cannot be taken (full, closed or past its deadline): the caller answers at once */
+  /** @returns false when it cannot be taken (full, closed, or it has no time to wait): the caller answers at once */
   watch(operation: DelayedOperation, watching: ReadonlyArray<Watchers>): boolean {
     if (this.#closed || this.#heap.size >= this.#maxOperations) return false
-    if (operation.deadlineMs <= this.#host.nowMs()) return false
+    if (operation.timeoutMs <= 0) return false
+    const deadlineMs = this.#host.monotonicMs() + operation.timeoutMs
     operation.watching = watching
     for (const watchers of watching) watchers.operations.add(operation)
-    this.#heap.insert(operation, operation.deadlineMs)
-    if (operation.deadlineMs < this.#timerDeadlineMs) this.#arm(operation.deadlineMs)
+    this.#heap.insert(operation, deadlineMs)
+    if (deadlineMs < this.#timerDeadlineMs) this.#arm(deadlineMs)
     return true
   }
 
@@ -110,7 +112,7 @@ export class Purgatory {
   #arm(deadlineMs: number): void {
     const previous = this.#timer
     this.#timerDeadlineMs = deadlineMs
-    const waitMs = Math.max(0, deadlineMs - this.#host.nowMs())
+    const waitMs = Math.max(0, deadlineMs - this.#host.monotonicMs())
     this.#timer = this.#host.fork(
       Effect.andThen(Effect.sleep(waitMs), Effect.sync(() => {
         // A timer that was replaced and fires all the same does nothing: its successor has the deadline.
@@ -123,12 +125,12 @@ export class Purgatory {
   #expireDue(): void {
     this.#timer = undefined
     this.#timerDeadlineMs = Infinity
-    const nowMs = this.#host.nowMs()
+    const nowMs = this.#host.monotonicMs()
     for (;;) {
       const operation = this.#heap.first
       if (operation === undefined) return
-      if (operation.deadlineMs > nowMs) {
-        if (operation.deadlineMs < this.#timerDeadlineMs) this.#arm(operation.deadlineMs)
+      if (operation.heapMs > nowMs) {
+        if (operation.heapMs < this.#timerDeadlineMs) this.#arm(operation.heapMs)
         return
       }
       this.remove(operation)

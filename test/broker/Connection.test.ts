@@ -16,6 +16,7 @@ import { ByteReader } from "../../core/protocol/ByteReader.ts"
 import type { ByteWriter } from "../../core/protocol/ByteWriter.ts"
 import { FrameBuffers } from "../../core/protocol/FrameBuffers.ts"
 import { toBytes } from "../../core/model/Payload.ts"
+import { monotonicMs } from "../../core/model/Time.ts"
 import { decodeApiVersionsResponse, encodeApiVersionsResponse } from "../../core/protocol/generated/ApiVersions.ts"
 import { malformed } from "../../core/protocol/ProtocolError.ts"
 import { requestFrame } from "../../core/protocol/Headers.ts"
@@ -75,7 +76,7 @@ const serve = (options: Options = {}) =>
           maxRequestBytes: options.maxRequestBytes ?? 1000
         },
         frameBuffers: new FrameBuffers(),
-        nowMs: () => clock.currentTimeMillisUnsafe(),
+        monotonicMs: () => monotonicMs(clock),
         runFork
       },
       maxConnections: () => options.maxConnections ?? 100,

@@ -3,14 +3,15 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as TestClock from "effect/testing/TestClock"
+import { monotonicMs } from "../../core/model/Time.ts"
 import { DelayedOperation, Purgatory, Watchers } from "../../core/replication/Purgatory.ts"
 
 class Operation extends DelayedOperation {
   readonly log: Array<string>
   readonly name: string
   isReady = false
-  constructor(name: string, deadlineMs: number, log: Array<string>) {
-    super(deadlineMs)
+  constructor(name: string, timeoutMs: number, log: Array<string>) {
+    super(timeoutMs)
     this.name = name
     this.log = log
   }
@@ -27,17 +28,17 @@ const makePurgatory = (maxOperations?: number) =>
   Effect.gen(function*() {
     const clock = yield* Clock.Clock
     const fork = yield* FiberSet.makeRuntime<never>()
-    return new Purgatory({ nowMs: () => clock.currentTimeMillisUnsafe(), fork }, maxOperations)
+    return new Purgatory({ monotonicMs: () => monotonicMs(clock), fork }, maxOperations)
   })
 
 describe("Purgatory", () => {
-  it.effect("expires operations at their deadlines, in order, whatever order they came in", () =>
+  it.effect("expires operations after their timeouts, in order, whatever order they came in", () =>
     Effect.gen(function*() {
       const purgatory = yield* makePurgatory()
       const log: Array<string> = []
       const watchers = new Watchers(purgatory)
-      for (const [name, deadlineMs] of [["c", 300], ["a", 100], ["b", 200], ["b2", 200]] as const) {
-        expect(purgatory.watch(new Operation(name, deadlineMs, log), [watchers])).toBe(true)
+      for (const [name, timeoutMs] of [["c", 300], ["a", 100], ["b", 200], ["b2", 200]] as const) {
+        expect(purgatory.watch(new Operation(name, timeoutMs, log), [watchers])).toBe(true)
       }
       yield* TestClock.adjust(99)
       expect(log).toEqual([])
@@ -83,7 +84,7 @@ describe("Purgatory", () => {
       expect(log).toEqual([])
     }))
 
-  it.effect("takes no operation beyond its limit, nor one whose time is up", () =>
+  it.effect("takes no operation beyond its limit, nor one that has no time to wait", () =>
     Effect.gen(function*() {
       const purgatory = yield* makePurgatory(1)
       const watchers = new Watchers(purgatory)

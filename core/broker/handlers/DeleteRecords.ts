@@ -36,7 +36,7 @@ class DeleteRecords extends DelayedOperation {
   readonly #topics: ReadonlyArray<DeletedTopic>
 
   constructor(broker: BrokerServices, context: RequestContext, topics: ReadonlyArray<DeletedTopic>, timeoutMs: number) {
-    super(context.nowMs + Math.max(0, timeoutMs))
+    super(timeoutMs)
     this.#broker = broker
     this.#context = context
     this.#topics = topics

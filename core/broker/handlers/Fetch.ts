@@ -156,7 +156,7 @@ class Fetch extends DelayedOperation {
     const { replicaEpoch, replicaId } = context.apiVersion >= 15
       ? request.replicaState
       : { replicaId: request.replicaId, replicaEpoch: -1 }
-    super(context.nowMs + Math.max(0, request.maxWaitMs))
+    super(request.maxWaitMs)
     this.#broker = broker
     this.#context = context
     this.#fetch = fetch
@@ -316,7 +316,7 @@ class Fetch extends DelayedOperation {
   /** A replica that is no member of the ISR, of a partition that is throttled, above the rate: it is given nothing now. */
   #isHeldBack({ isLeaderThrottled, state }: Partition): boolean {
     return isLeaderThrottled && this.#replicaId >= 0 && !state.isr.includes(this.#replicaId) &&
-      this.#broker.replicationQuotas.leader.isExceeded(this.#broker.nowMs())
+      this.#broker.replicationQuotas.leader.isExceeded(this.#broker.monotonicMs())
   }
 
   #readNothing(asked: FetchPartition): FetchedPartition {
@@ -340,7 +340,7 @@ class Fetch extends DelayedOperation {
   #respond(fetched: ReadonlyArray<FetchedPartition>): Response {
     if (this.#replicaId >= 0) for (const { highWatermark, partition, sizeBytes } of fetched) {
       if (partition?.isLeaderThrottled === true) {
-        this.#broker.replicationQuotas.leader.record(sizeBytes, this.#broker.nowMs())
+        this.#broker.replicationQuotas.leader.record(sizeBytes, this.#broker.monotonicMs())
       }
       const follower = partition?.state.followers.get(this.#replicaId)
       if (follower !== undefined && highWatermark >= 0) follower.toldHighWatermark = highWatermark
@@ -357,7 +357,7 @@ class Fetch extends DelayedOperation {
       const made = sessions.create(
         this.#fetch.partitions,
         this.#context.apiVersion >= TOPIC_IDS_FROM,
-        this.#context.nowMs,
+        this.#context.monotonicMs,
         this.#replicaId >= 0
       )
       sessionId = made?.id ?? 0
@@ -424,7 +424,7 @@ export const makeFetch = (broker: BrokerServices): Handler => ({
   handle: (context, reader) => {
     const request = decodeFetchRequest(reader, context.apiVersion)
     const byId = context.apiVersion >= TOPIC_IDS_FROM
-    const fetch = contextOf(broker, request, byId, context.nowMs)
+    const fetch = contextOf(broker, request, byId, context.monotonicMs)
     if (typeof fetch === "number") return encodeFetchError(context, fetch)
     // No Kafka error fits an isolation level that there is not: it answers UNKNOWN_SERVER_ERROR when it comes to reading.
     const isLevel = request.isolationLevel === 0 || request.isolationLevel === 1

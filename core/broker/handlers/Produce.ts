@@ -90,7 +90,7 @@ class Produce extends DelayedOperation {
     acks: number,
     timeoutMs: number
   ) {
-    super(context.nowMs + Math.max(0, timeoutMs))
+    super(timeoutMs)
     this.#broker = broker
     this.#context = context
     this.#topics = topics
@@ -239,6 +239,7 @@ export const makeProduce = (broker: BrokerServices): Handler => {
 
   const item = (
     context: RequestContext,
+    nowMs: number,
     request: ProduceRequest,
     topic: HostedTopic | undefined,
     image: TopicImage | undefined,
@@ -273,7 +274,7 @@ export const makeProduce = (broker: BrokerServices): Handler => {
     }
     if (scanned.isTransactional) return refused(ErrorCode.NOT_ENOUGH_REPLICAS, NO_COORDINATOR)
     const staged = partition.appendAsLeader(records!, request.acks, {
-      nowMs: context.nowMs,
+      nowMs,
       apiVersion: context.apiVersion
     })
     if (staged._tag === "Staged") appendTurn.touch(partition)
@@ -289,13 +290,14 @@ export const makeProduce = (broker: BrokerServices): Handler => {
       const request = decodeProduceRequest(reader, context.apiVersion)
       const byId = context.apiVersion >= TOPIC_IDS_FROM
       const requestError = errorOfAll(broker, request, context.apiVersion)
+      const nowMs = broker.nowMs()
       const topics = request.topicData.map(({ name, partitionData, topicId }): ProduceTopic => {
         const topic = byId ? partitions.topicById(topicId) : partitions.topic(name)
         const image = byId ? broker.image().topicsById.get(topicId) : broker.image().topicsByName.get(name)
         return {
           name,
           topicId,
-          items: partitionData.map((data) => item(context, request, topic, image, name, data, requestError))
+          items: partitionData.map((data) => item(context, nowMs, request, topic, image, name, data, requestError))
         }
       })
       const produce = new Produce(broker, context, topics, request.acks, request.timeoutMs)

@@ -32,7 +32,7 @@ const ask = (handler: Handler, apiVersion: number, request: object): Effect.Effe
     codec.encodeRequest(writer, apiVersion, request)
     const connection = { id: "test", listenerName: "PLAINTEXT", securityProtocol: "PLAINTEXT", clientAddress: "127.0.0.1", principal: "User:ANONYMOUS" }
     const reply = handler.handle(
-      { connection, apiKey: handler.apiKey, apiVersion, correlationId: 1, clientId: null, nowMs: 0 },
+      { connection, apiKey: handler.apiKey, apiVersion, correlationId: 1, clientId: null, monotonicMs: 0 },
       new ByteReader(toBytes(writer.finish()))
     )
     const answer = new ByteWriter()

@@ -67,7 +67,7 @@ export const makeBroker = (overrides: ReadonlyArray<readonly [string, string]> =
             clientAddress: "127.0.0.1",
             principal: "User:ANONYMOUS"
           }
-          const context = { connection, apiKey: handler.apiKey, apiVersion, correlationId: 1, clientId: "test", nowMs: 0 }
+          const context = { connection, apiKey: handler.apiKey, apiVersion, correlationId: 1, clientId: "test", monotonicMs: 0 }
           const reply = handler.handle(context, new ByteReader(toBytes(writer.finish())))
           const body = (isEffectReply(reply) ? yield* reply : reply) as ResponseBody
           const answer = new ByteWriter()

@@ -1,0 +1,11 @@
+/**
+ * The two clocks of a host, as numbers. The wall clock says what time it is, and can be set: by a minute when it is
+ * corrected, by hours when a laptop wakes up. The monotonic clock says nothing but how much time has passed.
+ *
+ * What is stored, sent, or compared with something stored is wall time. A wait or a deadline inside one process is
+ * monotonic: it neither ends early nor is held up when the wall clock is set.
+ */
+import type * as Clock from "effect/Clock"
+
+/** Whole milliseconds, so that what sleeps until a deadline does not wake up a fraction before it. */
+export const monotonicMs = (clock: Clock.Clock): number => Math.floor(Number(clock.monotonicTimeNanosUnsafe()) / 1e6)
