@@ -70,7 +70,7 @@ export interface LogManager {
   readonly onAllOffline: (listener: (error: DiskError) => void) => void
   /** From replication-offset-checkpoint as it was at start; 0 when not there. */
   readonly checkpointedHighWatermark: (topic: string, partition: number) => number
-  /** Where retention, compaction and replication-offset-checkpoint ask for high watermarks. Until set: the log end. */
+  /** Where retention, compaction and replication-offset-checkpoint ask for high watermarks; undefined, and until set: as checkpointed. */
   readonly setHighWatermarks: (source: (topic: string, partition: number) => number | undefined) => void
   /** The broker epoch that the clean-shutdown markers of the last stop named; -1 after an unclean one. */
   readonly previousBrokerEpoch: number
@@ -272,8 +272,10 @@ export const make = (
     }
 
     // -- checkpoints and the clean stop ----------------------------------------------------------------------------
-    const highWatermark = (log: PartitionLog): number =>
-      Math.min(highWatermarkOf(log.topic, log.partition) ?? log.logEndOffset, log.logEndOffset)
+    const checkpointedHighWatermark = (topic: string, partition: number): number => highWatermarks.get(keyOf(topic, partition)) ?? 0
+    // Of a log that nobody replicates yet, as in a start that is given up, no more is known than there was.
+    const highWatermark = ({ logEndOffset, partition, topic }: PartitionLog): number =>
+      Math.min(highWatermarkOf(topic, partition) ?? checkpointedHighWatermark(topic, partition), logEndOffset)
     const checkpoint = (name: string, offset: (log: PartitionLog) => number): Effect.Effect<void> =>
       Effect.forEach(
         online(),
@@ -415,7 +417,7 @@ export const make = (
       isOffline: (log) => directoryOf.get(log)?.failure !== undefined,
       onOffline: (listener) => void listeners.push(listener),
       onAllOffline: (listener) => void allOfflineListeners.push(listener),
-      checkpointedHighWatermark: (topic, partition) => highWatermarks.get(keyOf(topic, partition)) ?? 0,
+      checkpointedHighWatermark,
       setHighWatermarks: (source) => {
         highWatermarkOf = source
       },

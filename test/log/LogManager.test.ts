@@ -72,6 +72,20 @@ const create = (manager: LogManager, topic: string, partition: number, config: P
   manager.create(topic, partition, TOPIC_ID, { ...defaultLogConfig, ...config })
 
 describe("start and stop", () => {
+  test("a start that is given up before anybody replicates keeps the high watermarks that there were", async () => {
+    const memory = new MemoryDisk()
+    await withLogs(memory, options(), (manager) =>
+      Effect.sync(() => {
+        manager.setHighWatermarks((topic) => topic === "a" ? 1 : undefined)
+        append(create(manager, "a", 0), ["x", "y"])
+        append(create(manager, "b", 0), ["z"])
+      }))
+    const given = "0\n2\na 0 1\nb 0 0\n"
+    expect(textOf(memory, "/data/replication-offset-checkpoint")).toBe(given)
+    await withLogs(memory, options(), (manager) => Effect.sync(() => expect(manager.checkpointedHighWatermark("a", 0)).toBe(1)))
+    expect(textOf(memory, "/data/replication-offset-checkpoint")).toBe(given)
+  })
+
   test("a clean stop leaves Kafka's files, and a start that scans nothing", async () => {
     const memory = new MemoryDisk()
     await withLogs(memory, options(), (manager) =>
@@ -296,6 +310,7 @@ describe("background, by the clock alone", () => {
           cleanupPolicy: { compact: true, delete: false },
           minCleanableDirtyRatio: 0.01
         })
+        manager.setHighWatermarks(() => log.logEndOffset)
         for (let i = 0; i < 20; i++) append(log, [{ timestamp: 0, key: encode(`k${i % 3}`), value: encode(`v${i}`) }])
         yield* TestClock.adjust(15_000)
         const left = values(log, 0)
