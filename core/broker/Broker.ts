@@ -24,7 +24,7 @@ import { Coordinator } from "../coordinator/Coordinator.ts"
 import { type GroupRecord, groupRecordCodec } from "../groups/GroupRecords.ts"
 import { GroupsState } from "../groups/GroupsState.ts"
 import { type InconsistentLogDirectory, type LogManager, make as makeLogManager } from "../log/LogManager.ts"
-import { monotonicMs as monotonicMsOf } from "../model/Time.ts"
+import { monotonicMs as monotonicMsOf, nowOf } from "../model/Time.ts"
 import { Compression } from "../ports/Compression.ts"
 import { Crypto } from "../ports/Crypto.ts"
 import type { Disk, DiskError } from "../ports/Disk.ts"
@@ -289,7 +289,7 @@ export const make = (
         crypto,
         compression,
         compressionCodec: offsetsCodecOf(config),
-        nowMs,
+        now: () => nowOf(clock),
         fork,
         commitTimeoutMs: () => config.number("offsets.commit.timeout.ms")
       }),

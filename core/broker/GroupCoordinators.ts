@@ -4,6 +4,7 @@
  */
 import type { Coordinator } from "../coordinator/Coordinator.ts"
 import type { MetadataImage } from "../cluster/MetadataImage.ts"
+import type { Now } from "../model/Time.ts"
 import type { CompressionCodec } from "../ports/Compression.ts"
 import type { GroupConfig } from "../groups/GroupConfig.ts"
 import type { GroupRecord } from "../groups/GroupRecords.ts"
@@ -73,13 +74,13 @@ export class GroupCoordinators {
   }
 
   /** Has the group's state machine decide; `refused` gets the error code when this broker does not coordinate it now. */
-  run(groupId: string, decide: (state: GroupsState, nowMs: number) => GroupsStep, refused: (errorCode: number) => void): void {
+  run(groupId: string, decide: (state: GroupsState, now: Now) => GroupsStep, refused: (errorCode: number) => void): void {
     this.runPartition(this.partitionFor(groupId), decide, refused)
   }
 
   runPartition(
     partition: number,
-    decide: (state: GroupsState, nowMs: number) => GroupsStep,
+    decide: (state: GroupsState, now: Now) => GroupsStep,
     refused: (errorCode: number) => void
   ): void {
     const shard = this.#coordinator.shard(partition)

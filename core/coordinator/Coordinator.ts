@@ -8,6 +8,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import type { Now } from "../model/Time.ts"
 import type { Compression, CompressionCodec } from "../ports/Compression.ts"
 import type { Crypto } from "../ports/Crypto.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
@@ -27,7 +28,7 @@ export interface CoordinatorOptions<State extends CoordinatorState<Record>, Reco
   readonly compression: Compression
   /** Of the batches that are written. Default 0, none. */
   readonly compressionCodec?: 0 | CompressionCodec
-  readonly nowMs: () => number
+  readonly now: () => Now
   /** Starts a fiber at once, in the broker's scope. */
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
   /** Of a commit, in ms. */
@@ -52,7 +53,7 @@ export class Coordinator<State extends CoordinatorState<Record>, Record> {
       compression: options.compression,
       codec: options.compressionCodec ?? 0,
       purgatory: options.partitions.purgatory,
-      nowMs: options.nowMs,
+      now: options.now,
       fork: (effect) => void options.fork(Effect.asVoid(effect)),
       commitTimeoutMs: options.commitTimeoutMs,
       timersChanged: (dueMs) => this.#armTimer(dueMs),
@@ -170,7 +171,7 @@ export class Coordinator<State extends CoordinatorState<Record>, Record> {
     if (this.#isClosed || dueMs >= this.#timerDueMs) return
     const previous = this.#timer
     this.#timerDueMs = dueMs
-    const waitMs = dueMs - this.#options.nowMs()
+    const waitMs = dueMs - this.#options.now().monotonicMs
     this.#timer = this.#options.fork(
       // What is due now needs no clock, only that this turn is over.
       Effect.andThen(waitMs > 0 ? Effect.sleep(waitMs) : Effect.yieldNow, Effect.sync(() => {

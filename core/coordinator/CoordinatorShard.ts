@@ -13,6 +13,7 @@
  * Bounds: the open batch by max.message.bytes; batches that wait for their commit by the purgatory's MAX_WAITING_OPERATIONS.
  */
 import * as Effect from "effect/Effect"
+import type { Now } from "../model/Time.ts"
 import type { Compression, CompressionCodec } from "../ports/Compression.ts"
 import type { Crypto } from "../ports/Crypto.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
@@ -28,12 +29,12 @@ export interface ShardHost {
   /** Of the batches that are written; 0: none. */
   readonly codec: 0 | CompressionCodec
   readonly purgatory: Purgatory
-  readonly nowMs: () => number
+  readonly now: () => Now
   /** Starts an effect in the broker's scope. */
   readonly fork: (effect: Effect.Effect<unknown>) => void
   /** A commit is awaited for so long, in ms. */
   readonly commitTimeoutMs: () => number
-  /** When the state's next timer is due, told after every change. */
+  /** When the state's next timer is due by the monotonic clock, told after every change. */
   readonly timersChanged: (dueMs: number) => void
   /** A step threw, which is a bug: the state can't be trusted any more, the log can. */
   readonly broken: (partition: number, error: unknown) => void
@@ -119,9 +120,9 @@ export class CoordinatorShard<State extends CoordinatorState<Record>, Record> {
    * While `Active`: takes a step of the machine and does what it asks for.
    * @throws what a broken machine threw: nobody was answered
    */
-  run(decide: (state: State, nowMs: number) => Step<Record>): void {
+  run(decide: (state: State, now: Now) => Step<Record>): void {
     try {
-      this.#perform(decide(this.state, this.#host.nowMs()))
+      this.#perform(decide(this.state, this.#host.now()))
     } catch (error) {
       this.#host.broken(this.partition.partition, error)
       throw error
@@ -131,7 +132,7 @@ export class CoordinatorShard<State extends CoordinatorState<Record>, Record> {
   /** The log is replayed. */
   activate(): void {
     this.status = "Active"
-    this.#perform(this.state.loaded(this.#host.nowMs()))
+    this.#perform(this.state.loaded(this.#host.now()))
   }
 
   /** Answers everyone: those who wait for a commit, and those whom the machine keeps. */
@@ -153,10 +154,10 @@ export class CoordinatorShard<State extends CoordinatorState<Record>, Record> {
 
   /** Handles the timers that are due. */
   fireTimers(): void {
-    const nowMs = this.#host.nowMs()
+    const now = this.#host.now()
     try {
       while (this.status === "Active") {
-        const step = this.state.fire(nowMs)
+        const step = this.state.fire(now)
         if (step === undefined) return
         this.#perform(step)
       }
@@ -189,7 +190,7 @@ export class CoordinatorShard<State extends CoordinatorState<Record>, Record> {
   }
 
   #settle(settle: Settle<Record>, error: number): void {
-    this.#perform(settle(error === ErrorCode.NONE ? error : coordinatorError(error), this.#host.nowMs()))
+    this.#perform(settle(error === ErrorCode.NONE ? error : coordinatorError(error), this.#host.now()))
   }
 
   #append({ records, replay, settle }: Append<Record>): void {
@@ -208,7 +209,7 @@ export class CoordinatorShard<State extends CoordinatorState<Record>, Record> {
 
   /** Undefined when something does not fit its type on disk: a name that grew when its bytes were no UTF-8. */
   #encode(records: ReadonlyArray<Record>): ReadonlyArray<RecordInput> | undefined {
-    const timestamp = this.#host.nowMs()
+    const timestamp = this.#host.now().wallMs
     try {
       return records.map((record): RecordInput => ({ timestamp, ...this.#codec.encode(record) }))
     } catch (error) {
@@ -270,7 +271,7 @@ export class CoordinatorShard<State extends CoordinatorState<Record>, Record> {
     const { partition } = this
     if (partition.leaderEpoch !== this.leaderEpoch) return this.#fail(open, ErrorCode.NOT_LEADER_OR_FOLLOWER)
     const staged = partition.appendAsLeader(open.builder.build(), -1, {
-      nowMs: this.#host.nowMs(),
+      nowMs: this.#host.now().wallMs,
       apiVersion: PRODUCE_VERSION,
       isCoordinator: true
     })

@@ -4,6 +4,7 @@
  * at append, after a restart while loading. What a log cannot remember (who waits for an answer, whose session is how
  * old) is soft state, which the machine changes as it decides and which a restart loses, as in Kafka.
  */
+import type { Now } from "../model/Time.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 
 /** Records that are appended together, or not at all, and what follows from that. */
@@ -13,7 +14,7 @@ export interface Append<Record> {
   /** Whether the records are replayed at append. False where they write down soft state, which has changed already. */
   readonly replay: boolean
   /** Called once: with NONE when the records are committed, else with why they are not (already `coordinatorError`). */
-  readonly settle: (error: number, nowMs: number) => Step<Record>
+  readonly settle: (error: number, now: Now) => Step<Record>
 }
 
 /** What a machine wants done after it took a step. */
@@ -66,13 +67,13 @@ export interface CoordinatorState<Record> {
    */
   replay(record: Record, offset: number): () => void
   /** All of the log is replayed: from now on requests come. */
-  loaded(nowMs: number): Step<Record>
+  loaded(now: Now): Step<Record>
   /** Another broker coordinates this partition now, or none: answers everyone who waits. The machine is not used again. */
   unloaded(): Step<Record>
-  /** When a timer is due at the earliest, in ms; Infinity: none is set. */
+  /** When a timer is due at the earliest, by the monotonic clock; Infinity: none is set. */
   readonly nextDeadlineMs: number
   /** Handles one timer that is due; undefined when none is. */
-  fire(nowMs: number): Step<Record> | undefined
+  fire(now: Now): Step<Record> | undefined
 }
 
 export interface EncodedRecord {

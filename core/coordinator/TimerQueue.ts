@@ -1,6 +1,6 @@
 /**
  * Timers as events: a state machine sets and cancels them, whoever owns the clock asks for what is due. Pure: time comes
- * in as a number.
+ * in as a number, of a clock that is never set.
  *
  * Session timeouts are set anew with every heartbeat and nearly never come due, so moving a timer to a later time only
  * writes the time down; where it stands in the heap is put right when its old place comes up.

@@ -90,11 +90,11 @@ export class ClassicGroup {
 
   // -- state ---------------------------------------------------------------------------------------------------
 
-  transitionTo(state: ClassicGroupState, nowMs: number): void {
+  transitionTo(state: ClassicGroupState, wallMs: number): void {
     invariant(PREVIOUS[state].includes(this.state), `group ${this.groupId}: from ${this.state} to ${state}`)
     this.previousState = this.state
     this.state = state
-    this.stateTimestampMs = nowMs
+    this.stateTimestampMs = wallMs
   }
 
   get canRebalance(): boolean {
@@ -262,11 +262,11 @@ export class ClassicGroup {
   // -- generations ---------------------------------------------------------------------------------------------
 
   /** Everyone who is coming has joined. */
-  initNextGeneration(nowMs: number): void {
+  initNextGeneration(wallMs: number): void {
     this.generationId = this.generationId === 0x7fff_ffff ? 1 : this.generationId + 1
     this.protocolName = this.members.size === 0 ? null : this.selectProtocol()
     this.computeSubscribedTopics()
-    this.transitionTo(this.members.size === 0 ? "Empty" : "CompletingRebalance", nowMs)
+    this.transitionTo(this.members.size === 0 ? "Empty" : "CompletingRebalance", wallMs)
     this.pendingSync.clear()
   }
 

@@ -14,6 +14,7 @@
  */
 import { type CoordinatorState, type Step, StepBuilder } from "../coordinator/CoordinatorState.ts"
 import { Timer, TimerQueue } from "../coordinator/TimerQueue.ts"
+import type { Now } from "../model/Time.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import type { DescribeGroupsResponseDescribedGroupInput } from "../protocol/generated/DescribeGroups.ts"
 import type { HeartbeatRequest } from "../protocol/generated/Heartbeat.ts"
@@ -96,7 +97,7 @@ export class GroupsState implements CoordinatorState<GroupRecord> {
 
   // -- membership ----------------------------------------------------------------------------------------------
 
-  joinGroup(join: Join, answer: JoinAnswer, nowMs: number): GroupsStep {
+  joinGroup(join: Join, answer: JoinAnswer, now: Now): GroupsStep {
     const step = new StepBuilder<GroupRecord>()
     const { groupId, memberId, sessionTimeoutMs } = join.request
     const { maxSessionTimeoutMs, minSessionTimeoutMs } = this.config
@@ -110,7 +111,7 @@ export class GroupsState implements CoordinatorState<GroupRecord> {
     }
     const existing = this.groups.get(groupId)
     if (existing !== undefined) {
-      joinGroup(this.#rebalance, existing, join, answer, nowMs, step)
+      joinGroup(this.#rebalance, existing, join, answer, now, step)
       return step
     }
     if (memberId !== "") return refuse(ErrorCode.UNKNOWN_MEMBER_ID)
@@ -121,23 +122,23 @@ export class GroupsState implements CoordinatorState<GroupRecord> {
       protocolType: null,
       protocolName: null,
       leaderId: null,
-      stateTimestampMs: nowMs
+      stateTimestampMs: now.wallMs
     })
     this.groups.set(groupId, group)
     step.append({
       records: [newGroupRecord(group)],
       replay: false,
-      settle: (error, nowMs) => error === ErrorCode.NONE ? step.next() : this.#forgetNew(group, error, nowMs)
+      settle: (error, now) => error === ErrorCode.NONE ? step.next() : this.#forgetNew(group, error, now)
     })
-    joinGroup(this.#rebalance, group, join, answer, nowMs, step)
+    joinGroup(this.#rebalance, group, join, answer, now, step)
     return step
   }
 
   /** A group that did not get into the log is none, unless it got a generation meanwhile, which has a record of its own. */
-  #forgetNew(group: ClassicGroup, error: number, nowMs: number): GroupsStep {
+  #forgetNew(group: ClassicGroup, error: number, now: Now): GroupsStep {
     const step = new StepBuilder<GroupRecord>()
     if (this.groups.get(group.groupId) !== group || group.generationId > 0) return step
-    this.#bury(group, error, nowMs, step)
+    this.#bury(group, error, now.wallMs, step)
     this.groups.delete(group.groupId)
     return step
   }
@@ -152,14 +153,14 @@ export class GroupsState implements CoordinatorState<GroupRecord> {
   }
 
   /** Answered with an error code. */
-  heartbeat(request: HeartbeatRequest, answer: (errorCode: number) => void, nowMs: number): GroupsStep {
+  heartbeat(request: HeartbeatRequest, answer: (errorCode: number) => void, now: Now): GroupsStep {
     const step = new StepBuilder<GroupRecord>()
     const group = this.groups.get(request.groupId)
     const errorCode = request.groupId === ""
       ? ErrorCode.INVALID_GROUP_ID
       : group === undefined
       ? ErrorCode.UNKNOWN_MEMBER_ID
-      : heartbeat(this.#rebalance, group, request, nowMs)
+      : heartbeat(this.#rebalance, group, request, now)
     step.reply(answer, errorCode)
     return step
   }
@@ -168,7 +169,7 @@ export class GroupsState implements CoordinatorState<GroupRecord> {
     groupId: string,
     members: ReadonlyArray<LeaveGroupRequestMemberIdentityInput>,
     answer: Answer<ReadonlyArray<LeaveGroupResponseMemberResponseInput>>,
-    nowMs: number
+    now: Now
   ): GroupsStep {
     const step = new StepBuilder<GroupRecord>()
     const group = this.groups.get(groupId)
@@ -182,13 +183,13 @@ export class GroupsState implements CoordinatorState<GroupRecord> {
           errorCode: ErrorCode.UNKNOWN_MEMBER_ID
         }))
       )
-    } else step.reply(answer, leaveGroup(this.#rebalance, group, members, nowMs, step))
+    } else step.reply(answer, leaveGroup(this.#rebalance, group, members, now, step))
     return step
   }
 
   // -- offsets -------------------------------------------------------------------------------------------------
 
-  commitOffsets(commit: OffsetCommit, answer: Answer<ReadonlyArray<PartitionResults>>, nowMs: number): GroupsStep {
+  commitOffsets(commit: OffsetCommit, answer: Answer<ReadonlyArray<PartitionResults>>, now: Now): GroupsStep {
     const step = new StepBuilder<GroupRecord>()
     const group = this.groups.get(commit.groupId)
     const error = commitError(group, commit)
@@ -199,9 +200,9 @@ export class GroupsState implements CoordinatorState<GroupRecord> {
     // Whoever commits is alive.
     const member = group?.members.get(commit.memberId)
     if (member !== undefined && (group?.state === "Stable" || group?.state === "PreparingRebalance")) {
-      heard(this.#rebalance, member, nowMs)
+      heard(this.#rebalance, member, now)
     }
-    const { records, results } = commitOffsets(commit, this.config.offsetMetadataMaxBytes, nowMs)
+    const { records, results } = commitOffsets(commit, this.config.offsetMetadataMaxBytes, now.wallMs)
     step.replyAfter<ReadonlyArray<PartitionResults> | number>(records, answer, results, (failed) => failed)
     return step
   }
@@ -316,43 +317,43 @@ export class GroupsState implements CoordinatorState<GroupRecord> {
     return this.#rebalance.timers.nextMs
   }
 
-  fire(nowMs: number): GroupsStep | undefined {
-    const timer = this.#rebalance.timers.take(nowMs)
+  fire(now: Now): GroupsStep | undefined {
+    const timer = this.#rebalance.timers.take(now.monotonicMs)
     if (timer === undefined) return undefined
     const step = new StepBuilder<GroupRecord>()
     const { event } = timer
     if (event._tag === "Retention") {
-      this.#expireOffsets(nowMs, step)
+      this.#expireOffsets(now, step)
       return step
     }
     const group = this.groups.get(event.groupId)
     if (group === undefined) return step
     switch (event._tag) {
       case "Session":
-        expireSession(this.#rebalance, group, event.memberId, nowMs, step)
+        expireSession(this.#rebalance, group, event.memberId, now, step)
         break
       case "Join":
-        completeJoin(this.#rebalance, group, nowMs, step)
+        completeJoin(this.#rebalance, group, now, step)
         break
       case "InitialJoin":
-        expireInitialJoin(this.#rebalance, group, event, nowMs, step)
+        expireInitialJoin(this.#rebalance, group, event, now, step)
         break
       case "Sync":
-        expireSync(this.#rebalance, group, event.generationId, nowMs, step)
+        expireSync(this.#rebalance, group, event.generationId, now, step)
     }
     return step
   }
 
-  #expireOffsets(nowMs: number, step: GroupStep): void {
+  #expireOffsets(now: Now, step: GroupStep): void {
     const { offsetsRetentionCheckIntervalMs, offsetsRetentionMs } = this.config
     const records: Array<GroupRecord> = []
     for (const group of this.groups.values()) {
-      const expired = expiredOffsets(group, this.offsets.of(group.groupId), nowMs, offsetsRetentionMs)
+      const expired = expiredOffsets(group, this.offsets.of(group.groupId), now.wallMs, offsetsRetentionMs)
       for (const record of expired.records) records.push(record)
       if (expired.areAll && group.state === "Empty") records.push(groupTombstone(group.groupId))
     }
     this.#appendInPieces(records, step)
-    this.#rebalance.timers.set(this.#retention, nowMs + offsetsRetentionCheckIntervalMs)
+    this.#rebalance.timers.set(this.#retention, now.monotonicMs + offsetsRetentionCheckIntervalMs)
   }
 
   // -- the log -------------------------------------------------------------------------------------------------
@@ -431,14 +432,14 @@ export class GroupsState implements CoordinatorState<GroupRecord> {
     this.groups.set(group.groupId, group)
   }
 
-  loaded(nowMs: number): GroupsStep {
+  loaded(now: Now): GroupsStep {
     const step = new StepBuilder<GroupRecord>()
     for (const group of this.groups.values()) {
-      for (const member of group.members.values()) heard(this.#rebalance, member, nowMs)
+      for (const member of group.members.values()) heard(this.#rebalance, member, now)
       // group.max.size is smaller than before: whoever joins again first stays.
-      if (group.members.size > this.config.maxSize) prepareRebalance(this.#rebalance, group, nowMs, step)
+      if (group.members.size > this.config.maxSize) prepareRebalance(this.#rebalance, group, now, step)
     }
-    this.#rebalance.timers.set(this.#retention, nowMs + this.config.offsetsRetentionCheckIntervalMs)
+    this.#rebalance.timers.set(this.#retention, now.monotonicMs + this.config.offsetsRetentionCheckIntervalMs)
     return step
   }
 
@@ -452,9 +453,9 @@ export class GroupsState implements CoordinatorState<GroupRecord> {
   }
 
   /** Nobody is to wait for this group any more. */
-  #bury(group: ClassicGroup, error: number, nowMs: number, step: GroupStep): void {
+  #bury(group: ClassicGroup, error: number, wallMs: number, step: GroupStep): void {
     cancelTimers(this.#rebalance, group)
-    group.transitionTo("Dead", nowMs)
+    group.transitionTo("Dead", wallMs)
     for (const member of group.members.values()) {
       answerJoin(group, member, step, failedJoin(member.memberId, error))
       failSync(member, step, error)

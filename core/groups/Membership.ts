@@ -1,4 +1,5 @@
 /** JoinGroup, SyncGroup, Heartbeat and LeaveGroup of the classic protocol: what each decides about a group. */
+import type { Now } from "../model/Time.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import type { JoinGroupRequest } from "../protocol/generated/JoinGroup.ts"
 import type {
@@ -91,7 +92,7 @@ export const joinGroup = (
   group: ClassicGroup,
   join: Join,
   answer: JoinAnswer,
-  nowMs: number,
+  now: Now,
   step: GroupStep
 ): void => {
   const { request } = join
@@ -104,18 +105,18 @@ export const joinGroup = (
   if (!group.supportsProtocols(request.protocolType, protocols)) {
     return step.reply(answer, failedJoin(memberId, ErrorCode.INCONSISTENT_GROUP_PROTOCOL))
   }
-  if (memberId !== "") return rejoin(rebalance, group, join, protocols, answer, nowMs, step)
+  if (memberId !== "") return rejoin(rebalance, group, join, protocols, answer, now, step)
   const newMemberId = memberIdOf(groupInstanceId ?? join.clientId, join.uuid)
   if (groupInstanceId !== null) {
     const existing = group.members.get(group.staticMemberId(groupInstanceId) ?? "")
-    if (existing === undefined) addMember(rebalance, group, join, newMemberId, protocols, answer, nowMs, step)
-    else replaceStatic(rebalance, group, existing, newMemberId, join, protocols, answer, nowMs, step)
+    if (existing === undefined) addMember(rebalance, group, join, newMemberId, protocols, answer, now, step)
+    else replaceStatic(rebalance, group, existing, newMemberId, join, protocols, answer, now, step)
   } else if (join.apiVersion < MEMBER_ID_REQUIRED_SINCE) {
-    addMember(rebalance, group, join, newMemberId, protocols, answer, nowMs, step)
+    addMember(rebalance, group, join, newMemberId, protocols, answer, now, step)
   } else if (group.pendingJoin.size >= MAX_PENDING_MEMBERS) {
     step.reply(answer, failedJoin("", ErrorCode.COORDINATOR_NOT_AVAILABLE))
   } else {
-    addPending(rebalance, group, newMemberId, request.sessionTimeoutMs, nowMs)
+    addPending(rebalance, group, newMemberId, request.sessionTimeoutMs, now)
     step.reply(answer, failedJoin(newMemberId, ErrorCode.MEMBER_ID_REQUIRED))
   }
 }
@@ -127,7 +128,7 @@ const addMember = (
   memberId: string,
   protocols: ReadonlyArray<MemberProtocol>,
   answer: JoinAnswer,
-  nowMs: number,
+  now: Now,
   step: GroupStep
 ): void => {
   const pending = group.pendingJoin.get(memberId)
@@ -146,8 +147,8 @@ const addMember = (
   if (group.state === "PreparingRebalance" && group.previousState === "Empty") group.newMemberAdded = true
   group.add(member, answer)
   // It sends no heartbeats while it waits here, and when it goes away nobody hears of that.
-  heard(rebalance, member, nowMs, NEW_MEMBER_JOIN_TIMEOUT_MS)
-  rebalanceOrCompleteJoin(rebalance, group, nowMs, step)
+  heard(rebalance, member, now, NEW_MEMBER_JOIN_TIMEOUT_MS)
+  rebalanceOrCompleteJoin(rebalance, group, now, step)
 }
 
 /** Someone with a member id joins: one that was just given out, or a member. */
@@ -157,14 +158,14 @@ const rejoin = (
   join: Join,
   protocols: ReadonlyArray<MemberProtocol>,
   answer: JoinAnswer,
-  nowMs: number,
+  now: Now,
   step: GroupStep
 ): void => {
   const { groupInstanceId, memberId } = join.request
   // An id that was given out belongs to no instance.
   if (group.pendingJoin.has(memberId)) {
     return groupInstanceId === null
-      ? addMember(rebalance, group, join, memberId, protocols, answer, nowMs, step)
+      ? addMember(rebalance, group, join, memberId, protocols, answer, now, step)
       : step.reply(answer, failedJoin("", ErrorCode.UNKNOWN_SERVER_ERROR))
   }
   const error = group.memberError(memberId, groupInstanceId)
@@ -173,15 +174,15 @@ const rejoin = (
   const isCurrent = member.matches(protocols)
   switch (group.state) {
     case "PreparingRebalance":
-      return updateMember(rebalance, group, member, join.request, protocols, answer, nowMs, step)
+      return updateMember(rebalance, group, member, join.request, protocols, answer, now, step)
     case "CompletingRebalance":
       // It may have missed the answer to its first JoinGroup.
       if (isCurrent) return step.reply(answer, joinedResponse(group, memberId, group.isLeader(memberId)))
-      return updateMember(rebalance, group, member, join.request, protocols, answer, nowMs, step)
+      return updateMember(rebalance, group, member, join.request, protocols, answer, now, step)
     case "Stable":
       // A leader joins again when something changed that is in no member's metadata: the partitions of a topic.
       if (isCurrent && !group.isLeader(memberId)) return step.reply(answer, joinedResponse(group, memberId, false))
-      return updateMember(rebalance, group, member, join.request, protocols, answer, nowMs, step)
+      return updateMember(rebalance, group, member, join.request, protocols, answer, now, step)
     case "Empty":
     case "Dead":
       return step.reply(answer, failedJoin(memberId, ErrorCode.UNKNOWN_MEMBER_ID))
@@ -195,13 +196,13 @@ const updateMember = (
   request: JoinGroupRequest,
   protocols: ReadonlyArray<MemberProtocol>,
   answer: JoinAnswer,
-  nowMs: number,
+  now: Now,
   step: GroupStep
 ): void => {
   // A JoinGroup of its that still waits is given up by the client, but its connection may wait for the answer.
   answerJoin(group, member, step, failedJoin(member.memberId, ErrorCode.REBALANCE_IN_PROGRESS))
   group.update(member, protocols, rebalanceTimeoutOf(request), request.sessionTimeoutMs, answer)
-  rebalanceOrCompleteJoin(rebalance, group, nowMs, step)
+  rebalanceOrCompleteJoin(rebalance, group, now, step)
 }
 
 /** KIP-345: an instance comes back and is given a new id; whoever still has the old one is fenced. */
@@ -213,7 +214,7 @@ const replaceStatic = (
   join: Join,
   protocols: ReadonlyArray<MemberProtocol>,
   answer: JoinAnswer,
-  nowMs: number,
+  now: Now,
   step: GroupStep
 ): void => {
   const { request } = join
@@ -224,16 +225,16 @@ const replaceStatic = (
   group.replaceStatic(old, member)
   rebalance.timers.cancel(old.session)
   group.update(member, protocols, rebalanceTimeoutOf(request), request.sessionTimeoutMs, answer)
-  heard(rebalance, member, nowMs)
+  heard(rebalance, member, now)
   switch (group.state) {
     case "Stable":
-      if (group.selectProtocol() !== group.protocolName) return rebalanceOrCompleteJoin(rebalance, group, nowMs, step)
+      if (group.selectProtocol() !== group.protocolName) return rebalanceOrCompleteJoin(rebalance, group, now, step)
       return persistReplaced(rebalance, group, old, member, join.apiVersion, leaderBefore, step)
     case "CompletingRebalance":
       // The leader was told the old id and would assign to that.
-      return prepareRebalance(rebalance, group, nowMs, step)
+      return prepareRebalance(rebalance, group, now, step)
     default:
-      return completeJoinIfAllIn(rebalance, group, nowMs, step)
+      return completeJoinIfAllIn(rebalance, group, now, step)
   }
 }
 
@@ -251,7 +252,7 @@ const persistReplaced = (
   step.append({
     records: [groupMetadataRecord(group, (id) => group.members.get(id)?.assignment ?? EMPTY_BYTES)],
     replay: false,
-    settle: (error, nowMs) => {
+    settle: (error, now) => {
       const after = step.next()
       const isThere = group.members.get(memberId) === member
       if (error === ErrorCode.NONE) {
@@ -271,7 +272,7 @@ const persistReplaced = (
         rebalance.timers.cancel(member.session)
         group.update(member, old.protocols, old.rebalanceTimeoutMs, old.sessionTimeoutMs, undefined)
         group.replaceStatic(member, old)
-        heard(rebalance, old, nowMs)
+        heard(rebalance, old, now)
       }
       return after
     }
@@ -337,18 +338,18 @@ const persistAssignment = (
   step.append({
     records: [groupMetadataRecord(group, (memberId) => byMember.get(memberId) ?? EMPTY_BYTES)],
     replay: false,
-    settle: (error, nowMs) => {
+    settle: (error, now) => {
       const after = step.next()
       // Someone may have joined or left while this was being written: then everyone was told to join again.
       if (group.state !== "CompletingRebalance" || group.generationId !== generationId) return after
       if (error !== ErrorCode.NONE) {
-        resetAssignment(rebalance, group, error, nowMs, after)
-        rebalanceOrCompleteJoin(rebalance, group, nowMs, after)
+        resetAssignment(rebalance, group, error, now, after)
+        rebalanceOrCompleteJoin(rebalance, group, now, after)
         return after
       }
       for (const member of group.members.values()) member.assignment = byMember.get(member.memberId) ?? EMPTY_BYTES
-      propagateAssignment(rebalance, group, ErrorCode.NONE, nowMs, after)
-      group.transitionTo("Stable", nowMs)
+      propagateAssignment(rebalance, group, ErrorCode.NONE, now, after)
+      group.transitionTo("Stable", now.wallMs)
       return after
     }
   })
@@ -361,13 +362,13 @@ export const heartbeat = (
   rebalance: Rebalance,
   group: ClassicGroup,
   request: { readonly memberId: string; readonly groupInstanceId: string | null; readonly generationId: number },
-  nowMs: number
+  now: Now
 ): number => {
   if (group.state === "Dead") return ErrorCode.COORDINATOR_NOT_AVAILABLE
   const error = group.memberError(request.memberId, request.groupInstanceId)
   if (error !== ErrorCode.NONE) return error
   if (request.generationId !== group.generationId) return ErrorCode.ILLEGAL_GENERATION
-  heard(rebalance, group.members.get(request.memberId)!, nowMs)
+  heard(rebalance, group.members.get(request.memberId)!, now)
   return group.state === "PreparingRebalance" ? ErrorCode.REBALANCE_IN_PROGRESS : ErrorCode.NONE
 }
 
@@ -376,7 +377,7 @@ export const leaveGroup = (
   rebalance: Rebalance,
   group: ClassicGroup,
   members: ReadonlyArray<LeaveGroupRequestMemberIdentityInput>,
-  nowMs: number,
+  now: Now,
   step: GroupStep
 ): ReadonlyArray<LeaveGroupResponseMemberResponseInput> => {
   let left = 0
@@ -396,8 +397,8 @@ export const leaveGroup = (
   })
   if (left > 0) {
     if (group.state === "Stable" || group.state === "CompletingRebalance") {
-      rebalanceOrCompleteJoin(rebalance, group, nowMs, step)
-    } else completeJoinIfAllIn(rebalance, group, nowMs, step)
+      rebalanceOrCompleteJoin(rebalance, group, now, step)
+    } else completeJoinIfAllIn(rebalance, group, now, step)
   }
   return responses
 }

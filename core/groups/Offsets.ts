@@ -96,11 +96,11 @@ const DEFAULT_RETENTION = -1
 export const commitOffsets = (
   commit: OffsetCommit,
   metadataMaxBytes: number,
-  nowMs: number
+  wallMs: number
 ): { readonly records: ReadonlyArray<OffsetCommitRecord>; readonly results: ReadonlyArray<PartitionResults> } => {
   const records: Array<OffsetCommitRecord> = []
   const retentionMs = toSafe(commit.retentionTimeMs) ?? Number.MAX_SAFE_INTEGER
-  const expireTimestampMs = retentionMs === DEFAULT_RETENTION ? -1 : Math.min(nowMs + retentionMs, Number.MAX_SAFE_INTEGER)
+  const expireTimestampMs = retentionMs === DEFAULT_RETENTION ? -1 : Math.min(wallMs + retentionMs, Number.MAX_SAFE_INTEGER)
   const results = commit.topics.map(({ name, partitions, topicId }) => ({
     name,
     topicId,
@@ -119,7 +119,7 @@ export const commitOffsets = (
           offset,
           leaderEpoch: committedLeaderEpoch < 0 ? -1 : committedLeaderEpoch,
           metadata,
-          commitTimestampMs: nowMs,
+          commitTimestampMs: wallMs,
           expireTimestampMs,
           topicId
         }
@@ -204,7 +204,7 @@ export const deleteOffsets = (
 export const expiredOffsets = (
   group: ClassicGroup,
   offsets: GroupOffsets,
-  nowMs: number,
+  wallMs: number,
   retentionMs: number
 ): { readonly records: ReadonlyArray<OffsetCommitRecord>; readonly areAll: boolean } => {
   if (offsets.size === 0) return { records: [], areAll: true }
@@ -220,8 +220,8 @@ export const expiredOffsets = (
     const isSubscribed = group.isSubscribedTo(topic)
     for (const [partition, offset] of partitions) {
       const isExpired = offset.expireTimestampMs !== -1
-        ? nowMs >= offset.expireTimestampMs
-        : nowMs - (emptySinceMs ?? offset.commitTimestampMs) >= retentionMs
+        ? wallMs >= offset.expireTimestampMs
+        : wallMs - (emptySinceMs ?? offset.commitTimestampMs) >= retentionMs
       if (!isSubscribed && isExpired) records.push(offsetTombstone(group.groupId, topic, partition))
       else areAll = false
     }

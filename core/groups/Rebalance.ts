@@ -8,6 +8,7 @@
  */
 import type { StepBuilder } from "../coordinator/CoordinatorState.ts"
 import { Timer, type TimerQueue } from "../coordinator/TimerQueue.ts"
+import type { Now } from "../model/Time.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import type { JoinGroupResponseInput } from "../protocol/generated/JoinGroup.ts"
 import type { SyncGroupResponseInput } from "../protocol/generated/SyncGroup.ts"
@@ -75,9 +76,9 @@ export const joinedResponse = (
 export const heard = (
   { timers }: Rebalance,
   member: ClassicGroupMember,
-  nowMs: number,
+  now: Now,
   timeoutMs: number = member.sessionTimeoutMs
-): void => timers.set(member.session, nowMs + timeoutMs)
+): void => timers.set(member.session, now.monotonicMs + timeoutMs)
 
 /** Answers a JoinGroup that waits for this member, if one does. */
 export const answerJoin = (
@@ -124,11 +125,11 @@ export const addPending = (
   group: ClassicGroup,
   memberId: string,
   sessionTimeoutMs: number,
-  nowMs: number
+  now: Now
 ): void => {
   const session = new Timer<GroupTimer>({ _tag: "Session", groupId: group.groupId, memberId })
   group.pendingJoin.set(memberId, session)
-  timers.set(session, nowMs + sessionTimeoutMs)
+  timers.set(session, now.monotonicMs + sessionTimeoutMs)
 }
 
 /** Answers all who wait in SyncGroup: with their assignments, or with an error and none. */
@@ -136,7 +137,7 @@ export const propagateAssignment = (
   rebalance: Rebalance,
   group: ClassicGroup,
   error: number,
-  nowMs: number,
+  now: Now,
   step: GroupStep
 ): void => {
   const isFine = error === ErrorCode.NONE
@@ -151,7 +152,7 @@ export const propagateAssignment = (
       assignment: member.assignment
     })
     // A session that ended while its member waited here was let pass and not set again.
-    heard(rebalance, member, nowMs)
+    heard(rebalance, member, now)
   }
 }
 
@@ -159,29 +160,29 @@ export const resetAssignment = (
   rebalance: Rebalance,
   group: ClassicGroup,
   error: number,
-  nowMs: number,
+  now: Now,
   step: GroupStep
 ): void => {
   for (const member of group.members.values()) member.assignment = EMPTY_BYTES
-  propagateAssignment(rebalance, group, error, nowMs, step)
+  propagateAssignment(rebalance, group, error, now, step)
 }
 
 // -- joining ---------------------------------------------------------------------------------------------------
 
 /** Members are to join anew. An empty group waits for the initial delay first. */
-export const prepareRebalance = (rebalance: Rebalance, group: ClassicGroup, nowMs: number, step: GroupStep): void => {
+export const prepareRebalance = (rebalance: Rebalance, group: ClassicGroup, now: Now, step: GroupStep): void => {
   const { config, timers } = rebalance
   if (group.state === "CompletingRebalance") {
-    resetAssignment(rebalance, group, ErrorCode.REBALANCE_IN_PROGRESS, nowMs, step)
+    resetAssignment(rebalance, group, ErrorCode.REBALANCE_IN_PROGRESS, now, step)
   }
   group.pendingSync.clear()
   timers.cancel(group.syncTimer)
   if (group.state !== "Empty") {
-    group.transitionTo("PreparingRebalance", nowMs)
-    return completeJoinOrWait(rebalance, group, nowMs, step)
+    group.transitionTo("PreparingRebalance", now.wallMs)
+    return completeJoinOrWait(rebalance, group, now, step)
   }
   const delayMs = config.initialRebalanceDelayMs
-  group.transitionTo("PreparingRebalance", nowMs)
+  group.transitionTo("PreparingRebalance", now.wallMs)
   group.joinTimer.event = {
     _tag: "InitialJoin",
     groupId: group.groupId,
@@ -189,37 +190,37 @@ export const prepareRebalance = (rebalance: Rebalance, group: ClassicGroup, nowM
     remainingMs: Math.max(group.rebalanceTimeoutMs - delayMs, 0)
   }
   // Even without a delay it is the timer that ends the join, so that members of one turn come into one generation.
-  timers.set(group.joinTimer, nowMs + delayMs)
+  timers.set(group.joinTimer, now.monotonicMs + delayMs)
 }
 
-const waitForJoin = ({ timers }: Rebalance, group: ClassicGroup, nowMs: number): void => {
+const waitForJoin = ({ timers }: Rebalance, group: ClassicGroup, now: Now): void => {
   group.joinTimer.event = { _tag: "Join", groupId: group.groupId }
-  timers.set(group.joinTimer, nowMs + group.rebalanceTimeoutMs)
+  timers.set(group.joinTimer, now.monotonicMs + group.rebalanceTimeoutMs)
 }
 
-const completeJoinOrWait = (rebalance: Rebalance, group: ClassicGroup, nowMs: number, step: GroupStep): void => {
-  if (group.hasAllMembersJoined) completeJoin(rebalance, group, nowMs, step)
-  else waitForJoin(rebalance, group, nowMs)
+const completeJoinOrWait = (rebalance: Rebalance, group: ClassicGroup, now: Now, step: GroupStep): void => {
+  if (group.hasAllMembersJoined) completeJoin(rebalance, group, now, step)
+  else waitForJoin(rebalance, group, now)
 }
 
 /** Someone joined or left while others wait: maybe that was the last. The initial delay is waited for to its end. */
-export const completeJoinIfAllIn = (rebalance: Rebalance, group: ClassicGroup, nowMs: number, step: GroupStep): void => {
+export const completeJoinIfAllIn = (rebalance: Rebalance, group: ClassicGroup, now: Now, step: GroupStep): void => {
   if (group.state !== "PreparingRebalance" || group.previousState === "Empty" || !group.hasAllMembersJoined) return
-  completeJoin(rebalance, group, nowMs, step)
+  completeJoin(rebalance, group, now, step)
 }
 
 export const rebalanceOrCompleteJoin = (
   rebalance: Rebalance,
   group: ClassicGroup,
-  nowMs: number,
+  now: Now,
   step: GroupStep
 ): void =>
   group.canRebalance
-    ? prepareRebalance(rebalance, group, nowMs, step)
-    : completeJoinIfAllIn(rebalance, group, nowMs, step)
+    ? prepareRebalance(rebalance, group, now, step)
+    : completeJoinIfAllIn(rebalance, group, now, step)
 
 /** The join ends: whoever is in makes the next generation. */
-export const completeJoin = (rebalance: Rebalance, group: ClassicGroup, nowMs: number, step: GroupStep): void => {
+export const completeJoin = (rebalance: Rebalance, group: ClassicGroup, now: Now, step: GroupStep): void => {
   const { timers } = rebalance
   timers.cancel(group.joinTimer)
   for (const member of [...group.members.values()]) {
@@ -228,9 +229,9 @@ export const completeJoin = (rebalance: Rebalance, group: ClassicGroup, nowMs: n
   if (group.state === "Dead") return
   if (!group.electJoinedLeader() && group.members.size > 0) {
     // Only static members are left and none of them came: their sessions decide whether the group goes on without them.
-    return waitForJoin(rebalance, group, nowMs)
+    return waitForJoin(rebalance, group, now)
   }
-  group.initNextGeneration(nowMs)
+  group.initNextGeneration(now.wallMs)
   if (group.state === "Empty") {
     step.append({
       records: [groupMetadataRecord(group, () => EMPTY_BYTES)],
@@ -242,12 +243,12 @@ export const completeJoin = (rebalance: Rebalance, group: ClassicGroup, nowMs: n
   }
   for (const member of group.members.values()) {
     answerJoin(group, member, step, joinedResponse(group, member.memberId, group.isLeader(member.memberId)))
-    heard(rebalance, member, nowMs)
+    heard(rebalance, member, now)
     member.isNew = false
     group.pendingSync.add(member.memberId)
   }
   group.syncTimer.event = { _tag: "Sync", groupId: group.groupId, generationId: group.generationId }
-  timers.set(group.syncTimer, nowMs + group.rebalanceTimeoutMs)
+  timers.set(group.syncTimer, now.monotonicMs + group.rebalanceTimeoutMs)
 }
 
 // -- what comes due --------------------------------------------------------------------------------------------
@@ -257,21 +258,21 @@ export const expireSession = (
   rebalance: Rebalance,
   group: ClassicGroup,
   memberId: string,
-  nowMs: number,
+  now: Now,
   step: GroupStep
 ): void => {
   if (group.pendingJoin.has(memberId)) {
     removeMember(rebalance, group, memberId, step)
-    if (group.state === "PreparingRebalance" && group.hasAllMembersJoined) completeJoin(rebalance, group, nowMs, step)
+    if (group.state === "PreparingRebalance" && group.hasAllMembersJoined) completeJoin(rebalance, group, now, step)
     return
   }
   const member = group.members.get(memberId)
   if (member === undefined || member.hasSatisfiedHeartbeat) return
   removeMember(rebalance, group, memberId, step)
   if (group.state === "Stable" || group.state === "CompletingRebalance") {
-    rebalanceOrCompleteJoin(rebalance, group, nowMs, step)
+    rebalanceOrCompleteJoin(rebalance, group, now, step)
   } else if (group.state === "PreparingRebalance" && group.hasAllMembersJoined) {
-    completeJoin(rebalance, group, nowMs, step)
+    completeJoin(rebalance, group, now, step)
   }
 }
 
@@ -280,10 +281,10 @@ export const expireInitialJoin = (
   rebalance: Rebalance,
   group: ClassicGroup,
   { delayMs, remainingMs }: { readonly delayMs: number; readonly remainingMs: number },
-  nowMs: number,
+  now: Now,
   step: GroupStep
 ): void => {
-  if (!group.newMemberAdded || remainingMs === 0) return completeJoin(rebalance, group, nowMs, step)
+  if (!group.newMemberAdded || remainingMs === 0) return completeJoin(rebalance, group, now, step)
   group.newMemberAdded = false
   const newDelayMs = Math.min(rebalance.config.initialRebalanceDelayMs, remainingMs)
   group.joinTimer.event = {
@@ -292,7 +293,7 @@ export const expireInitialJoin = (
     delayMs: newDelayMs,
     remainingMs: Math.max(remainingMs - delayMs, 0)
   }
-  rebalance.timers.set(group.joinTimer, nowMs + newDelayMs)
+  rebalance.timers.set(group.joinTimer, now.monotonicMs + newDelayMs)
 }
 
 /** Who joined and never synced is put out. */
@@ -300,11 +301,11 @@ export const expireSync = (
   rebalance: Rebalance,
   group: ClassicGroup,
   generationId: number,
-  nowMs: number,
+  now: Now,
   step: GroupStep
 ): void => {
   if (generationId !== group.generationId || group.pendingSync.size === 0) return
   if (group.state !== "CompletingRebalance" && group.state !== "Stable") return
   for (const memberId of [...group.pendingSync]) removeMember(rebalance, group, memberId, step)
-  prepareRebalance(rebalance, group, nowMs, step)
+  prepareRebalance(rebalance, group, now, step)
 }

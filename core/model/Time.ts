@@ -7,5 +7,18 @@
  */
 import type * as Clock from "effect/Clock"
 
+/** Both clocks at one moment, for state machines that store times and wait. */
+export interface Now {
+  /** Milliseconds since 1970. */
+  readonly wallMs: number
+  /** Whole milliseconds since some moment of this process's host; zero means nothing. */
+  readonly monotonicMs: number
+}
+
 /** Whole milliseconds, so that what sleeps until a deadline does not wake up a fraction before it. */
 export const monotonicMs = (clock: Clock.Clock): number => Math.floor(Number(clock.monotonicTimeNanosUnsafe()) / 1e6)
+
+export const nowOf = (clock: Clock.Clock): Now => ({
+  wallMs: clock.currentTimeMillisUnsafe(),
+  monotonicMs: monotonicMs(clock)
+})

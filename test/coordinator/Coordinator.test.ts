@@ -9,6 +9,7 @@ import { Coordinator } from "../../core/coordinator/Coordinator.ts"
 import { type CoordinatorState, type RecordCodec, type Step, StepBuilder } from "../../core/coordinator/CoordinatorState.ts"
 import { LOAD_BYTES } from "../../core/coordinator/LogReplay.ts"
 import { Timer, TimerQueue } from "../../core/coordinator/TimerQueue.ts"
+import { type Now, nowOf } from "../../core/model/Time.ts"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
 import { ProtocolError } from "../../core/protocol/ProtocolError.ts"
 import { makeWorld, recordsIn, startBroker } from "../broker/TestBroker.ts"
@@ -90,10 +91,10 @@ class Registers implements CoordinatorState<Assignment> {
   get nextDeadlineMs(): number {
     return this.timers.nextMs
   }
-  fire(nowMs: number): Step<Assignment> | undefined {
-    const timer = this.timers.take(nowMs)
+  fire({ monotonicMs }: Now): Step<Assignment> | undefined {
+    const timer = this.timers.take(monotonicMs)
     if (timer?.event === "bug") throw new Error("a bug")
-    return timer === undefined ? undefined : this.set({ [timer.event]: `at ${nowMs}` }, () => {})
+    return timer === undefined ? undefined : this.set({ [timer.event]: `at ${monotonicMs}` }, () => {})
   }
 }
 
@@ -122,7 +123,7 @@ const start = (configs: Readonly<Record<string, string>> = {}) =>
         codec,
         crypto: services.crypto,
         compression: services.compression,
-        nowMs: () => clock.currentTimeMillisUnsafe(),
+        now: () => nowOf(clock),
         fork,
         commitTimeoutMs: () => 1000
       })

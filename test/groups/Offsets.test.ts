@@ -10,7 +10,7 @@ const OTHER_ID = "abcdefghijklmnopqrstuQ"
 
 const loaded = (config = {}): TestGroups => {
   const groups = new TestGroups(config)
-  groups.perform(groups.state.loaded(groups.nowMs))
+  groups.perform(groups.state.loaded(groups.now))
   return groups
 }
 

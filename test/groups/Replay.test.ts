@@ -177,7 +177,7 @@ describe("groups", () => {
     fc.assert(
       fc.property(moves, (plan) => {
         const live = new TestGroups()
-        live.perform(live.state.loaded(live.nowMs))
+        live.perform(live.state.loaded(live.now))
         live.autoCommit = false
         // A generation that could not be written is one that a restart does not know: no failures here.
         play(live, plan.filter(({ kind }) => kind !== "fail"))

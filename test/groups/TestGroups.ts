@@ -14,6 +14,7 @@ import { type GroupRecord, groupRecordCodec } from "../../core/groups/GroupRecor
 import { GroupsState, type GroupsStep } from "../../core/groups/GroupsState.ts"
 import type { FetchedOffsets, PartitionResults } from "../../core/groups/Offsets.ts"
 import { ZERO_TOPIC_ID } from "../../core/model/Ids.ts"
+import type { Now } from "../../core/model/Time.ts"
 
 export const testGroupConfig: GroupConfig = {
   initialRebalanceDelayMs: 0,
@@ -71,7 +72,10 @@ interface Pending {
 
 export class TestGroups {
   readonly state: GroupsState
-  nowMs: number
+  /** Of the clock that is never set. It has nothing in common with the wall clock, nor with that of another coordinator. */
+  monotonicMs = 0
+  /** What the wall clock is ahead of it: another value sets the wall clock. */
+  aheadMs: number
   /** Committed, in bytes as they are on disk. */
   readonly log: Array<Written> = []
   /** Appends that wait for `commit` or `fail`. */
@@ -82,7 +86,15 @@ export class TestGroups {
 
   constructor(config: Partial<GroupConfig> = {}, nowMs = 1_000_000) {
     this.state = new GroupsState({ ...testGroupConfig, ...config })
-    this.nowMs = nowMs
+    this.aheadMs = nowMs
+  }
+
+  /** Of the wall clock. */
+  get nowMs(): number {
+    return this.monotonicMs + this.aheadMs
+  }
+  get now(): Now {
+    return { wallMs: this.nowMs, monotonicMs: this.monotonicMs }
   }
 
   /** As a coordinator does that is loaded from the log of another. */
@@ -94,7 +106,7 @@ export class TestGroups {
       const record = groupRecordCodec.decode(key, value)
       if (record !== undefined) groups.state.replay(record, offset)
     })
-    groups.perform(groups.state.loaded(groups.nowMs))
+    groups.perform(groups.state.loaded(groups.now))
     return groups
   }
 
@@ -116,7 +128,7 @@ export class TestGroups {
       const { key, value } = groupRecordCodec.encode(record)
       this.log.push({ key, value })
     }
-    this.perform(next.append.settle(ErrorCode.NONE, this.nowMs))
+    this.perform(next.append.settle(ErrorCode.NONE, this.now))
   }
 
   commitAll(): void {
@@ -127,20 +139,20 @@ export class TestGroups {
   fail(error: number): void {
     const failed = this.pending.splice(0)
     for (const { undos } of [...failed].reverse()) for (const undo of [...undos].reverse()) undo()
-    for (const { append } of failed) this.perform(append.settle(error, this.nowMs))
+    for (const { append } of failed) this.perform(append.settle(error, this.now))
   }
 
   /** Time passes; what comes due on the way is handled when it is due. */
   advance(ms: number): void {
-    const endMs = this.nowMs + ms
+    const endMs = this.monotonicMs + ms
     for (;;) {
       const next = this.state.nextDeadlineMs
       if (next > endMs) break
-      this.nowMs = Math.max(this.nowMs, next)
+      this.monotonicMs = Math.max(this.monotonicMs, next)
       let step: GroupsStep | undefined
-      while ((step = this.state.fire(this.nowMs)) !== undefined) this.perform(step)
+      while ((step = this.state.fire(this.now)) !== undefined) this.perform(step)
     }
-    this.nowMs = endMs
+    this.monotonicMs = endMs
   }
 
   group(groupId = "g"): ClassicGroup {
@@ -173,7 +185,7 @@ export class TestGroups {
         uuid
       },
       reply.take,
-      this.nowMs
+      this.now
     ))
     return reply
   }
@@ -211,14 +223,14 @@ export class TestGroups {
   ): number | undefined {
     const reply = new Reply<number>()
     const { generationId = -1, memberId } = member
-    this.perform(this.state.heartbeat({ groupId, memberId, generationId, groupInstanceId }, reply.take, this.nowMs))
+    this.perform(this.state.heartbeat({ groupId, memberId, generationId, groupInstanceId }, reply.take, this.now))
     return reply.value
   }
 
   /** @returns the error codes, one for each member */
   leave(members: ReadonlyArray<{ readonly memberId: string; readonly groupInstanceId?: string | null }>, groupId = "g"): ReadonlyArray<number> | number {
     const reply = new Reply<ReadonlyArray<{ readonly errorCode: number }> | number>()
-    this.perform(this.state.leaveGroup(groupId, members, reply.take, this.nowMs))
+    this.perform(this.state.leaveGroup(groupId, members, reply.take, this.now))
     if (reply.value === undefined) throw new Error("LeaveGroup was not answered")
     return typeof reply.value === "number" ? reply.value : reply.value.map(({ errorCode }) => errorCode)
   }
@@ -259,7 +271,7 @@ export class TestGroups {
         }]
       },
       reply.take,
-      this.nowMs
+      this.now
     ))
     return reply
   }

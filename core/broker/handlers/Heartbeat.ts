@@ -20,7 +20,7 @@ export const makeHeartbeat = (broker: BrokerServices): Handler => ({
       later.complete((writer) => encodeHeartbeatResponse(writer, apiVersion, { errorCode }))
     broker.groups.run(
       request.groupId,
-      (state, nowMs) => state.heartbeat(request, answer, nowMs),
+      (state, now) => state.heartbeat(request, answer, now),
       (errorCode) => answer(errorCode === ErrorCode.COORDINATOR_LOAD_IN_PROGRESS ? ErrorCode.NONE : errorCode)
     )
     return later

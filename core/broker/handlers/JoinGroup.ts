@@ -60,7 +60,7 @@ export const makeJoinGroup = (broker: BrokerServices): Handler => ({
     }
     broker.groups.run(
       request.groupId,
-      (state, nowMs) => state.joinGroup(join, answer, nowMs),
+      (state, now) => state.joinGroup(join, answer, now),
       (errorCode) => answer(failedJoin(request.memberId, errorCode))
     )
     return later

@@ -34,7 +34,7 @@ export const makeLeaveGroup = (broker: BrokerServices): Handler => ({
     const members = hasMany ? request.members : [{ memberId: request.memberId, groupInstanceId: null }]
     broker.groups.run(
       request.groupId,
-      (state, nowMs) => state.leaveGroup(request.groupId, members, answer, nowMs),
+      (state, now) => state.leaveGroup(request.groupId, members, answer, now),
       answer
     )
     return later

@@ -113,8 +113,8 @@ export const makeOffsetCommit = (broker: BrokerServices): Handler => ({
     }
     broker.groups.run(
       request.groupId,
-      (state, nowMs) =>
-        state.commitOffsets(commit, (results) => typeof results === "number" ? fail(results) : answer(results), nowMs),
+      (state, now) =>
+        state.commitOffsets(commit, (results) => typeof results === "number" ? fail(results) : answer(results), now),
       fail
     )
     return later
