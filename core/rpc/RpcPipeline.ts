@@ -13,6 +13,7 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { Payload } from "../model/Payload.ts"
+import { monotonicMs } from "../model/Time.ts"
 import type { Connection } from "../ports/Network.ts"
 import { ByteReader } from "../protocol/ByteReader.ts"
 import { FrameBuffers } from "../protocol/FrameBuffers.ts"
@@ -84,7 +85,7 @@ export class RpcPipeline {
 
   constructor(options: PipelineOptions) {
     this.#options = options
-    this.#lastUsedMs = options.clock.currentTimeMillisUnsafe()
+    this.#lastUsedMs = monotonicMs(options.clock)
     this.#frames = new FrameReader({
       maxBytes: options.maxResponseBytes,
       handOver: !options.reusesMemory,
@@ -101,12 +102,17 @@ export class RpcPipeline {
   get inFlight(): number {
     return this.#pending.length + this.#waiting.length
   }
-  /** When the last request was written or the last answer came. */
+  /** When the last request was written or the last answer came, by the monotonic clock. */
   get lastUsedMs(): number {
     return this.#lastUsedMs
   }
   get connection(): Connection | undefined {
     return this.#connection
+  }
+
+  /** All that is timed here waits for time that passes, whatever is done to the wall clock. */
+  #nowMs(): number {
+    return monotonicMs(this.#options.clock)
   }
 
   attach(connection: Connection): void {
@@ -151,7 +157,7 @@ export class RpcPipeline {
       return this.fail(new RpcError("Malformed", message))
     }
     this.#pending.shift()
-    this.#lastUsedMs = this.#options.clock.currentTimeMillisUnsafe()
+    this.#lastUsedMs = this.#nowMs()
     settle?.(reader)
     if (this.#waiting.length > 0) this.#pump()
   }
@@ -172,14 +178,14 @@ export class RpcPipeline {
   /** Nothing more is written for so long. */
   throttle(throttleMs: number): void {
     if (this.#error !== undefined) return
-    const untilMs = this.#options.clock.currentTimeMillisUnsafe() + throttleMs
+    const untilMs = this.#nowMs() + throttleMs
     if (untilMs <= this.#throttledUntilMs) return
     this.#throttledUntilMs = untilMs
     this.#watchUntil(untilMs)
   }
 
   #isThrottled(): boolean {
-    if (this.#options.clock.currentTimeMillisUnsafe() < this.#throttledUntilMs) return true
+    if (this.#nowMs() < this.#throttledUntilMs) return true
     this.#throttledUntilMs = 0
     return false
   }
@@ -189,7 +195,7 @@ export class RpcPipeline {
     if (submission.isAnswered && this.#pending.length >= this.#options.maxInFlight) return false
     if (this.#connection!.queuedBytes < MAX_QUEUED_BYTES) return true
     if (this.#stallDeadlineMs === Infinity) {
-      this.#stallDeadlineMs = this.#options.clock.currentTimeMillisUnsafe() + this.#options.stallTimeoutMs
+      this.#stallDeadlineMs = this.#nowMs() + this.#options.stallTimeoutMs
       this.#watchUntil(this.#stallDeadlineMs)
     }
     return false
@@ -212,7 +218,7 @@ export class RpcPipeline {
       return submission.settle?.(new RpcError(kind, `${submission.apiName} to ${this.#options.where}: ${error.message}`))
     }
     this.#correlationId = (correlationId + 1) & 0x7fffffff
-    const nowMs = this.#lastUsedMs = this.#options.clock.currentTimeMillisUnsafe()
+    const nowMs = this.#lastUsedMs = this.#nowMs()
     if (submission.isAnswered) {
       const deadlineMs = nowMs + submission.timeoutMs
       this.#pending.push({ submission, correlationId, deadlineMs })
@@ -226,7 +232,7 @@ export class RpcPipeline {
     if (deadlineMs >= this.#watchAtMs) return
     this.#watch?.interruptUnsafe()
     this.#watchAtMs = deadlineMs
-    const pauseMs = deadlineMs - this.#options.clock.currentTimeMillisUnsafe()
+    const pauseMs = deadlineMs - this.#nowMs()
     this.#watch = Effect.runForkWith(this.#options.context)(
       Effect.andThen(Effect.sleep(pauseMs), Effect.sync(() => this.#onWatch()))
     )
@@ -236,7 +242,7 @@ export class RpcPipeline {
   #onWatch(): void {
     this.#watch = undefined
     this.#watchAtMs = Infinity
-    const nowMs = this.#options.clock.currentTimeMillisUnsafe()
+    const nowMs = this.#nowMs()
     let next = this.#stallDeadlineMs
     for (const { deadlineMs, submission } of this.#pending) {
       if (deadlineMs <= nowMs) {

@@ -17,6 +17,7 @@ import { invalidValue, malformed, unsupportedField } from "../../core/protocol/P
 import { commonVersion, type RpcApi } from "../../core/rpc/RpcApi.ts"
 import { ReadTurn } from "../../core/rpc/ReadTurn.ts"
 import { connect, type RpcOptions } from "../../core/rpc/RpcConnection.ts"
+import { SETTINGS, withSettableClock } from "../model/SettableClock.ts"
 
 /** An api whose request and response are one int32. */
 const echoApi: RpcApi<number, number> = {
@@ -401,5 +402,58 @@ describe("RpcConnection", () => {
     expect(commonVersion(range(1, 5), range(4, 9))).toBe(5)
     expect(commonVersion(range(4, 5), range(0, 3))).toBeUndefined()
     expect(commonVersion(range(4, 5), undefined)).toBeUndefined()
+  })
+})
+
+describe.each(SETTINGS)("RpcConnection whose wall clock is %s", (_what, byMs) => {
+  it.layer(MemoryNetwork.layer())("over the memory network", (it) => {
+    it.effect("times out each request after its own time, neither earlier nor later", () =>
+      withSettableClock((setWallClock) =>
+        Effect.gen(function*() {
+          const { reply, requests, rpc } = yield* start({ requestTimeoutMs: 1000 })
+          const first = yield* fork(rpc.call(echoApi, 1))
+          yield* settle
+          yield* TestClock.adjust(500)
+          const second = yield* fork(Effect.flip(rpc.call(echoApi, 2)))
+          yield* settle
+          setWallClock(byMs)
+          reply(requests[0]!)
+          expect(yield* Fiber.join(first)).toBe(1)
+          // The deadline of the first comes and goes.
+          yield* TestClock.adjust(999)
+          yield* settle
+          expect([second.pollUnsafe(), rpc.isOpen]).toEqual([undefined, true])
+          yield* TestClock.adjust(1)
+          yield* settle
+          expect(rpc.isOpen).toBe(false)
+          expect((yield* Fiber.join(second)).kind).toBe("TimedOut")
+        })
+      ))
+
+    it.effect("sends nothing for as long as a broker throttles, and no longer", () =>
+      withSettableClock((setWallClock) =>
+        Effect.gen(function*() {
+          const { reply, requests, rpc } = yield* start({ requestTimeoutMs: 60_000 }, { echoMax: 3 })
+          const throttled: RpcApi<number, { readonly throttleTimeMs: number }> = {
+            ...echoApi,
+            decodeResponse: (reader) => ({ throttleTimeMs: reader.int32() })
+          }
+          const first = yield* fork(rpc.call(throttled, 5000))
+          yield* settle
+          reply(requests[0]!)
+          yield* Fiber.join(first)
+          yield* TestClock.adjust(1000)
+          setWallClock(byMs)
+          const second = yield* fork(rpc.call(echoApi, 2))
+          yield* TestClock.adjust(3999)
+          yield* settle
+          expect(requests).toHaveLength(1)
+          yield* TestClock.adjust(1)
+          yield* settle
+          expect(requests).toHaveLength(2)
+          reply(requests[1]!)
+          expect(yield* Fiber.join(second)).toBe(2)
+        })
+      ))
   })
 })

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
+import { monotonicMs } from "../../model/Time.ts"
 import type { Address, Network } from "../../ports/Network.ts"
 import type { ReadTurn } from "../../rpc/ReadTurn.ts"
 import { connect, type RpcConnection, RpcError } from "../../rpc/RpcConnection.ts"
@@ -117,7 +118,7 @@ export const makeLinks = (options: LinksOptions): Effect.Effect<Links, never, Ne
 
     const lost = (link: Link, jitter: number): void => {
       link.failures += 1
-      link.retryAtMs = clock.currentTimeMillisUnsafe() + backoffMs(reconnect, link.failures, jitter)
+      link.retryAtMs = monotonicMs(clock) + backoffMs(reconnect, link.failures, jitter)
       if (!isClosed) onLost(link.nodeId)
     }
 
@@ -127,7 +128,7 @@ export const makeLinks = (options: LinksOptions): Effect.Effect<Links, never, Ne
 
     /** Closes what was idle for too long; ends when nothing is open. */
     const sweep: Effect.Effect<void> = Effect.suspend(() => {
-      const nowMs = clock.currentTimeMillisUnsafe()
+      const nowMs = monotonicMs(clock)
       let nextMs = Infinity
       for (const rpc of [...connections]) {
         const idleAtMs = rpc.lastUsedMs + maxIdleMs
@@ -163,7 +164,7 @@ export const makeLinks = (options: LinksOptions): Effect.Effect<Links, never, Ne
     const attempt = (link: Link, done: Attempt): Effect.Effect<void> =>
       Effect.gen(function*() {
         const jitter = yield* Random.next
-        const pauseMs = link.retryAtMs - clock.currentTimeMillisUnsafe()
+        const pauseMs = link.retryAtMs - monotonicMs(clock)
         if (pauseMs > 0) yield* Effect.sleep(pauseMs)
         const address = addressOf(link.nodeId)
         if (address === undefined) {
@@ -206,7 +207,7 @@ export const makeLinks = (options: LinksOptions): Effect.Effect<Links, never, Ne
 
     const order = (nodeIds: ReadonlyArray<number>, lane: Lane): Effect.Effect<ReadonlyArray<number>> =>
       Effect.gen(function*() {
-        const nowMs = clock.currentTimeMillisUnsafe()
+        const nowMs = monotonicMs(clock)
         const ranked: Array<{ readonly nodeId: number; readonly rank: number; readonly cost: number }> = []
         for (const nodeId of nodeIds) {
           const link = links[lane].get(nodeId)
