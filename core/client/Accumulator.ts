@@ -102,6 +102,8 @@ export class Accumulator {
   readonly active: Set<PartitionQueue> = new Set()
   /** Batches that have not ended. */
   readonly incomplete: Set<ProducerBatch> = new Set()
+  /** Partitions with batches whose codec failed since they were last taken out. */
+  readonly failed: Set<PartitionQueue> = new Set()
   readonly memory: ProducerMemory
   readonly #settings: ProducerSettings
   readonly #compression: Compression
@@ -182,16 +184,16 @@ export class Accumulator {
     const { codec, level } = this.#settings
     batch.close(codec, level, this.#compression)
     const { topic } = queue
-    if (codec !== 0) {
+    if (batch.failure !== undefined) this.failed.add(queue)
+    else if (codec !== 0) {
       const ratio = batch.compressionRatio
       topic.compressionRatio = ratio > topic.compressionRatio ? ratio : Math.max(ratio, topic.compressionRatio - RATIO_IMPROVING_STEP)
     }
     topic.partitioner.onBatchClosed?.(queue.partition, topic.described)
   }
 
-  /** Takes the head of a queue to be sent. */
+  /** Takes the head of a queue, which is closed, to be sent. */
   shift(queue: PartitionQueue): ProducerBatch {
-    if (queue.queue.length === 1) this.close(queue)
     const batch = queue.queue.shift()
     invariant(batch !== undefined && batch.state === "Closed", "what is sent is closed")
     queue.inFlight.push(batch)
@@ -211,14 +213,19 @@ export class Accumulator {
 
   /**
    * Puts smaller batches in the place of one that was refused as too large. Whoever waits for its end waits for the
-   * ends of all.
+   * ends of all. What the codec fails on stands in `failed`.
    */
-  split(queue: PartitionQueue, batch: ProducerBatch): ReadonlyArray<ProducerBatch> {
+  split(queue: PartitionQueue, batch: ProducerBatch): void {
     const parts = batch.split(Math.ceil(batch.uncompressedSizeInBytes / 2), this.#compression, this.memory)
+    if (batch.failure !== undefined) {
+      this.failed.add(queue)
+      return
+    }
     const { codec, level } = this.#settings
     if (codec !== 0) queue.topic.compressionRatio = Math.max(1, batch.compressionRatio)
     for (const part of parts) {
       part.close(codec, level, this.#compression)
+      if (part.failure !== undefined) this.failed.add(queue)
       part.state = "Retry"
       this.incomplete.add(part)
     }
@@ -229,7 +236,6 @@ export class Accumulator {
     }
     for (const part of parts) part.endListeners.push(ended)
     this.remove(queue, batch, true)
-    return parts
   }
 }
 

@@ -10,6 +10,7 @@ import { errorName, isRetriable, type ErrorName } from "../protocol/ErrorCode.ts
  * - `UNSUPPORTED`: the broker speaks no version of what is needed.
  * - `BUFFER_EXHAUSTED`: `buffer.memory` had no room within `max.block.ms`.
  * - `SERIALIZATION`: a key or value could not be encoded or decoded.
+ * - `COMPRESSION`: the codec failed, so the batch was not sent; what it threw is the error's `cause`.
  * - `INVALID_ARGUMENT`: what was asked makes no sense; nothing was sent.
  * - `CLOSED`: the client was closed before or meanwhile.
  * - `CORRUPT`: bytes of a broker's answer are not what they should be.
@@ -20,6 +21,7 @@ export type ClientReason =
   | "UNSUPPORTED"
   | "BUFFER_EXHAUSTED"
   | "SERIALIZATION"
+  | "COMPRESSION"
   | "INVALID_ARGUMENT"
   | "CLOSED"
   | "CORRUPT"

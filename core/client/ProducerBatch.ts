@@ -9,6 +9,7 @@
 import { invariant } from "../model/Invariant.ts"
 import type { Compression, CompressionCodec } from "../ports/Compression.ts"
 import type { Crypto } from "../ports/Crypto.ts"
+import { compressWith, decompressWith } from "../records/Codec.ts"
 import { type RecordHeader, RecordReader } from "../records/Record.ts"
 import {
   incrementSequence,
@@ -20,7 +21,7 @@ import {
   writeBatchHeader
 } from "../records/RecordBatch.ts"
 import { sizeOfVarint, sizeOfVarlong, writeVarint, writeVarlong } from "../records/Varint.ts"
-import type { ClientError } from "./ClientError.ts"
+import { type ClientError, FatalError } from "./ClientError.ts"
 import type { RecordMetadata, SendListener } from "./Producer.ts"
 import type { ProducerMemory } from "./ProducerMemory.ts"
 
@@ -94,6 +95,8 @@ export class ProducerBatch {
   lostItsWitness = false
   /** Counts the batches of its partition in the order of their sequences; parts of one share its number. */
   ordinal = 0
+  /** Its codec failed: it can never be sent. */
+  failure: FatalError | undefined
   producerId: number = NO_PRODUCER_ID
   producerEpoch: number = NO_PRODUCER_EPOCH
   baseSequence: number = NO_SEQUENCE
@@ -225,19 +228,30 @@ export class ProducerBatch {
     memory.giveBack(old)
   }
 
-  /** No more records; compresses. */
+  /** No more records; compresses. Where that fails, `failure` says so. */
   close(codec: 0 | CompressionCodec, level: number | undefined, compression: Compression): void {
     invariant(this.state === "Open", `a batch that is ${this.state} is closed`)
     this.state = "Closed"
     if (codec === 0) return
     this.#codec = codec
     this.#uncompressedBytes = this.#position - RECORD_BATCH_OVERHEAD
-    const packed = compression.compress(codec, this.#bytes.subarray(RECORD_BATCH_OVERHEAD, this.#position), level)
+    let packed: Uint8Array
+    try {
+      packed = compressWith(compression, codec, this.#bytes.subarray(RECORD_BATCH_OVERHEAD, this.#position), level)
+    } catch (error) {
+      return this.#failed("compressed", error)
+    }
     const end = RECORD_BATCH_OVERHEAD + packed.length
     const bytes = end <= this.#bytes.length ? this.#bytes : new Uint8Array(end)
     bytes.set(packed, RECORD_BATCH_OVERHEAD)
     this.#bytes = bytes
     this.#position = end
+  }
+
+  #failed(what: string, error: unknown): void {
+    const words = error instanceof Error ? error.message : String(error)
+    const message = `${this.#count} record(s) for ${this.topic}-${this.partition} could not be ${what} and were not sent: ${words}`
+    this.failure = Object.assign(new FatalError("COMPRESSION", message), { cause: error })
   }
 
   /** Another producer id, epoch or sequence than before: the header is written again before it is sent. */
@@ -272,12 +286,21 @@ export class ProducerBatch {
 
   /**
    * Two or more batches with the same records in the same order, each of at most `targetBytes` unless one record is
-   * larger. They have the listeners now, and no part of `buffer.memory` but what `memory` counts for them here.
+   * larger. They have the listeners now, and no part of `buffer.memory` but what `memory` counts for them here. None when
+   * its codec fails: `failure` says so.
    */
   split(targetBytes: number, compression: Compression, memory: ProducerMemory): Array<ProducerBatch> {
     const stored = this.#bytes.subarray(RECORD_BATCH_OVERHEAD, this.#position)
-    const bytes = this.#codec === 0 ? stored : compression.decompress(this.#codec, stored, this.#uncompressedBytes)
     const parts: Array<ProducerBatch> = []
+    let bytes = stored
+    if (this.#codec !== 0) {
+      try {
+        bytes = decompressWith(compression, this.#codec, stored, this.#uncompressedBytes)
+      } catch (error) {
+        this.#failed("split into smaller batches", error)
+        return parts
+      }
+    }
     let part: ProducerBatch | undefined
     const reader = new RecordReader(bytes, this.#count)
     while (reader.next()) {

@@ -214,6 +214,7 @@ export class SenderState {
     const isTooLarge = errorCode === ErrorCode.MESSAGE_TOO_LARGE || errorCode === ErrorCode.RECORD_LIST_TOO_LARGE
     if (isTooLarge && batch.count > 1 && !batch.maybeAppended) {
       this.accumulator.split(queue, batch)
+      this.#failUncompressed()
       return
     }
     const error = (): ClientError => errorOfCode(errorCode, `produce to ${queue.name}`, answer.errorMessage)
@@ -286,6 +287,21 @@ export class SenderState {
     this.#fail(queue, batch, error, reusable)
   }
 
+  /**
+   * Batches whose codec failed end here, before any of them is sent; those of a split one leave a gap in the sequences,
+   * which `#fail` sees to.
+   */
+  #failUncompressed(): void {
+    const { failed } = this.accumulator
+    if (failed.size === 0) return
+    for (const queue of failed) {
+      for (const batch of [...queue.inFlight, ...queue.queue]) {
+        if (batch.failure !== undefined) this.#fail(queue, batch, batch.failure, true)
+      }
+    }
+    failed.clear()
+  }
+
   #expireOld(nowMs: number): void {
     // A set may lose what is being looked at.
     for (const queue of this.accumulator.active) {
@@ -309,6 +325,7 @@ export class SenderState {
 
   poll(nowMs: number, pressure: Pressure): Todo {
     this.#wakeAtMs = Infinity
+    this.#failUncompressed()
     this.#expireOld(nowMs)
     const calls: Array<ProduceCall> = []
     const connect: Array<number> = []
@@ -447,6 +464,12 @@ export class SenderState {
           later.unshift(queue)
           continue
         }
+        if (next === queue.open) this.accumulator.close(queue)
+        if (next.failure !== undefined) {
+          this.#failUncompressed()
+          if (this.#isReady(queue, nowMs, pressure)) later.push(queue)
+          continue
+        }
         const batch = this.#take(queue, next)
         bytes += batch.sizeInBytes
         batches.push(batch)
@@ -458,11 +481,12 @@ export class SenderState {
         }
         if (this.#isReady(queue, nowMs, pressure)) later.push(queue)
       }
-      if (batches.length === 0) return
+      candidates = later
+      // None but what could not be compressed.
+      if (batches.length === 0) continue
       node.inFlight++
       node.lastDrainMs = nowMs
       calls.push({ nodeId: node.id, batches, queues })
-      candidates = later
     }
   }
 

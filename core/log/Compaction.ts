@@ -18,6 +18,7 @@
 import type { Compression, CompressionCodec } from "../ports/Compression.ts"
 import type { Crypto } from "../ports/Crypto.ts"
 import { emptyBatch } from "../records/BatchBuilder.ts"
+import { compressWith } from "../records/Codec.ts"
 import { recordBytes, RecordReader } from "../records/Record.ts"
 import {
   DELETE_HORIZON_FLAG,
@@ -224,7 +225,7 @@ const rebuilt = (
   }
   const codec = batch.compressionCodec
   if (codec !== 0) {
-    const packed = compression.compress(codec as CompressionCodec, out.subarray(RECORD_BATCH_OVERHEAD, at))
+    const packed = compressWith(compression, codec as CompressionCodec, out.subarray(RECORD_BATCH_OVERHEAD, at))
     at = RECORD_BATCH_OVERHEAD + packed.length
     out = new Uint8Array(at)
     out.set(packed, RECORD_BATCH_OVERHEAD)

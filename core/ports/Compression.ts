@@ -9,8 +9,11 @@ import * as Context from "effect/Context"
 /** As in a batch's attributes: 1 gzip, 2 snappy, 3 lz4, 4 zstd. 0, none, is not a codec. */
 export type CompressionCodec = 1 | 2 | 3 | 4
 
-/** `Malformed`: the bytes are not what the codec writes. `TooLong`: their output would pass the bound. */
-export type CompressionErrorKind = "Malformed" | "TooLong"
+/**
+ * `Malformed`: the bytes are not what the codec writes. `TooLong`: their output would pass the bound. `Failed`: the codec
+ * threw something else; core/records/Codec.ts makes this of it, an implementation need not.
+ */
+export type CompressionErrorKind = "Malformed" | "TooLong" | "Failed"
 
 export class CompressionError extends Error {
   readonly _tag = "CompressionError"
@@ -22,7 +25,7 @@ export class CompressionError extends Error {
 }
 
 export interface Compression {
-  /** `level` undefined: the codec's default. snappy has none. */
+  /** `level` undefined: the codec's default. snappy has none. What it throws fails this batch, and nothing else. */
   readonly compress: (codec: CompressionCodec, bytes: Uint8Array, level?: number) => Uint8Array
   /** @throws CompressionError when malformed or longer than `maxBytes` once decompressed */
   readonly decompress: (codec: CompressionCodec, bytes: Uint8Array, maxBytes: number) => Uint8Array

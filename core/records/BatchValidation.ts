@@ -11,6 +11,7 @@
  *  5. a client's offsets, count, sequence and control bit                                       INVALID_RECORD
  *  6. records: structure, count, offset deltas; keys on compacted topics                        INVALID_RECORD
  *     timestamps in range                                                                    INVALID_TIMESTAMP
+ *     a codec that fails, here or when the batch is compressed anew                     UNKNOWN_SERVER_ERROR
  *  7. size once more when the batch was compressed anew                                      MESSAGE_TOO_LARGE
  *
  * Kafka corrects a max timestamp that no record has, and so do we; with log-append time it is the broker's clock.
@@ -20,6 +21,7 @@ import { type Compression, type CompressionCodec, CompressionError } from "../po
 import type { Crypto } from "../ports/Crypto.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import { headerProblem } from "./BatchScan.ts"
+import { compressWith, decompressWith } from "./Codec.ts"
 import type { ProduceRefusal, RecordRefusal } from "./ProduceRefusal.ts"
 import { MAX_DECOMPRESSED_BYTES, RecordReader, withTimestampDeltas } from "./Record.ts"
 import {
@@ -187,7 +189,7 @@ const validateRecords = (
   let from = RECORD_BATCH_OVERHEAD
   if (codec !== 0) {
     try {
-      bytes = context.compression.decompress(codec, bytes.subarray(RECORD_BATCH_OVERHEAD), MAX_DECOMPRESSED_BYTES)
+      bytes = decompressWith(context.compression, codec, bytes.subarray(RECORD_BATCH_OVERHEAD), MAX_DECOMPRESSED_BYTES)
       from = 0
     } catch (error) {
       if (!(error instanceof CompressionError)) throw error
@@ -235,7 +237,12 @@ const store = (
   let stored = batch
   if (target === codec) batch.setMaxTimestamp(logAppendTime, maxTimestamp, crypto)
   else {
-    stored = recompress(batch, codec, recordBytes, target, maxTimestamp, context)
+    try {
+      stored = recompress(batch, codec, recordBytes, target, maxTimestamp, context)
+    } catch (error) {
+      if (!(error instanceof CompressionError)) throw error
+      return refusal(ErrorCode.UNKNOWN_SERVER_ERROR, `the records don't compress with ${context.compressionType}: ${error.message}`)
+    }
     const size = stored.bytes.length
     if (size > context.maxMessageBytes) return tooLarge(size, context.maxMessageBytes)
   }
@@ -281,7 +288,7 @@ const recompress = (
       plain = withTimestampDeltas(plain, batch.recordCount, (delta) => delta - shift)
     }
   }
-  const packed = target === 0 ? plain : context.compression.compress(target, plain, context.compressionLevel)
+  const packed = target === 0 ? plain : compressWith(context.compression, target, plain, context.compressionLevel)
   const bytes = new Uint8Array(RECORD_BATCH_OVERHEAD + packed.length)
   bytes.set(packed, RECORD_BATCH_OVERHEAD)
   const logAppendTimeBit = context.timestampType === "LogAppendTime" ? LOG_APPEND_TIME_FLAG : 0

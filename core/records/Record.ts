@@ -13,6 +13,7 @@
  * |                |         | varint length and bytes of the value                               |
  */
 import type { Compression, CompressionCodec } from "../ports/Compression.ts"
+import { decompressWith } from "./Codec.ts"
 import { NO_SEQUENCE, incrementSequence, RECORD_BATCH_OVERHEAD, type RecordBatch } from "./RecordBatch.ts"
 import { RecordError } from "./RecordError.ts"
 import { sizeOfVarint, sizeOfVarlong, VarintReader, writeVarint, writeVarlong } from "./Varint.ts"
@@ -57,7 +58,7 @@ export const recordBytes = (
   const codec = batch.compressionCodec
   if (codec === 0) return bytes
   if (codec > 4) throw new RecordError(`unknown compression codec ${codec}`, batch.position)
-  return compression.decompress(codec as CompressionCodec, bytes, maxBytes)
+  return decompressWith(compression, codec as CompressionCodec, bytes, maxBytes)
 }
 
 /**

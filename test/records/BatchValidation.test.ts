@@ -42,6 +42,23 @@ const shown = (bytes: Uint8Array) =>
   }))
 
 describe("validateProduced", () => {
+  it("refuses a batch that the codec fails on, to read and to pack, whatever it throws", () => {
+    const batch = (codec: 0 | 1): Uint8Array => buildBatch([{ timestamp: 1, key: null, value: new Uint8Array(9), headers: [] }], { crypto, compression, codec })
+    for (const thrown of [new TypeError("no memory"), "no memory"]) {
+      const fails = (): never => {
+        throw thrown
+      }
+      for (const [codec, compressionType, what] of [[1, "producer", "decompress"], [1, "zstd", "compress with zstd"], [0, "gzip", "compress with gzip"]] as const) {
+        const failing = what === "decompress" ? { ...compression, decompress: fails } : { ...compression, compress: fails }
+        expect(validateProduced(batch(codec), context({ compressionType, compression: failing }))).toMatchObject({
+          _tag: "Refusal",
+          error: ErrorCode.UNKNOWN_SERVER_ERROR,
+          detail: `the records don't ${what}: the codec failed: no memory`
+        })
+      }
+    }
+  })
+
   it("takes what the builder builds, keeps its records under every compression.type, and says what is in it", () => {
     const types = ["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"] as const
     fc.assert(
