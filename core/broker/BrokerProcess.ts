@@ -117,15 +117,19 @@ class ProcessPorts {
     Effect.forEach([...this.#listeners], (scope) => Scope.close(scope, Exit.void), { discard: true })
   )
 
-  /** The sessions of a killed process that nobody ended: they end when their time is up, in the scope. */
+  /**
+   * The sessions of a killed process that nobody ended: they end when their time is up, and with the scope at the latest.
+   * Nothing of them stays in the scope then: a host may kill brokers and start them again for as long as it lives.
+   */
   expireSessions(scope: Scope.Scope): Effect.Effect<void> {
     return Effect.suspend(() =>
       Effect.forEach([...this.#sessions], ([session, { ttlMs }]) =>
-        // whichever comes first
-        Effect.andThen(
-          Scope.addFinalizer(scope, Scope.close(session, Exit.void)),
-          Effect.forkIn(Effect.andThen(Effect.sleep(ttlMs), Scope.close(session, Exit.void)), scope)
-        ), { discard: true })
+        Effect.gen({ self: this }, function*() {
+          this.#sessions.delete(session)
+          const waiting = yield* Scope.fork(scope)
+          yield* Scope.addFinalizer(waiting, Scope.close(session, Exit.void))
+          yield* Effect.forkIn(Effect.andThen(Effect.sleep(ttlMs), Scope.close(waiting, Exit.void)), scope)
+        }), { discard: true })
     )
   }
 

@@ -2,10 +2,12 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as References from "effect/References"
+import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { existsSync, readFileSync } from "node:fs"
 import { layer as compressionLayer } from "../../adapters/shared/Compression.ts"
@@ -129,6 +131,38 @@ describe("A broker that is killed", () => {
       expect(fourth.pollUnsafe()).toBeUndefined()
       yield* until("it runs", () => fourth.pollUnsafe() !== undefined)
       expect(yield* isLive).toBe(true)
+    }))
+})
+
+describe("A host that kills a broker and starts it again", () => {
+  for (const session of ["ends", "expires"] as const) {
+    it.effect(`keeps nothing of those that are gone, when their session ${session}`, () =>
+      Effect.gen(function*() {
+        const world = yield* makeWorld()
+        const host = yield* Scope.make()
+        // An open scope with nothing in it is an empty one.
+        expect(host.state._tag).toBe("Empty")
+        for (let life = 0; life < 5; life++) {
+          const running = yield* Scope.provide(startBroker(world, { "broker.session.timeout.ms": "3000" }), host)
+          yield* running.kill({ session })
+          yield* TestClock.adjust(3000)
+          yield* settle
+          expect(host.state._tag, `after ${life + 1} lives`).toBe("Empty")
+        }
+        yield* Scope.close(host, Exit.void)
+      }))
+  }
+
+  it.effect("ends a session that was to expire, when it ends before", () =>
+    Effect.gen(function*() {
+      const world = yield* makeWorld()
+      const store = Context.get(world.context, MetadataStore)
+      const host = yield* Scope.make()
+      const running = yield* Scope.provide(startBroker(world), host)
+      yield* running.kill({ session: "expires" })
+      expect((yield* store.list(liveKey(1))).entries).toHaveLength(1)
+      yield* Scope.close(host, Exit.void)
+      expect((yield* store.list(liveKey(1))).entries).toHaveLength(0)
     }))
 })
 
