@@ -130,15 +130,24 @@ const startPartitions = (
 ): Partitions => {
   const isrChanges = new IsrChanges(controller, fork)
   const offline = new Set<string>()
+  /** A report that will say all of them is under way or about to begin. */
   let isReporting = false
+  /** One line for an outage of the store, however long it lasts. */
+  let hasWarned = false
   /** Until the metadata store has it; each later one says them all. */
-  const reportOffline: Effect.Effect<void> = Effect.suspend(() => controller.replicasOffline(offline)).pipe(
-    Effect.catch((error) =>
-      Effect.logWarning(`offline replicas wait for the metadata store: ${error.message}`).pipe(
-        Effect.andThen(Effect.sleep(STORE_RETRY_MS)),
-        Effect.andThen(Effect.suspend(() => reportOffline))
-      )
-    )
+  const reportOffline: Effect.Effect<void> = Effect.suspend(() => {
+    isReporting = false
+    return controller.replicasOffline(offline)
+  }).pipe(
+    Effect.andThen(Effect.sync(() => void (hasWarned = false))),
+    Effect.catch((error) => {
+      const warning = hasWarned ? Effect.void : Effect.logWarning(`offline replicas wait for the metadata store: ${error.message}`)
+      hasWarned = true
+      // One that went offline meanwhile has a report of its own.
+      if (isReporting) return warning
+      isReporting = true
+      return Effect.andThen(warning, Effect.andThen(Effect.sleep(STORE_RETRY_MS), Effect.suspend(() => reportOffline)))
+    })
   )
   return new Partitions({
     replicaOffline: (name) => {
@@ -146,10 +155,7 @@ const startPartitions = (
       // Those of one directory go offline in one turn: one fiber tells them all.
       if (!isReporting) {
         isReporting = true
-        fork(Effect.andThen(Effect.yieldNow, Effect.suspend(() => {
-          isReporting = false
-          return reportOffline
-        })))
+        fork(Effect.andThen(Effect.yieldNow, Effect.suspend(() => reportOffline)))
       }
     },
     brokerId: config.nodeId,

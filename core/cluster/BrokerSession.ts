@@ -144,7 +144,8 @@ export const make = (
     const replicasOffline = (names: Iterable<string>): Effect.Effect<void, MetadataStoreError> =>
       Effect.suspend(() => {
         for (const name of names) offline.add(name)
-        return sayLife
+        // The end of its session has said more than that, and there is none left to say it with.
+        return isAbandoned ? Effect.void : sayLife
       })
 
     const controlledShutdown = Effect.gen(function*() {
