@@ -18,7 +18,7 @@ import { availableParallelism } from "node:os"
 import { fileURLToPath } from "node:url"
 import type { FaultModel } from "../core/testing/Faults.ts"
 import { scenarioOf, type Scenario } from "../core/testing/Scenario.ts"
-import { addCounters, runScenario, shrinkFailure, type SimulationOptions, type SimulationResult } from "../core/testing/Simulation.ts"
+import { addCounters, MIN_STEPS, runScenario, shrinkFailure, type SimulationOptions, type SimulationResult } from "../core/testing/Simulation.ts"
 import { noCounters, type SimulationCounters } from "../core/testing/SimulationObserver.ts"
 import { renderFailure } from "../core/testing/SimulationReport.ts"
 import { scriptOptions } from "./Usage.ts"
@@ -43,8 +43,6 @@ const { values } = scriptOptions(import.meta.url, {
 
 /** Series of at least so many seeds must have seen everything. */
 const COUNTED_FROM = 100
-/** Each run must have at least so many steps, or it is no run. */
-const MIN_STEPS = 5000
 /** Runs for shrinking one failure. */
 const MAX_SHRINK_RUNS = 60
 const PROGRESS_EVERY_MS = 5000

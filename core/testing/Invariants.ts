@@ -69,6 +69,8 @@ interface PartitionMemory {
   readonly sequences: Map<string, number>
   leaderEpoch: number
   partitionEpoch: number
+  /** The smallest min ISR that there ever was: a leader may have heard of it and of a larger one between two looks. */
+  smallestMinIsr: number
 }
 
 const sameBatch = (a: BatchIdentity, b: BatchIdentity): boolean =>
@@ -124,7 +126,8 @@ export class Invariants {
         written: new Map(),
         sequences: new Map(),
         leaderEpoch: -1,
-        partitionEpoch: -1
+        partitionEpoch: -1,
+        smallestMinIsr: Infinity
       }
       this.#partitions.set(key, memory)
     }
@@ -159,6 +162,7 @@ export class Invariants {
     }
     memory.leaderEpoch = controller.leaderEpoch
     memory.partitionEpoch = controller.partitionEpoch
+    memory.smallestMinIsr = Math.min(memory.smallestMinIsr, controller.minIsr)
   }
 
   #observeReplica(replica: ReplicaSnapshot, snapshot: PartitionSnapshot, memory: PartitionMemory, found: Found): void {
@@ -215,7 +219,8 @@ export class Invariants {
     if (isSameLeader && highWatermark < before.highWatermark) {
       found("HighWatermarkMonotonic", `leader ${brokerId} took its high watermark back from ${before.highWatermark} to ${highWatermark}`)
     }
-    if (isSameLeader && highWatermark > before.highWatermark && before.isUnderMinIsr && seen.isUnderMinIsr) {
+    const isUnderMinIsr = before?.isUnderMinIsr === true && seen.isUnderMinIsr && replica.isr.length < memory.smallestMinIsr
+    if (isSameLeader && highWatermark > before.highWatermark && isUnderMinIsr) {
       found(
         "HighWatermarkUnderMinIsr",
         `leader ${brokerId} moved its high watermark from ${before.highWatermark} to ${highWatermark} with the ISR ` +
@@ -245,7 +250,7 @@ export class Invariants {
     for (const { brokerId, logEndOffset } of snapshot.replicas) if (logEndOffset >= highWatermark) holders.add(brokerId)
     // Who is down had it when it was last seen: its leader cannot know better.
     for (const [id, { logEndOffset }] of memory.replicas) if (logEndOffset >= highWatermark) holders.add(id)
-    if (holders.size < minIsr) {
+    if (holders.size < Math.min(minIsr, memory.smallestMinIsr)) {
       found(
         "CommittedOnMinIsr",
         `leader ${brokerId} (epoch ${leaderEpoch}) committed up to ${highWatermark}, which only ${list([...holders])} have, and ` +

@@ -65,6 +65,9 @@ export interface SimulationOptions {
 
 /** Of what the checker found, so many are in the timeline. */
 const MAX_TOLD_VIOLATIONS = 5
+/** A run has at least so many steps: producers send on for so long, even when all is well again. */
+export const MIN_STEPS = 5000
+const WORK_ON_MS = 500
 /** Steps after which a run is given up: something turns without end. */
 export const MAX_STEPS = 3_000_000
 /** How long a healed cluster may take to be whole and read, in virtual milliseconds. */
@@ -168,6 +171,8 @@ class Run {
     if (untilMs > this.sim.nowMs) yield* Effect.sleep(untilMs - this.sim.nowMs)
 
     yield* this.injector.heal
+    // A run in which little could happen goes on, well, until it is one.
+    while (this.sim.steps < MIN_STEPS) yield* Effect.sleep(WORK_ON_MS)
     this.#isProducing = false
     for (const fiber of producers) yield* this.#within("every record is answered", DELIVERY_TIMEOUT_MS + 20_000, Fiber.join(fiber))
     yield* this.#settle

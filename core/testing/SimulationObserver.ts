@@ -105,7 +105,8 @@ class LogMirror {
     if (last === undefined) return true
     const { log } = this.partition
     if (last.lastOffset < log.logStartOffset) return true
-    const found = this.#read(last.baseOffset, last.lastOffset + 1)[0]
+    // A log may begin in the middle of it.
+    const found = this.#read(Math.max(last.baseOffset, log.logStartOffset), last.lastOffset + 1)[0]
     return found !== undefined && found.baseOffset === last.baseOffset && found.crc === last.crc && found.leaderEpoch === last.leaderEpoch
   }
 
@@ -119,7 +120,9 @@ class LogMirror {
     const { log } = this.partition
     const from = Math.max(this.logEndOffset, log.logStartOffset)
     if (log.logEndOffset > from) {
-      for (const batch of this.#read(from, log.logEndOffset)) if (batch.baseOffset >= from || this.batches.length === 0) this.batches.push(batch)
+      for (const batch of this.#read(from, log.logEndOffset)) {
+        if (batch.baseOffset > (this.batches.at(-1)?.baseOffset ?? -1)) this.batches.push(batch)
+      }
     }
     this.logEndOffset = log.logEndOffset
   }
@@ -258,16 +261,17 @@ export class SimulationObserver {
     const image = this.#state.apply({ revision, events })
     const areBrokersNew = image.brokers !== before.brokers
     if (areBrokersNew) this.#followBrokers(before, image)
-    if (image.topicConfigs !== before.topicConfigs) this.#followConfigs(before, image)
+    const areConfigsNew = image.topicConfigs !== before.topicConfigs
+    if (areConfigsNew) this.#followConfigs(before, image)
     if (image.controllerId !== before.controllerId && image.controllerId !== -1) this.note("broker", "is the controller", image.controllerId)
     for (const topic of image.topicsById.values()) {
       const old = before.topicsById.get(topic.id)
-      if (old === topic && !areBrokersNew) continue
+      if (old === topic && !areBrokersNew && !areConfigsNew) continue
       for (const partition of topic.partitions) {
         const was = old?.partitions[partition.partition]
         const key = `${topic.id}-${partition.partition}`
         if (was !== partition) this.#followPartition(key, topic, was, partition)
-        if (was !== partition || areBrokersNew) dirty.set(key, [topic, partition])
+        if (was !== partition || areBrokersNew || areConfigsNew) dirty.set(key, [topic, partition])
       }
     }
   }
