@@ -138,7 +138,7 @@ const generate = (): ReadonlyMap<string, string> => {
   for (const api of apis) {
     if (api.versions === null) continue
     const both = [byName.get(`${api.name}Request`)!, byName.get(`${api.name}Response`)!]
-    files.set(`${api.name}.ts`, emitFile(both, "../"))
+    files.set(`${api.name}.ts`, emitFile(both, "../", api))
   }
   for (const message of messages) {
     if (message.facts.kind === "request" || message.facts.kind === "response") continue

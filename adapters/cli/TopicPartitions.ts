@@ -7,34 +7,18 @@ import type { ClientError } from "../../core/client/ClientError.ts"
 import { errorOfCode } from "../../core/client/ClientError.ts"
 import type { Cluster } from "../../core/client/Cluster.ts"
 import type { TopicView } from "../../core/client/ClusterView.ts"
-import { ApiKey } from "../../core/protocol/ApiKey.ts"
 import {
-  decodeDescribeTopicPartitionsResponse,
   type DescribeTopicPartitionsRequestInput,
   type DescribeTopicPartitionsResponse,
-  encodeDescribeTopicPartitionsRequest
+  describeTopicPartitionsApi
 } from "../../core/protocol/generated/DescribeTopicPartitions.ts"
 import {
-  decodeListPartitionReassignmentsResponse,
-  encodeListPartitionReassignmentsRequest,
   type ListPartitionReassignmentsRequestInput,
-  type ListPartitionReassignmentsResponse
+  listPartitionReassignmentsApi
 } from "../../core/protocol/generated/ListPartitionReassignments.ts"
-import { type RpcApi, rpcApi } from "../../core/rpc/RpcApi.ts"
 import type { DescribedPartition } from "./TopicCommand.ts"
 
 type Details = Pick<DescribedPartition, "eligibleLeaderReplicas" | "lastKnownElr" | "reassignment">
-
-const describeApi: RpcApi<DescribeTopicPartitionsRequestInput, DescribeTopicPartitionsResponse> = rpcApi(
-  ApiKey.DescribeTopicPartitions,
-  encodeDescribeTopicPartitionsRequest,
-  decodeDescribeTopicPartitionsResponse
-)
-const reassignmentsApi: RpcApi<ListPartitionReassignmentsRequestInput, ListPartitionReassignmentsResponse> = rpcApi(
-  ApiKey.ListPartitionReassignments,
-  encodeListPartitionReassignmentsRequest,
-  decodeListPartitionReassignmentsResponse
-)
 
 const keyOf = (topic: string, partition: number): string => `${topic}-${partition}`
 
@@ -52,7 +36,7 @@ const eligible = (cluster: Cluster, topics: ReadonlyArray<TopicView>, limit: num
         cursor
       }
       const answer: DescribeTopicPartitionsResponse = yield* cluster.retry(
-        Effect.flatMap(cluster.anyNode, (node) => cluster.call(node, "data", describeApi, request))
+        Effect.flatMap(cluster.anyNode, (node) => cluster.call(node, "data", describeTopicPartitionsApi, request))
       )
       for (const topic of answer.topics) {
         for (const partition of topic.partitions) {
@@ -77,7 +61,7 @@ const reassignments = (cluster: Cluster, topics: ReadonlyArray<TopicView>) =>
       topics: topics.map(({ name, partitions }) => ({ name, partitionIndexes: partitions.map(({ partition }) => partition) }))
     }
     const answer = yield* cluster.retry(
-      Effect.flatMap(cluster.controller, (node) => cluster.call(node, "data", reassignmentsApi, request))
+      Effect.flatMap(cluster.controller, (node) => cluster.call(node, "data", listPartitionReassignmentsApi, request))
     )
     if (answer.errorCode !== 0) return yield* Effect.fail(errorOfCode(answer.errorCode, "list partition reassignments", answer.errorMessage))
     return new Map(answer.topics.flatMap((topic) =>

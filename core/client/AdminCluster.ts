@@ -1,16 +1,12 @@
 /** The Admin's cluster: its nodes and their log directories. */
 import * as Effect from "effect/Effect"
-import { ApiKey } from "../protocol/ApiKey.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
-import * as DescribeLogDirs from "../protocol/generated/DescribeLogDirs.ts"
-import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
+import { describeLogDirsApi } from "../protocol/generated/DescribeLogDirs.ts"
+import { metadataApi } from "../protocol/generated/Metadata.ts"
 import type { Admin, LogDir } from "./Admin.ts"
 import { errorOfCode } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
-import { metadataApi, metadataRequest } from "./internal/MetadataApi.ts"
-
-const describeLogDirsApi: RpcApi<DescribeLogDirs.DescribeLogDirsRequestInput, DescribeLogDirs.DescribeLogDirsResponse> =
-  rpcApi(ApiKey.DescribeLogDirs, DescribeLogDirs.encodeDescribeLogDirsRequest, DescribeLogDirs.decodeDescribeLogDirsResponse)
+import { metadataRequest } from "./internal/MetadataApi.ts"
 
 export const clusterAdmin = (cluster: Cluster): Pick<Admin, "describeCluster" | "describeLogDirs"> => {
   const describeCluster: Admin["describeCluster"] = cluster.retry(Effect.gen(function*() {

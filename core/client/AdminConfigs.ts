@@ -1,25 +1,12 @@
 /** The Admin's configurations: of topics, brokers, loggers and groups. */
 import * as Effect from "effect/Effect"
-import { ApiKey } from "../protocol/ApiKey.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
-import * as DescribeConfigs from "../protocol/generated/DescribeConfigs.ts"
+import { describeConfigsApi, type DescribeConfigsResponseDescribeConfigsResourceResult } from "../protocol/generated/DescribeConfigs.ts"
 import * as IncrementalAlterConfigs from "../protocol/generated/IncrementalAlterConfigs.ts"
-import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
 import type { Admin, ConfigEntry, ConfigResource } from "./Admin.ts"
 import { type ClientError, errorOfCode, FatalError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
 import { isError, settleEach } from "./internal/Settle.ts"
-
-const describeConfigsApi: RpcApi<DescribeConfigs.DescribeConfigsRequestInput, DescribeConfigs.DescribeConfigsResponse> =
-  rpcApi(ApiKey.DescribeConfigs, DescribeConfigs.encodeDescribeConfigsRequest, DescribeConfigs.decodeDescribeConfigsResponse)
-const alterConfigsApi: RpcApi<
-  IncrementalAlterConfigs.IncrementalAlterConfigsRequestInput,
-  IncrementalAlterConfigs.IncrementalAlterConfigsResponse
-> = rpcApi(
-  ApiKey.IncrementalAlterConfigs,
-  IncrementalAlterConfigs.encodeIncrementalAlterConfigsRequest,
-  IncrementalAlterConfigs.decodeIncrementalAlterConfigsResponse
-)
 
 /** ConfigResource.Type of Kafka. */
 const resourceTypes = { "topic": 2, "broker": 4, "broker-logger": 8, "group": 32 } as const
@@ -38,7 +25,7 @@ const nodeOf = ({ name, type }: ConfigResource): number | undefined | FatalError
   return /^\d+$/.test(name) ? Number(name) : new FatalError("INVALID_ARGUMENT", `${type} takes a broker's id, not ${JSON.stringify(name)}`)
 }
 
-const entryOf = (config: DescribeConfigs.DescribeConfigsResponseDescribeConfigsResourceResult): ConfigEntry => ({
+const entryOf = (config: DescribeConfigsResponseDescribeConfigsResourceResult): ConfigEntry => ({
   name: config.name,
   value: config.value,
   source: config.configSource,
@@ -109,7 +96,7 @@ export const configsAdmin = (cluster: Cluster): Pick<Admin, "describeConfigs" | 
     return Effect.map(
       settleResources<undefined>(changes.map(({ resource }) => resource), (nodeId, asked) =>
         Effect.map(
-          cluster.call(nodeId, "data", alterConfigsApi, {
+          cluster.call(nodeId, "data", IncrementalAlterConfigs.incrementalAlterConfigsApi, {
             resources: asked.map(({ name, type }) => ({
               resourceType: resourceTypes[type],
               resourceName: name,

@@ -1,11 +1,10 @@
 /** The Admin's committed offsets of groups: read, change, delete. */
 import * as Effect from "effect/Effect"
-import { ApiKey } from "../protocol/ApiKey.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import * as OffsetCommit from "../protocol/generated/OffsetCommit.ts"
 import * as OffsetDelete from "../protocol/generated/OffsetDelete.ts"
 import * as OffsetFetch from "../protocol/generated/OffsetFetch.ts"
-import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
+import type { RpcApi } from "../rpc/RpcApi.ts"
 import type { Admin } from "./Admin.ts"
 import { type ClientError, errorOfCode, FatalError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
@@ -21,18 +20,13 @@ const NAMES_VERSION = 9
 const ALL_PARTITIONS_VERSION = 2
 
 const offsetFetchApi: RpcApi<OffsetFetch.OffsetFetchRequestInput, OffsetFetch.OffsetFetchResponse> = {
-  ...rpcApi(ApiKey.OffsetFetch, OffsetFetch.encodeOffsetFetchRequest, OffsetFetch.decodeOffsetFetchResponse),
+  ...OffsetFetch.offsetFetchApi,
   maxVersion: NAMES_VERSION
 }
 const offsetCommitApi: RpcApi<OffsetCommit.OffsetCommitRequestInput, OffsetCommit.OffsetCommitResponse> = {
-  ...rpcApi(ApiKey.OffsetCommit, OffsetCommit.encodeOffsetCommitRequest, OffsetCommit.decodeOffsetCommitResponse),
+  ...OffsetCommit.offsetCommitApi,
   maxVersion: NAMES_VERSION
 }
-const offsetDeleteApi: RpcApi<OffsetDelete.OffsetDeleteRequestInput, OffsetDelete.OffsetDeleteResponse> = rpcApi(
-  ApiKey.OffsetDelete,
-  OffsetDelete.encodeOffsetDeleteRequest,
-  OffsetDelete.decodeOffsetDeleteResponse
-)
 
 const keyOf = ({ partition, topic }: TopicPartition): string => `${topic}-${partition}`
 
@@ -127,7 +121,7 @@ export const groupOffsetsAdmin = (
   const deleteGroupOffsets: Admin["deleteGroupOffsets"] = (groupId, partitions) =>
     withCoordinator(cluster, groupId, (nodeId) =>
       Effect.gen(function*() {
-        const answer = yield* cluster.call(nodeId, "coordinator", offsetDeleteApi, {
+        const answer = yield* cluster.call(nodeId, "coordinator", OffsetDelete.offsetDeleteApi, {
           groupId,
           topics: groupByTopic(partitions).map(({ partitions, topic }) => ({
             name: topic,

@@ -1,6 +1,5 @@
 /** The Admin's groups: list, describe, delete, remove members. Each is asked of its coordinator. */
 import * as Effect from "effect/Effect"
-import { ApiKey } from "../protocol/ApiKey.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import * as ConsumerGroupDescribe from "../protocol/generated/ConsumerGroupDescribe.ts"
 import * as DeleteGroups from "../protocol/generated/DeleteGroups.ts"
@@ -8,42 +7,12 @@ import * as DescribeGroups from "../protocol/generated/DescribeGroups.ts"
 import * as LeaveGroup from "../protocol/generated/LeaveGroup.ts"
 import * as ListGroups from "../protocol/generated/ListGroups.ts"
 import { ProtocolError } from "../protocol/ProtocolError.ts"
-import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
 import type { Admin, GroupDescription, GroupListing } from "./Admin.ts"
 import { type ClientError, errorOfCode, FatalError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
 import type { TopicPartition } from "./ClusterView.ts"
 import { CONSUMER_PROTOCOL_TYPE, decodeAssignment } from "./ConsumerProtocol.ts"
 import { isError, settleGroups, withCoordinator } from "./internal/Settle.ts"
-
-const listGroupsApi: RpcApi<ListGroups.ListGroupsRequestInput, ListGroups.ListGroupsResponse> = rpcApi(
-  ApiKey.ListGroups,
-  ListGroups.encodeListGroupsRequest,
-  ListGroups.decodeListGroupsResponse
-)
-const describeGroupsApi: RpcApi<DescribeGroups.DescribeGroupsRequestInput, DescribeGroups.DescribeGroupsResponse> = rpcApi(
-  ApiKey.DescribeGroups,
-  DescribeGroups.encodeDescribeGroupsRequest,
-  DescribeGroups.decodeDescribeGroupsResponse
-)
-const consumerGroupDescribeApi: RpcApi<
-  ConsumerGroupDescribe.ConsumerGroupDescribeRequestInput,
-  ConsumerGroupDescribe.ConsumerGroupDescribeResponse
-> = rpcApi(
-  ApiKey.ConsumerGroupDescribe,
-  ConsumerGroupDescribe.encodeConsumerGroupDescribeRequest,
-  ConsumerGroupDescribe.decodeConsumerGroupDescribeResponse
-)
-const deleteGroupsApi: RpcApi<DeleteGroups.DeleteGroupsRequestInput, DeleteGroups.DeleteGroupsResponse> = rpcApi(
-  ApiKey.DeleteGroups,
-  DeleteGroups.encodeDeleteGroupsRequest,
-  DeleteGroups.decodeDeleteGroupsResponse
-)
-const leaveGroupApi: RpcApi<LeaveGroup.LeaveGroupRequestInput, LeaveGroup.LeaveGroupResponse> = rpcApi(
-  ApiKey.LeaveGroup,
-  LeaveGroup.encodeLeaveGroupRequest,
-  LeaveGroup.decodeLeaveGroupResponse
-)
 
 /** The state of a group that is not there, from brokers that do not say so by GROUP_ID_NOT_FOUND (KIP-1043). */
 const DEAD = "Dead"
@@ -67,11 +36,11 @@ export const groupsAdmin = (
 ): Pick<Admin, "listGroups" | "describeGroups" | "deleteGroups" | "removeMembers"> => {
   const listOf = (nodeId: number, options: Parameters<Admin["listGroups"]>[0] = {}) =>
     cluster.retry(Effect.gen(function*() {
-      const version = yield* cluster.versionOf(nodeId, "coordinator", listGroupsApi)
+      const version = yield* cluster.versionOf(nodeId, "coordinator", ListGroups.listGroupsApi)
       if ((options.states !== undefined && version < 4) || (options.types !== undefined && version < 5)) {
         return yield* Effect.fail(new FatalError("UNSUPPORTED", "this broker does not list groups by state or type (KIP-518, KIP-848)"))
       }
-      const answer = yield* cluster.call(nodeId, "coordinator", listGroupsApi, {
+      const answer = yield* cluster.call(nodeId, "coordinator", ListGroups.listGroupsApi, {
         ...version >= 4 ? { statesFilter: options.states ?? [] } : {},
         ...version >= 5 ? { typesFilter: options.types ?? [] } : {}
       }, { version })
@@ -95,7 +64,7 @@ export const groupsAdmin = (
     })
 
   const describeClassic = (nodeId: number, groupIds: ReadonlyArray<string>) =>
-    Effect.map(cluster.call(nodeId, "coordinator", describeGroupsApi, { groups: groupIds }), ({ groups }) =>
+    Effect.map(cluster.call(nodeId, "coordinator", DescribeGroups.describeGroupsApi, { groups: groupIds }), ({ groups }) =>
       new Map(groups.map((group): [string, GroupDescription | ClientError] => {
         const { errorCode, errorMessage, groupId, groupState, members, protocolData, protocolType } = group
         if (errorCode !== ErrorCode.NONE) return [groupId, errorOfCode(errorCode, `describe group ${JSON.stringify(groupId)}`, errorMessage)]
@@ -118,7 +87,7 @@ export const groupsAdmin = (
 
   const describeConsumer = (nodeId: number, groupIds: ReadonlyArray<string>) =>
     Effect.map(
-      cluster.call(nodeId, "coordinator", consumerGroupDescribeApi, { groupIds, includeAuthorizedOperations: false }),
+      cluster.call(nodeId, "coordinator", ConsumerGroupDescribe.consumerGroupDescribeApi, { groupIds, includeAuthorizedOperations: false }),
       ({ groups }) =>
         new Map(groups.map((group): [string, GroupDescription | ClientError] => {
           const { assignorName, errorCode, errorMessage, groupId, groupState, members } = group
@@ -151,7 +120,7 @@ export const groupsAdmin = (
           return isError(end) && end.code === ErrorCode.GROUP_ID_NOT_FOUND
         })
         if (others.length === 0) return ends
-        const version = yield* Effect.option(cluster.versionOf(nodeId, "coordinator", consumerGroupDescribeApi))
+        const version = yield* Effect.option(cluster.versionOf(nodeId, "coordinator", ConsumerGroupDescribe.consumerGroupDescribeApi))
         if (version._tag === "None") return ends
         for (const [groupId, end] of yield* describeConsumer(nodeId, others)) {
           // A broker may know the API and have the protocol switched off, as Kafka 3.9 by default.
@@ -162,7 +131,7 @@ export const groupsAdmin = (
 
   const deleteGroups: Admin["deleteGroups"] = (groupIds) =>
     settleGroups<void>(cluster, groupIds, (nodeId, asked) =>
-      Effect.map(cluster.call(nodeId, "coordinator", deleteGroupsApi, { groupsNames: asked }), ({ results }) =>
+      Effect.map(cluster.call(nodeId, "coordinator", DeleteGroups.deleteGroupsApi, { groupsNames: asked }), ({ results }) =>
         new Map(results.map(({ errorCode, groupId }) => [
           groupId,
           errorCode === ErrorCode.NONE ? undefined : errorOfCode(errorCode, `delete group ${JSON.stringify(groupId)}`)
@@ -172,7 +141,7 @@ export const groupsAdmin = (
     withCoordinator(cluster, groupId, (nodeId) =>
       Effect.gen(function*() {
         if (members.length === 0) return
-        const version = yield* cluster.versionOf(nodeId, "coordinator", leaveGroupApi)
+        const version = yield* cluster.versionOf(nodeId, "coordinator", LeaveGroup.leaveGroupApi)
         const context = (member: string): string => `remove member ${member} of group ${JSON.stringify(groupId)}`
         if (version < 3) {
           // One member at a time, and no static ones.
@@ -180,12 +149,12 @@ export const groupsAdmin = (
             if (memberId === undefined) {
               return yield* Effect.fail(new FatalError("UNSUPPORTED", `this broker knows no static members (KIP-345): ${groupInstanceId}`))
             }
-            const { errorCode } = yield* cluster.call(nodeId, "coordinator", leaveGroupApi, { groupId, memberId }, { version })
+            const { errorCode } = yield* cluster.call(nodeId, "coordinator", LeaveGroup.leaveGroupApi, { groupId, memberId }, { version })
             if (errorCode !== ErrorCode.NONE) return yield* Effect.fail(errorOfCode(errorCode, context(memberId)))
           }
           return
         }
-        const answer = yield* cluster.call(nodeId, "coordinator", leaveGroupApi, {
+        const answer = yield* cluster.call(nodeId, "coordinator", LeaveGroup.leaveGroupApi, {
           groupId,
           members: members.map(({ groupInstanceId, memberId }) => ({
             memberId: memberId ?? "",

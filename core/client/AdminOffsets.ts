@@ -1,27 +1,14 @@
 /** What the Admin asks of partitions' leaders: offsets by time, deleting records. */
 import * as Effect from "effect/Effect"
-import { ApiKey } from "../protocol/ApiKey.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import * as DeleteRecords from "../protocol/generated/DeleteRecords.ts"
 import * as ListOffsets from "../protocol/generated/ListOffsets.ts"
-import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
 import type { Admin, ListedOffset, OffsetSpec } from "./Admin.ts"
 import { describeNow } from "./AdminTopics.ts"
 import { type ClientError, errorOfCode, FatalError, RetriableError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
 import type { TopicPartition } from "./ClusterView.ts"
 import { isError, isPassing, settleEach } from "./internal/Settle.ts"
-
-const listOffsetsApi: RpcApi<ListOffsets.ListOffsetsRequestInput, ListOffsets.ListOffsetsResponse> = rpcApi(
-  ApiKey.ListOffsets,
-  ListOffsets.encodeListOffsetsRequest,
-  ListOffsets.decodeListOffsetsResponse
-)
-const deleteRecordsApi: RpcApi<DeleteRecords.DeleteRecordsRequestInput, DeleteRecords.DeleteRecordsResponse> = rpcApi(
-  ApiKey.DeleteRecords,
-  DeleteRecords.encodeDeleteRecordsRequest,
-  DeleteRecords.decodeDeleteRecordsResponse
-)
 
 /** From this version on a broker finds the record with the largest timestamp (KIP-734). */
 const MAX_TIMESTAMP_VERSION = 7
@@ -89,7 +76,7 @@ export const offsetsAdmin = (cluster: Cluster): Pick<Admin, "listOffsets" | "del
     Effect.map(
       settlePartitions<typeof partitions[number], ListedOffset>(cluster, partitions, (nodeId, asked) =>
         Effect.gen(function*() {
-          const version = yield* cluster.versionOf(nodeId, "data", listOffsetsApi)
+          const version = yield* cluster.versionOf(nodeId, "data", ListOffsets.listOffsetsApi)
           if (version < MAX_TIMESTAMP_VERSION && asked.some(({ spec }) => spec === "max-timestamp")) {
             return yield* Effect.fail(new FatalError("UNSUPPORTED", "this broker does not find the largest timestamp (KIP-734)"))
           }
@@ -97,7 +84,7 @@ export const offsetsAdmin = (cluster: Cluster): Pick<Admin, "listOffsets" | "del
           if (isCommitted && version < 2) {
             return yield* Effect.fail(new FatalError("UNSUPPORTED", "this broker knows no transactions: read_committed"))
           }
-          const answer = yield* cluster.call(nodeId, "data", listOffsetsApi, {
+          const answer = yield* cluster.call(nodeId, "data", ListOffsets.listOffsetsApi, {
             replicaId: -1,
             ...version >= 2 ? { isolationLevel: isCommitted ? 1 : 0 } : {},
             topics: [...byTopic(asked)].map(([name, list]) => ({
@@ -131,7 +118,7 @@ export const offsetsAdmin = (cluster: Cluster): Pick<Admin, "listOffsets" | "del
     Effect.map(
       settlePartitions<typeof partitions[number], number>(cluster, partitions, (nodeId, asked) =>
         Effect.map(
-          cluster.call(nodeId, "data", deleteRecordsApi, {
+          cluster.call(nodeId, "data", DeleteRecords.deleteRecordsApi, {
             topics: [...byTopic(asked)].map(([name, list]) => ({
               name,
               partitions: list.map(({ offset, partition }) => ({ partitionIndex: partition, offset }))

@@ -1,38 +1,14 @@
 /** The Admin's replicas: moving partitions to other brokers (KIP-455), electing their leaders (KIP-460). */
 import * as Effect from "effect/Effect"
-import { ApiKey } from "../protocol/ApiKey.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import * as AlterPartitionReassignments from "../protocol/generated/AlterPartitionReassignments.ts"
 import * as ElectLeaders from "../protocol/generated/ElectLeaders.ts"
 import * as ListPartitionReassignments from "../protocol/generated/ListPartitionReassignments.ts"
-import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
 import type { Admin, OngoingReassignment, PartitionResult } from "./Admin.ts"
 import { type ClientError, errorOfCode, FatalError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
 import type { TopicPartition } from "./ClusterView.ts"
 import { isError, settleEach } from "./internal/Settle.ts"
-
-const alterApi: RpcApi<
-  AlterPartitionReassignments.AlterPartitionReassignmentsRequestInput,
-  AlterPartitionReassignments.AlterPartitionReassignmentsResponse
-> = rpcApi(
-  ApiKey.AlterPartitionReassignments,
-  AlterPartitionReassignments.encodeAlterPartitionReassignmentsRequest,
-  AlterPartitionReassignments.decodeAlterPartitionReassignmentsResponse
-)
-const listApi: RpcApi<
-  ListPartitionReassignments.ListPartitionReassignmentsRequestInput,
-  ListPartitionReassignments.ListPartitionReassignmentsResponse
-> = rpcApi(
-  ApiKey.ListPartitionReassignments,
-  ListPartitionReassignments.encodeListPartitionReassignmentsRequest,
-  ListPartitionReassignments.decodeListPartitionReassignmentsResponse
-)
-const electApi: RpcApi<ElectLeaders.ElectLeadersRequestInput, ElectLeaders.ElectLeadersResponse> = rpcApi(
-  ApiKey.ElectLeaders,
-  ElectLeaders.encodeElectLeadersRequest,
-  ElectLeaders.decodeElectLeadersResponse
-)
 
 /** From this version on a request says whether the number of replicas may change (KIP-860). */
 const REPLICATION_FACTOR_VERSION = 1
@@ -80,11 +56,11 @@ export const replicasAdmin = (
     settlePartitions(cluster, reassignments, (nodeId, asked) =>
       Effect.gen(function*() {
         const allowReplicationFactorChange = options.allowReplicationFactorChange ?? true
-        const version = yield* cluster.versionOf(nodeId, "data", alterApi)
+        const version = yield* cluster.versionOf(nodeId, "data", AlterPartitionReassignments.alterPartitionReassignmentsApi)
         if (!allowReplicationFactorChange && version < REPLICATION_FACTOR_VERSION) {
           return yield* Effect.fail(new FatalError("UNSUPPORTED", "this broker cannot hold a reassignment to the number of replicas (KIP-860)"))
         }
-        const answer = yield* cluster.call(nodeId, "data", alterApi, {
+        const answer = yield* cluster.call(nodeId, "data", AlterPartitionReassignments.alterPartitionReassignmentsApi, {
           timeoutMs,
           ...version >= REPLICATION_FACTOR_VERSION ? { allowReplicationFactorChange } : {},
           topics: [...byTopic(asked)].map(([name, list]) => ({
@@ -109,7 +85,7 @@ export const replicasAdmin = (
       const topics = partitions === undefined
         ? null
         : [...byTopic(partitions)].map(([name, list]) => ({ name, partitionIndexes: list.map(({ partition }) => partition) }))
-      const answer = yield* cluster.call(nodeId, "data", listApi, { timeoutMs, topics })
+      const answer = yield* cluster.call(nodeId, "data", ListPartitionReassignments.listPartitionReassignmentsApi, { timeoutMs, topics })
       if (answer.errorCode !== ErrorCode.NONE) {
         if (answer.errorCode === ErrorCode.NOT_CONTROLLER) cluster.invalidate()
         return yield* Effect.fail(errorOfCode(answer.errorCode, "list reassignments", answer.errorMessage))
@@ -127,11 +103,11 @@ export const replicasAdmin = (
   const electLeaders: Admin["electLeaders"] = (type, partitions) => {
     const ask = (nodeId: number, asked: ReadonlyArray<TopicPartition> | null) =>
       Effect.gen(function*() {
-        const version = yield* cluster.versionOf(nodeId, "data", electApi)
+        const version = yield* cluster.versionOf(nodeId, "data", ElectLeaders.electLeadersApi)
         if (type !== "preferred" && version < ELECTION_TYPE_VERSION) {
           return yield* Effect.fail(new FatalError("UNSUPPORTED", "this broker elects preferred leaders only (KIP-460)"))
         }
-        const answer = yield* cluster.call(nodeId, "data", electApi, {
+        const answer = yield* cluster.call(nodeId, "data", ElectLeaders.electLeadersApi, {
           ...version >= ELECTION_TYPE_VERSION ? { electionType: electionTypes[type] } : {},
           topicPartitions: asked === null ? null : [...byTopic(asked)].map(([topic, list]) => ({
             topic,

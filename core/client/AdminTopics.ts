@@ -1,38 +1,18 @@
 /** The Admin's topics: create, delete, grow, list, describe. */
 import * as Effect from "effect/Effect"
-import { ApiKey } from "../protocol/ApiKey.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import * as CreatePartitions from "../protocol/generated/CreatePartitions.ts"
 import * as CreateTopics from "../protocol/generated/CreateTopics.ts"
 import * as DeleteTopics from "../protocol/generated/DeleteTopics.ts"
 import { ZERO_UUID } from "../protocol/Uuid.ts"
-import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
+import { metadataApi } from "../protocol/generated/Metadata.ts"
 import type { Admin, NewTopic } from "./Admin.ts"
 import { type ClientError, errorOfCode, FatalError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
 import type { TopicView } from "./ClusterView.ts"
-import { metadataApi, metadataRequest } from "./internal/MetadataApi.ts"
+import { metadataRequest } from "./internal/MetadataApi.ts"
 import { topicView } from "./internal/MetadataState.ts"
 import { settleEach } from "./internal/Settle.ts"
-
-const createTopicsApi: RpcApi<CreateTopics.CreateTopicsRequestInput, CreateTopics.CreateTopicsResponse> = rpcApi(
-  ApiKey.CreateTopics,
-  CreateTopics.encodeCreateTopicsRequest,
-  CreateTopics.decodeCreateTopicsResponse
-)
-const deleteTopicsApi: RpcApi<DeleteTopics.DeleteTopicsRequestInput, DeleteTopics.DeleteTopicsResponse> = rpcApi(
-  ApiKey.DeleteTopics,
-  DeleteTopics.encodeDeleteTopicsRequest,
-  DeleteTopics.decodeDeleteTopicsResponse
-)
-const createPartitionsApi: RpcApi<
-  CreatePartitions.CreatePartitionsRequestInput,
-  CreatePartitions.CreatePartitionsResponse
-> = rpcApi(
-  ApiKey.CreatePartitions,
-  CreatePartitions.encodeCreatePartitionsRequest,
-  CreatePartitions.decodeCreatePartitionsResponse
-)
 
 /** From this version on -1 partitions and replicas are the broker's defaults (KIP-464). */
 const DEFAULTS_VERSION = 4
@@ -71,7 +51,7 @@ export const topicsAdmin = (
     return settleEach(cluster, [...byName.keys()], (names) =>
       Effect.gen(function*() {
         const nodeId = yield* cluster.controller
-        const version = yield* cluster.versionOf(nodeId, "data", createTopicsApi)
+        const version = yield* cluster.versionOf(nodeId, "data", CreateTopics.createTopicsApi)
         const creatables = names.map((name) => creatable(byName.get(name)!))
         const needsDefaults = creatables.some(({ assignments, numPartitions, replicationFactor }) =>
           assignments.length === 0 && (numPartitions === -1 || replicationFactor === -1))
@@ -79,7 +59,7 @@ export const topicsAdmin = (
           const message = "this broker has no default for partitions and replicationFactor: name both"
           return yield* Effect.fail(new FatalError("UNSUPPORTED", message))
         }
-        const answer = yield* cluster.call(nodeId, "data", createTopicsApi, {
+        const answer = yield* cluster.call(nodeId, "data", CreateTopics.createTopicsApi, {
           topics: creatables,
           timeoutMs,
           validateOnly: options.validateOnly ?? false
@@ -97,7 +77,7 @@ export const topicsAdmin = (
     settleEach(cluster, [...new Set(names)], (open) =>
       Effect.gen(function*() {
         const nodeId = yield* cluster.controller
-        const answer = yield* cluster.call(nodeId, "data", deleteTopicsApi, (version) =>
+        const answer = yield* cluster.call(nodeId, "data", DeleteTopics.deleteTopicsApi, (version) =>
           version >= 6
             ? { topics: open.map((name) => ({ name, topicId: ZERO_UUID })), timeoutMs }
             : { topicNames: open, timeoutMs })
@@ -114,7 +94,7 @@ export const topicsAdmin = (
     return settleEach(cluster, [...byName.keys()], (names) =>
       Effect.gen(function*() {
         const nodeId = yield* cluster.controller
-        const answer = yield* cluster.call(nodeId, "data", createPartitionsApi, {
+        const answer = yield* cluster.call(nodeId, "data", CreatePartitions.createPartitionsApi, {
           topics: names.map((name) => {
             const { assignments, totalCount } = byName.get(name)!
             return { name, count: totalCount, assignments: assignments?.map((brokerIds) => ({ brokerIds })) ?? null }

@@ -4,60 +4,19 @@
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import { ApiKey } from "../protocol/ApiKey.ts"
 import { ErrorCode, isStaleMetadata } from "../protocol/ErrorCode.ts"
-import {
-  decodeListOffsetsResponse,
-  encodeListOffsetsRequest,
-  type ListOffsetsRequestInput,
-  type ListOffsetsResponse
-} from "../protocol/generated/ListOffsets.ts"
-import {
-  decodeOffsetCommitResponse,
-  encodeOffsetCommitRequest,
-  type OffsetCommitRequestInput,
-  type OffsetCommitResponse
-} from "../protocol/generated/OffsetCommit.ts"
-import {
-  decodeOffsetFetchResponse,
-  encodeOffsetFetchRequest,
-  type OffsetFetchRequestInput,
-  type OffsetFetchResponse
-} from "../protocol/generated/OffsetFetch.ts"
-import {
-  decodeOffsetForLeaderEpochResponse,
-  encodeOffsetForLeaderEpochRequest,
-  type OffsetForLeaderEpochRequestInput,
-  type OffsetForLeaderEpochResponse
-} from "../protocol/generated/OffsetForLeaderEpoch.ts"
+import { type ListOffsetsRequestInput, listOffsetsApi } from "../protocol/generated/ListOffsets.ts"
+import { type OffsetCommitRequestInput, offsetCommitApi } from "../protocol/generated/OffsetCommit.ts"
+import { type OffsetFetchRequestInput, offsetFetchApi } from "../protocol/generated/OffsetFetch.ts"
+import { type OffsetForLeaderEpochRequestInput, offsetForLeaderEpochApi } from "../protocol/generated/OffsetForLeaderEpoch.ts"
 import { ZERO_UUID } from "../protocol/Uuid.ts"
-import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
+import type { RpcApi } from "../rpc/RpcApi.ts"
 import { type ClientError, errorOfCode, RetriableError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
 import type { TopicPartition } from "./ClusterView.ts"
 import type { GroupMetadata, PartitionOffset } from "./Consumer.ts"
 import { partitionKey } from "./SubscriptionState.ts"
 
-const listOffsetsApi: RpcApi<ListOffsetsRequestInput, ListOffsetsResponse> = rpcApi(
-  ApiKey.ListOffsets,
-  encodeListOffsetsRequest,
-  decodeListOffsetsResponse
-)
-export const offsetForLeaderEpochApi: RpcApi<OffsetForLeaderEpochRequestInput, OffsetForLeaderEpochResponse> = rpcApi(
-  ApiKey.OffsetForLeaderEpoch,
-  encodeOffsetForLeaderEpochRequest,
-  decodeOffsetForLeaderEpochResponse
-)
-const offsetFetchApi: RpcApi<OffsetFetchRequestInput, OffsetFetchResponse> = rpcApi(
-  ApiKey.OffsetFetch,
-  encodeOffsetFetchRequest,
-  decodeOffsetFetchResponse
-)
-const offsetCommitApi: RpcApi<OffsetCommitRequestInput, OffsetCommitResponse> = rpcApi(
-  ApiKey.OffsetCommit,
-  encodeOffsetCommitRequest,
-  decodeOffsetCommitResponse
-)
 /** From version 10 on both name topics by id (KIP-848). */
 const LAST_VERSION_WITH_NAMES = 9
 const FIRST_VERSION_WITH_GROUPS = 8

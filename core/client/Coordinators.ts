@@ -8,15 +8,8 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { ApiKey } from "../protocol/ApiKey.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
-import {
-  decodeFindCoordinatorResponse,
-  encodeFindCoordinatorRequest,
-  type FindCoordinatorRequestInput,
-  type FindCoordinatorResponse
-} from "../protocol/generated/FindCoordinator.ts"
-import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
+import { type FindCoordinatorRequestInput, findCoordinatorApi } from "../protocol/generated/FindCoordinator.ts"
 import { type ClientError, errorOfCode, FatalError, RetriableError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
 import type { Node } from "./ClusterView.ts"
@@ -41,12 +34,6 @@ const MAX_REMEMBERED = 10_000
 const MAX_KEYS_PER_REQUEST = 500
 /** The first version that takes many keys. */
 const MANY_KEYS_VERSION = 4
-
-const findCoordinatorApi: RpcApi<FindCoordinatorRequestInput, FindCoordinatorResponse> = rpcApi(
-  ApiKey.FindCoordinator,
-  encodeFindCoordinatorRequest,
-  decodeFindCoordinatorResponse
-)
 
 const keyTypes = { group: 0, transaction: 1 } as const
 type Kind = CoordinatorKey["kind"]

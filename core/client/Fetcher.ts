@@ -11,17 +11,10 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { Compression } from "../ports/Compression.ts"
 import type { Crypto } from "../ports/Crypto.ts"
-import { ApiKey } from "../protocol/ApiKey.ts"
 import { ErrorCode, errorName, isStaleMetadata } from "../protocol/ErrorCode.ts"
-import {
-  decodeFetchResponse,
-  encodeFetchRequest,
-  type FetchRequestInput,
-  type FetchResponse,
-  type FetchResponsePartitionData
-} from "../protocol/generated/Fetch.ts"
+import { type FetchRequestInput, type FetchResponse, type FetchResponsePartitionData, fetchApi } from "../protocol/generated/Fetch.ts"
 import { ZERO_UUID } from "../protocol/Uuid.ts"
-import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
+import type { RpcApi } from "../rpc/RpcApi.ts"
 import { type ClientError, errorOfCode, FatalError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
 import type { ConsumerRecord, PartitionRecords } from "./Consumer.ts"
@@ -29,7 +22,6 @@ import { type AbortedTransaction, type DecodeOptions, endOfBatches, FetchedRecor
 import { FetchSessionState, type FetchTarget } from "./FetchSessionState.ts"
 import { type AssignedPartition, partitionKey, type SubscriptionState } from "./SubscriptionState.ts"
 
-const fetchApi: RpcApi<FetchRequestInput, FetchResponse> = rpcApi(ApiKey.Fetch, encodeFetchRequest, decodeFetchResponse)
 /** Topics that have no id are fetched by name. */
 const LAST_VERSION_WITH_NAMES = 12
 const fetchByNameApi: RpcApi<FetchRequestInput, FetchResponse> = { ...fetchApi, maxVersion: LAST_VERSION_WITH_NAMES }

@@ -5,34 +5,12 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { Assignor, AssignorTopic, LastAssignment, MemberSubscription, RebalanceProtocol } from "../assignors/Assignor.ts"
-import { ApiKey } from "../protocol/ApiKey.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
-import {
-  decodeHeartbeatResponse,
-  encodeHeartbeatRequest,
-  type HeartbeatRequestInput,
-  type HeartbeatResponse
-} from "../protocol/generated/Heartbeat.ts"
-import {
-  decodeJoinGroupResponse,
-  encodeJoinGroupRequest,
-  type JoinGroupRequestInput,
-  type JoinGroupResponse
-} from "../protocol/generated/JoinGroup.ts"
-import {
-  decodeLeaveGroupResponse,
-  encodeLeaveGroupRequest,
-  type LeaveGroupRequestInput,
-  type LeaveGroupResponse
-} from "../protocol/generated/LeaveGroup.ts"
-import {
-  decodeSyncGroupResponse,
-  encodeSyncGroupRequest,
-  type SyncGroupRequestInput,
-  type SyncGroupResponse
-} from "../protocol/generated/SyncGroup.ts"
+import { type HeartbeatRequestInput, heartbeatApi } from "../protocol/generated/Heartbeat.ts"
+import { type JoinGroupRequestInput, joinGroupApi } from "../protocol/generated/JoinGroup.ts"
+import { type LeaveGroupRequestInput, leaveGroupApi } from "../protocol/generated/LeaveGroup.ts"
+import { type SyncGroupRequestInput, syncGroupApi } from "../protocol/generated/SyncGroup.ts"
 import { ProtocolError } from "../protocol/ProtocolError.ts"
-import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
 import {
   hasGeneration,
   isMember,
@@ -62,27 +40,6 @@ import {
 import type { ConsumerSettings } from "./ConsumerSettings.ts"
 import type { FetcherHost } from "./Fetcher.ts"
 import { type AssignedPartition, partitionKey, type SubscriptionState } from "./SubscriptionState.ts"
-
-const joinGroupApi: RpcApi<JoinGroupRequestInput, JoinGroupResponse> = rpcApi(
-  ApiKey.JoinGroup,
-  encodeJoinGroupRequest,
-  decodeJoinGroupResponse
-)
-const syncGroupApi: RpcApi<SyncGroupRequestInput, SyncGroupResponse> = rpcApi(
-  ApiKey.SyncGroup,
-  encodeSyncGroupRequest,
-  decodeSyncGroupResponse
-)
-const heartbeatApi: RpcApi<HeartbeatRequestInput, HeartbeatResponse> = rpcApi(
-  ApiKey.Heartbeat,
-  encodeHeartbeatRequest,
-  decodeHeartbeatResponse
-)
-const leaveGroupApi: RpcApi<LeaveGroupRequestInput, LeaveGroupResponse> = rpcApi(
-  ApiKey.LeaveGroup,
-  encodeLeaveGroupRequest,
-  decodeLeaveGroupResponse
-)
 
 /** JoinGroup answers when the slowest member has joined: as much later than that as Kafka's own client waits. */
 const JOIN_TIMEOUT_LAPSE_MS = 5000

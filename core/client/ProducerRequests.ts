@@ -1,37 +1,17 @@
 /** What a producer asks of brokers: Produce (versions 3 to 13) and, for idempotence, InitProducerId (KIP-98). */
 import type { Crypto } from "../ports/Crypto.ts"
-import { ApiKey } from "../protocol/ApiKey.ts"
-import {
-  decodeInitProducerIdResponse,
-  encodeInitProducerIdRequest,
-  type InitProducerIdRequestInput,
-  type InitProducerIdResponse
-} from "../protocol/generated/InitProducerId.ts"
-import {
-  decodeProduceResponse,
-  encodeProduceRequest,
-  type ProduceRequestInput,
-  type ProduceRequestPartitionProduceDataInput,
-  type ProduceRequestTopicProduceDataInput,
-  type ProduceResponse,
-  type ProduceResponsePartitionProduceResponse,
-  type ProduceResponseTopicProduceResponse
+import type { InitProducerIdRequestInput } from "../protocol/generated/InitProducerId.ts"
+import type {
+  ProduceRequestInput,
+  ProduceRequestPartitionProduceDataInput,
+  ProduceRequestTopicProduceDataInput,
+  ProduceResponse,
+  ProduceResponsePartitionProduceResponse,
+  ProduceResponseTopicProduceResponse
 } from "../protocol/generated/Produce.ts"
-import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
 import type { PartitionQueue, TopicState } from "./Accumulator.ts"
 import type { ProducerSettings } from "./ProducerSettings.ts"
 import type { ProduceCall } from "./SenderState.ts"
-
-export const produceApi: RpcApi<ProduceRequestInput, ProduceResponse> = rpcApi(
-  ApiKey.Produce,
-  encodeProduceRequest,
-  decodeProduceResponse
-)
-export const initProducerIdApi: RpcApi<InitProducerIdRequestInput, InitProducerIdResponse> = rpcApi(
-  ApiKey.InitProducerId,
-  encodeInitProducerIdRequest,
-  decodeInitProducerIdResponse
-)
 
 /** Without a transactional id the broker looks at no transaction timeout; Kafka's client sends the largest too. */
 export const newProducerId: InitProducerIdRequestInput = {

@@ -15,17 +15,10 @@ import type * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import type { Scope } from "effect/Scope"
 import { type Address, Network } from "../ports/Network.ts"
-import { ApiKey } from "../protocol/ApiKey.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
-import { decodeFetchResponse, encodeFetchRequest, type FetchRequestInput, type FetchResponse } from "../protocol/generated/Fetch.ts"
-import {
-  decodeListOffsetsResponse,
-  encodeListOffsetsRequest,
-  type ListOffsetsRequestInput,
-  type ListOffsetsResponse
-} from "../protocol/generated/ListOffsets.ts"
+import { type FetchRequestInput, fetchApi } from "../protocol/generated/Fetch.ts"
+import { type ListOffsetsRequestInput, listOffsetsApi } from "../protocol/generated/ListOffsets.ts"
 import { toSafe } from "../protocol/Int64.ts"
-import { type RpcApi, rpcApi } from "../rpc/RpcApi.ts"
 import { connect, type RpcConnection, RpcError } from "../rpc/RpcConnection.ts"
 import type { Partition } from "./Partition.ts"
 import type { Partitions } from "./Partitions.ts"
@@ -57,13 +50,6 @@ export interface ReplicaFetcherOptions {
   readonly nowMs: () => number
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
 }
-
-const fetchApi: RpcApi<FetchRequestInput, FetchResponse> = rpcApi(ApiKey.Fetch, encodeFetchRequest, decodeFetchResponse)
-const listOffsetsApi: RpcApi<ListOffsetsRequestInput, ListOffsetsResponse> = rpcApi(
-  ApiKey.ListOffsets,
-  encodeListOffsetsRequest,
-  decodeListOffsetsResponse
-)
 
 /** The first version with topic ids and the replica's epoch. */
 const REPLICA_STATE_SINCE = 15

@@ -18,10 +18,10 @@ import { type Address, Network, NetworkError } from "../ports/Network.ts"
 import { ApiKey } from "../protocol/ApiKey.ts"
 import type { ByteReader } from "../protocol/ByteReader.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
-import { type ApiVersionsResponse, decodeApiVersionsResponse, encodeApiVersionsRequest } from "../protocol/generated/ApiVersions.ts"
+import { apiVersionsApi } from "../protocol/generated/ApiVersions.ts"
 import { requestFrame } from "../protocol/Headers.ts"
 import { ProtocolError } from "../protocol/ProtocolError.ts"
-import { commonVersion, type RpcApi, rpcApi, type VersionRange } from "./RpcApi.ts"
+import { commonVersion, type RpcApi, type VersionRange } from "./RpcApi.ts"
 import { ReadTurn } from "./ReadTurn.ts"
 import { RpcError } from "./RpcError.ts"
 import { RpcPipeline, type Submission } from "./RpcPipeline.ts"
@@ -115,12 +115,6 @@ export interface RpcConnection {
 const DEFAULT_TIMEOUT_MS = 30_000
 const DEFAULT_MAX_IN_FLIGHT = 100
 const DEFAULT_MAX_RESPONSE_BYTES: number = 128 * 1024 * 1024
-
-const apiVersionsApi: RpcApi<Parameters<typeof encodeApiVersionsRequest>[2], ApiVersionsResponse> = rpcApi(
-  ApiKey.ApiVersions,
-  encodeApiVersionsRequest,
-  decodeApiVersionsResponse
-)
 
 /** Connects and, unless told not to, negotiates versions. The connection ends with the scope. */
 export const connect = (

@@ -4,14 +4,12 @@ import * as Effect from "effect/Effect"
 import * as Admin from "../../core/client/Admin.ts"
 import { errorOfCode } from "../../core/client/ClientError.ts"
 import * as Cluster from "../../core/client/Cluster.ts"
-import { ApiKey } from "../../core/protocol/ApiKey.ts"
-import { rpcApi } from "../../core/rpc/RpcApi.ts"
-import { encodeProduceRequest, decodeProduceResponse } from "../../core/protocol/generated/Produce.ts"
+import { produceApi } from "../../core/protocol/generated/Produce.ts"
 import { batchOf, produceRequest } from "../broker/TestBroker.ts"
 import { eventually, overBroker, type TestBroker } from "./TestBrokers.ts"
 
 /** Produce by the names of topics. */
-const produceApi = { ...rpcApi(ApiKey.Produce, encodeProduceRequest, decodeProduceResponse), maxVersion: 12 }
+const byNameApi = { ...produceApi, maxVersion: 12 }
 
 const start = (broker: TestBroker) =>
   Effect.gen(function*() {
@@ -21,7 +19,7 @@ const start = (broker: TestBroker) =>
       // A leader that has just been made may not know it yet.
       cluster.retry(Effect.gen(function*() {
         const leader = (yield* cluster.topics([topic])).get(topic)!.partitions[partition]!.leader
-        const answer = yield* cluster.call(leader, "data", produceApi, produceRequest(topic, batchOf(values, { timestamp }), { partition }))
+        const answer = yield* cluster.call(leader, "data", byNameApi, produceRequest(topic, batchOf(values, { timestamp }), { partition }))
         const { errorCode } = answer.responses[0]!.partitionResponses[0]!
         if (errorCode !== 0) return yield* Effect.fail(errorOfCode(errorCode, `produce to ${topic}`))
       }))

@@ -12,12 +12,10 @@ import * as Cluster from "../../core/client/Cluster.ts"
 import { ApiKey } from "../../core/protocol/ApiKey.ts"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
 import type { FindCoordinatorRequest } from "../../core/protocol/generated/FindCoordinator.ts"
-import { decodeListOffsetsResponse, encodeListOffsetsRequest } from "../../core/protocol/generated/ListOffsets.ts"
+import { listOffsetsApi } from "../../core/protocol/generated/ListOffsets.ts"
 import type { MetadataRequest } from "../../core/protocol/generated/Metadata.ts"
-import { rpcApi } from "../../core/rpc/RpcApi.ts"
 import { advance, type FakeBrokers, fakeBrokers, type FakeRequest, settle } from "./FakeBrokers.ts"
 
-const listOffsetsApi = rpcApi(ApiKey.ListOffsets, encodeListOffsetsRequest, decodeListOffsetsResponse)
 /** The answer tells which broker gave it. */
 const whoAmI = (request: FakeRequest): object => ({
   topics: [{ name: "", partitions: [{ partitionIndex: 0, errorCode: 0, offset: request.nodeId }] }]

@@ -12,15 +12,13 @@ import { type ClientError, errorOfCode } from "../../core/client/ClientError.ts"
 import * as Cluster from "../../core/client/Cluster.ts"
 import { ApiKey } from "../../core/protocol/ApiKey.ts"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
-import { decodeListOffsetsResponse, encodeListOffsetsRequest } from "../../core/protocol/generated/ListOffsets.ts"
-import { rpcApi } from "../../core/rpc/RpcApi.ts"
+import { listOffsetsApi } from "../../core/protocol/generated/ListOffsets.ts"
 import { hashOf, Sim } from "../../core/testing/Sim.ts"
 import { type FakeBrokers, fakeBrokers } from "./FakeBrokers.ts"
 
 const SEEDS = 40
 const TOPICS = ["a", "b", "c"]
 const NODES = [1, 2, 3]
-const listOffsetsApi = rpcApi(ApiKey.ListOffsets, encodeListOffsetsRequest, decodeListOffsetsResponse)
 
 /** Asks the leader of a topic's only partition; a node that is none says so, as a broker does. */
 const askLeader = (cluster: Cluster.Cluster, topic: string): Effect.Effect<number, ClientError> =>

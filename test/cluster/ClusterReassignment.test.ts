@@ -3,37 +3,13 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import { ElectionType } from "../../core/cluster/Commands.ts"
-import { ApiKey } from "../../core/protocol/ApiKey.ts"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
 import * as AlterPartitionReassignments from "../../core/protocol/generated/AlterPartitionReassignments.ts"
 import * as ElectLeaders from "../../core/protocol/generated/ElectLeaders.ts"
 import * as ListPartitionReassignments from "../../core/protocol/generated/ListPartitionReassignments.ts"
-import { type RpcApi, rpcApi } from "../../core/rpc/RpcApi.ts"
 import * as Apis from "../broker/Apis.ts"
 import type { TestClient } from "../broker/TestBroker.ts"
 import { bytesOf, IDS, startCluster, type TestCluster, until, withTime } from "../replication/TestCluster.ts"
-
-const reassignApi: RpcApi<
-  AlterPartitionReassignments.AlterPartitionReassignmentsRequestInput,
-  AlterPartitionReassignments.AlterPartitionReassignmentsResponse
-> = rpcApi(
-  ApiKey.AlterPartitionReassignments,
-  AlterPartitionReassignments.encodeAlterPartitionReassignmentsRequest,
-  AlterPartitionReassignments.decodeAlterPartitionReassignmentsResponse
-)
-const listApi: RpcApi<
-  ListPartitionReassignments.ListPartitionReassignmentsRequestInput,
-  ListPartitionReassignments.ListPartitionReassignmentsResponse
-> = rpcApi(
-  ApiKey.ListPartitionReassignments,
-  ListPartitionReassignments.encodeListPartitionReassignmentsRequest,
-  ListPartitionReassignments.decodeListPartitionReassignmentsResponse
-)
-const electApi: RpcApi<ElectLeaders.ElectLeadersRequestInput, ElectLeaders.ElectLeadersResponse> = rpcApi(
-  ApiKey.ElectLeaders,
-  ElectLeaders.encodeElectLeadersRequest,
-  ElectLeaders.decodeElectLeadersResponse
-)
 
 /** A client of some broker that runs. */
 const connect = (cluster: TestCluster) => Effect.suspend(() => Effect.orDie([...cluster.running.values()][0]!.connect))
@@ -60,7 +36,7 @@ const create = (cluster: TestCluster, topic: string, brokerIds: ReadonlyArray<nu
 const reassign = (cluster: TestCluster, topic: string, replicas: ReadonlyArray<number> | null) =>
   Effect.gen(function*() {
     const client = yield* connect(cluster)
-    const { errorCode, responses } = yield* withTime(client.rpc.call(reassignApi, {
+    const { errorCode, responses } = yield* withTime(client.rpc.call(AlterPartitionReassignments.alterPartitionReassignmentsApi, {
       timeoutMs: 30_000,
       topics: [{ name: topic, partitions: [{ partitionIndex: 0, replicas }] }]
     }))
@@ -71,7 +47,7 @@ const reassign = (cluster: TestCluster, topic: string, replicas: ReadonlyArray<n
 const ongoing = (cluster: TestCluster) =>
   Effect.gen(function*() {
     const client = yield* connect(cluster)
-    const { topics } = yield* withTime(client.rpc.call(listApi, { timeoutMs: 30_000, topics: null }))
+    const { topics } = yield* withTime(client.rpc.call(ListPartitionReassignments.listPartitionReassignmentsApi, { timeoutMs: 30_000, topics: null }))
     return topics.flatMap(({ name, partitions }) =>
       partitions.map(({ addingReplicas, removingReplicas, replicas }) => ({ name, replicas, addingReplicas, removingReplicas })))
   })
@@ -79,7 +55,7 @@ const ongoing = (cluster: TestCluster) =>
 const elect = (cluster: TestCluster, topic: string, electionType: number) =>
   Effect.gen(function*() {
     const client = yield* connect(cluster)
-    const { errorCode, replicaElectionResults } = yield* withTime(client.rpc.call(electApi, {
+    const { errorCode, replicaElectionResults } = yield* withTime(client.rpc.call(ElectLeaders.electLeadersApi, {
       electionType,
       topicPartitions: [{ topic, partitions: [0] }],
       timeoutMs: 30_000
@@ -245,10 +221,10 @@ describe("An election that is asked for", () => {
       yield* cluster.start(1)
       yield* until("it is back", () => ["t", "u"].every((topic) => cluster.partitionImage(topic).isr.length === 3))
       const client = yield* connect(cluster)
-      const all = yield* withTime(client.rpc.call(electApi, { electionType: 0, topicPartitions: null, timeoutMs: 30_000 }))
+      const all = yield* withTime(client.rpc.call(ElectLeaders.electLeadersApi, { electionType: 0, topicPartitions: null, timeoutMs: 30_000 }))
       const told = all.replicaElectionResults.map(({ partitionResult, topic }) => [topic, partitionResult.map((one) => one.errorCode)])
       expect(told.sort()).toEqual([["t", [0]], ["u", [0]], ["v", []]])
-      const none = yield* withTime(client.rpc.call(electApi, {
+      const none = yield* withTime(client.rpc.call(ElectLeaders.electLeadersApi, {
         electionType: 7,
         topicPartitions: [{ topic: "t", partitions: [0] }],
         timeoutMs: 30_000

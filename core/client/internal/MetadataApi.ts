@@ -1,19 +1,6 @@
 /** Metadata, versions 0 to 13. */
-import { ApiKey } from "../../protocol/ApiKey.ts"
-import {
-  decodeMetadataResponse,
-  encodeMetadataRequest,
-  type MetadataRequestInput,
-  type MetadataResponse
-} from "../../protocol/generated/Metadata.ts"
-import { type RpcApi, rpcApi } from "../../rpc/RpcApi.ts"
+import type { MetadataRequestInput } from "../../protocol/generated/Metadata.ts"
 import type { MetadataQuestion } from "./MetadataState.ts"
-
-export const metadataApi: RpcApi<MetadataRequestInput, MetadataResponse> = rpcApi(
-  ApiKey.Metadata,
-  encodeMetadataRequest,
-  decodeMetadataResponse
-)
 
 /** Names null: all topics, which version 0 spells as none. From version 4 on a broker is told whether it may create. */
 export const metadataRequest =

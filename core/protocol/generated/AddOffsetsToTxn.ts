@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface AddOffsetsToTxnRequest {
@@ -88,3 +89,10 @@ export const encodeAddOffsetsToTxnResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("AddOffsetsToTxnResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const addOffsetsToTxnApi: RpcApi<AddOffsetsToTxnRequestInput, AddOffsetsToTxnResponse> = /* @__PURE__ */ rpcApi(
+  25,
+  encodeAddOffsetsToTxnRequest,
+  decodeAddOffsetsToTxnResponse
+)

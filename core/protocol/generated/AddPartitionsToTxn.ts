@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { type Int64, sameInt64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface AddPartitionsToTxnRequest {
@@ -377,3 +378,10 @@ export const encodeAddPartitionsToTxnResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("AddPartitionsToTxnResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const addPartitionsToTxnApi: RpcApi<AddPartitionsToTxnRequestInput, AddPartitionsToTxnResponse> = /* @__PURE__ */ rpcApi(
+  24,
+  encodeAddPartitionsToTxnRequest,
+  decodeAddPartitionsToTxnResponse
+)

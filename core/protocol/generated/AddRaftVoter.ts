@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface AddRaftVoterRequest {
@@ -127,3 +128,10 @@ export const encodeAddRaftVoterResponse = (
   writer.nullableString(value.errorMessage, true)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const addRaftVoterApi: RpcApi<AddRaftVoterRequestInput, AddRaftVoterResponse> = /* @__PURE__ */ rpcApi(
+  80,
+  encodeAddRaftVoterRequest,
+  decodeAddRaftVoterResponse
+)

@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface AllocateProducerIdsRequest {
@@ -80,3 +81,10 @@ export const encodeAllocateProducerIdsResponse = (
   writer.int32(value.producerIdLen)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const allocateProducerIdsApi: RpcApi<AllocateProducerIdsRequestInput, AllocateProducerIdsResponse> = /* @__PURE__ */ rpcApi(
+  67,
+  encodeAllocateProducerIdsRequest,
+  decodeAllocateProducerIdsResponse
+)

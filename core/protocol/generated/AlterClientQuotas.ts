@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface AlterClientQuotasRequest {
@@ -289,3 +290,10 @@ export const encodeAlterClientQuotasResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("AlterClientQuotasResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const alterClientQuotasApi: RpcApi<AlterClientQuotasRequestInput, AlterClientQuotasResponse> = /* @__PURE__ */ rpcApi(
+  49,
+  encodeAlterClientQuotasRequest,
+  decodeAlterClientQuotasResponse
+)

@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface AlterConfigsRequest {
@@ -212,3 +213,10 @@ export const encodeAlterConfigsResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("AlterConfigsResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const alterConfigsApi: RpcApi<AlterConfigsRequestInput, AlterConfigsResponse> = /* @__PURE__ */ rpcApi(
+  33,
+  encodeAlterConfigsRequest,
+  decodeAlterConfigsResponse
+)

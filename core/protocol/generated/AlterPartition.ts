@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface AlterPartitionRequest {
@@ -301,3 +302,10 @@ export const encodeAlterPartitionResponse = (
   for (const element of topics) encodeAlterPartitionResponseTopicData(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const alterPartitionApi: RpcApi<AlterPartitionRequestInput, AlterPartitionResponse> = /* @__PURE__ */ rpcApi(
+  56,
+  encodeAlterPartitionRequest,
+  decodeAlterPartitionResponse
+)

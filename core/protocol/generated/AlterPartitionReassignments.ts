@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface AlterPartitionReassignmentsRequest {
@@ -252,3 +253,10 @@ export const encodeAlterPartitionReassignmentsResponse = (
   for (const element of responses) encodeAlterPartitionReassignmentsResponseReassignableTopicResponse(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const alterPartitionReassignmentsApi: RpcApi<AlterPartitionReassignmentsRequestInput, AlterPartitionReassignmentsResponse> = /* @__PURE__ */ rpcApi(
+  45,
+  encodeAlterPartitionReassignmentsRequest,
+  decodeAlterPartitionReassignmentsResponse
+)

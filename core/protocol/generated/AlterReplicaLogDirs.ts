@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface AlterReplicaLogDirsRequest {
@@ -239,3 +240,10 @@ export const encodeAlterReplicaLogDirsResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("AlterReplicaLogDirsResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const alterReplicaLogDirsApi: RpcApi<AlterReplicaLogDirsRequestInput, AlterReplicaLogDirsResponse> = /* @__PURE__ */ rpcApi(
+  34,
+  encodeAlterReplicaLogDirsRequest,
+  decodeAlterReplicaLogDirsResponse
+)

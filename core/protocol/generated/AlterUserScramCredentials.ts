@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface AlterUserScramCredentialsRequest {
@@ -194,3 +195,10 @@ export const encodeAlterUserScramCredentialsResponse = (
   for (const element of results) encodeAlterUserScramCredentialsResponseAlterUserScramCredentialsResult(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const alterUserScramCredentialsApi: RpcApi<AlterUserScramCredentialsRequestInput, AlterUserScramCredentialsResponse> = /* @__PURE__ */ rpcApi(
+  51,
+  encodeAlterUserScramCredentialsRequest,
+  decodeAlterUserScramCredentialsResponse
+)

@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { type Int64, sameInt64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface ApiVersionsRequest {
@@ -290,3 +291,10 @@ export const encodeApiVersionsResponse = (
     writer.unknownTags(unknown, written, Infinity)
   } else if (hasTags(unknown)) throw unsupportedField("ApiVersionsResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const apiVersionsApi: RpcApi<ApiVersionsRequestInput, ApiVersionsResponse> = /* @__PURE__ */ rpcApi(
+  18,
+  encodeApiVersionsRequest,
+  decodeApiVersionsResponse
+)

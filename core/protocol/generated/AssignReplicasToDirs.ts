@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface AssignReplicasToDirsRequest {
@@ -271,3 +272,10 @@ export const encodeAssignReplicasToDirsResponse = (
   for (const element of directories) encodeAssignReplicasToDirsResponseDirectoryData(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const assignReplicasToDirsApi: RpcApi<AssignReplicasToDirsRequestInput, AssignReplicasToDirsResponse> = /* @__PURE__ */ rpcApi(
+  73,
+  encodeAssignReplicasToDirsRequest,
+  decodeAssignReplicasToDirsResponse
+)

@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 import { ZERO_UUID } from "../Uuid.ts"
 
@@ -381,3 +382,10 @@ export const encodeBeginQuorumEpochResponse = (
     writer.unknownTags(unknown, written, Infinity)
   } else if (hasTags(unknown)) throw unsupportedField("BeginQuorumEpochResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const beginQuorumEpochApi: RpcApi<BeginQuorumEpochRequestInput, BeginQuorumEpochResponse> = /* @__PURE__ */ rpcApi(
+  53,
+  encodeBeginQuorumEpochRequest,
+  decodeBeginQuorumEpochResponse
+)

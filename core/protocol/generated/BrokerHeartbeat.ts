@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unexpectedTag, unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface BrokerHeartbeatRequest {
@@ -155,3 +156,10 @@ export const encodeBrokerHeartbeatResponse = (
   writer.bool(value.shouldShutDown)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const brokerHeartbeatApi: RpcApi<BrokerHeartbeatRequestInput, BrokerHeartbeatResponse> = /* @__PURE__ */ rpcApi(
+  63,
+  encodeBrokerHeartbeatRequest,
+  decodeBrokerHeartbeatResponse
+)

@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface BrokerRegistrationRequest {
@@ -195,3 +196,10 @@ export const encodeBrokerRegistrationResponse = (
   writer.int64(value.brokerEpoch ?? -1)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const brokerRegistrationApi: RpcApi<BrokerRegistrationRequestInput, BrokerRegistrationResponse> = /* @__PURE__ */ rpcApi(
+  62,
+  encodeBrokerRegistrationRequest,
+  decodeBrokerRegistrationResponse
+)

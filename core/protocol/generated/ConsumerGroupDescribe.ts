@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface ConsumerGroupDescribeRequest {
@@ -289,3 +290,10 @@ export const encodeConsumerGroupDescribeResponse = (
   for (const element of groups) encodeConsumerGroupDescribeResponseDescribedGroup(writer, version, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const consumerGroupDescribeApi: RpcApi<ConsumerGroupDescribeRequestInput, ConsumerGroupDescribeResponse> = /* @__PURE__ */ rpcApi(
+  69,
+  encodeConsumerGroupDescribeRequest,
+  decodeConsumerGroupDescribeResponse
+)

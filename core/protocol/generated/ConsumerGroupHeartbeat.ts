@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface ConsumerGroupHeartbeatRequest {
@@ -261,3 +262,10 @@ export const encodeConsumerGroupHeartbeatResponse = (
   }
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const consumerGroupHeartbeatApi: RpcApi<ConsumerGroupHeartbeatRequestInput, ConsumerGroupHeartbeatResponse> = /* @__PURE__ */ rpcApi(
+  68,
+  encodeConsumerGroupHeartbeatRequest,
+  decodeConsumerGroupHeartbeatResponse
+)

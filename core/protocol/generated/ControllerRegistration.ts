@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface ControllerRegistrationRequest {
@@ -171,3 +172,10 @@ export const encodeControllerRegistrationResponse = (
   writer.nullableString(value.errorMessage, true)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const controllerRegistrationApi: RpcApi<ControllerRegistrationRequestInput, ControllerRegistrationResponse> = /* @__PURE__ */ rpcApi(
+  70,
+  encodeControllerRegistrationRequest,
+  decodeControllerRegistrationResponse
+)

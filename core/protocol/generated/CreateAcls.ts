@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface CreateAclsRequest {
@@ -162,3 +163,10 @@ export const encodeCreateAclsResponse = (writer: ByteWriter, version: number, va
   if (flexible) writer.tags(value.unknownTaggedFields)
   else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("CreateAclsResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const createAclsApi: RpcApi<CreateAclsRequestInput, CreateAclsResponse> = /* @__PURE__ */ rpcApi(
+  30,
+  encodeCreateAclsRequest,
+  decodeCreateAclsResponse
+)

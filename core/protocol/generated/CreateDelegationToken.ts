@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface CreateDelegationTokenRequest {
@@ -196,3 +197,10 @@ export const encodeCreateDelegationTokenResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("CreateDelegationTokenResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const createDelegationTokenApi: RpcApi<CreateDelegationTokenRequestInput, CreateDelegationTokenResponse> = /* @__PURE__ */ rpcApi(
+  38,
+  encodeCreateDelegationTokenRequest,
+  decodeCreateDelegationTokenResponse
+)

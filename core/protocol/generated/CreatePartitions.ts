@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface CreatePartitionsRequest {
@@ -222,3 +223,10 @@ export const encodeCreatePartitionsResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("CreatePartitionsResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const createPartitionsApi: RpcApi<CreatePartitionsRequestInput, CreatePartitionsResponse> = /* @__PURE__ */ rpcApi(
+  37,
+  encodeCreatePartitionsRequest,
+  decodeCreatePartitionsResponse
+)

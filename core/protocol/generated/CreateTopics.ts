@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 import { ZERO_UUID } from "../Uuid.ts"
 
@@ -383,3 +384,10 @@ export const encodeCreateTopicsResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("CreateTopicsResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const createTopicsApi: RpcApi<CreateTopicsRequestInput, CreateTopicsResponse> = /* @__PURE__ */ rpcApi(
+  19,
+  encodeCreateTopicsRequest,
+  decodeCreateTopicsResponse
+)

@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface DeleteAclsRequest {
@@ -242,3 +243,10 @@ export const encodeDeleteAclsResponse = (writer: ByteWriter, version: number, va
   if (flexible) writer.tags(value.unknownTaggedFields)
   else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("DeleteAclsResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const deleteAclsApi: RpcApi<DeleteAclsRequestInput, DeleteAclsResponse> = /* @__PURE__ */ rpcApi(
+  31,
+  encodeDeleteAclsRequest,
+  decodeDeleteAclsResponse
+)

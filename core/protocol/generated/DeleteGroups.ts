@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface DeleteGroupsRequest {
@@ -112,3 +113,10 @@ export const encodeDeleteGroupsResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("DeleteGroupsResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const deleteGroupsApi: RpcApi<DeleteGroupsRequestInput, DeleteGroupsResponse> = /* @__PURE__ */ rpcApi(
+  42,
+  encodeDeleteGroupsRequest,
+  decodeDeleteGroupsResponse
+)

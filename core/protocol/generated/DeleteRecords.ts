@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface DeleteRecordsRequest {
@@ -244,3 +245,10 @@ export const encodeDeleteRecordsResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("DeleteRecordsResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const deleteRecordsApi: RpcApi<DeleteRecordsRequestInput, DeleteRecordsResponse> = /* @__PURE__ */ rpcApi(
+  21,
+  encodeDeleteRecordsRequest,
+  decodeDeleteRecordsResponse
+)

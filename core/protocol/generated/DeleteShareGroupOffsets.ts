@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface DeleteShareGroupOffsetsRequest {
@@ -162,3 +163,10 @@ export const encodeDeleteShareGroupOffsetsResponse = (
     encodeDeleteShareGroupOffsetsResponseDeleteShareGroupOffsetsResponseTopic(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const deleteShareGroupOffsetsApi: RpcApi<DeleteShareGroupOffsetsRequestInput, DeleteShareGroupOffsetsResponse> = /* @__PURE__ */ rpcApi(
+  92,
+  encodeDeleteShareGroupOffsetsRequest,
+  decodeDeleteShareGroupOffsetsResponse
+)

@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface DeleteShareGroupStateRequest {
@@ -205,3 +206,10 @@ export const encodeDeleteShareGroupStateResponse = (
   for (const element of results) encodeDeleteShareGroupStateResponseDeleteStateResult(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const deleteShareGroupStateApi: RpcApi<DeleteShareGroupStateRequestInput, DeleteShareGroupStateResponse> = /* @__PURE__ */ rpcApi(
+  86,
+  encodeDeleteShareGroupStateRequest,
+  decodeDeleteShareGroupStateResponse
+)

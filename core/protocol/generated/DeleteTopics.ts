@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { notNullable, unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 import { ZERO_UUID } from "../Uuid.ts"
 
@@ -187,3 +188,10 @@ export const encodeDeleteTopicsResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("DeleteTopicsResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const deleteTopicsApi: RpcApi<DeleteTopicsRequestInput, DeleteTopicsResponse> = /* @__PURE__ */ rpcApi(
+  20,
+  encodeDeleteTopicsRequest,
+  decodeDeleteTopicsResponse
+)

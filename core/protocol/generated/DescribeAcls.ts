@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface DescribeAclsRequest {
@@ -209,3 +210,10 @@ export const encodeDescribeAclsResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("DescribeAclsResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const describeAclsApi: RpcApi<DescribeAclsRequestInput, DescribeAclsResponse> = /* @__PURE__ */ rpcApi(
+  29,
+  encodeDescribeAclsRequest,
+  decodeDescribeAclsResponse
+)

@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface DescribeClientQuotasRequest {
@@ -267,3 +268,10 @@ export const encodeDescribeClientQuotasResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("DescribeClientQuotasResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const describeClientQuotasApi: RpcApi<DescribeClientQuotasRequestInput, DescribeClientQuotasResponse> = /* @__PURE__ */ rpcApi(
+  48,
+  encodeDescribeClientQuotasRequest,
+  decodeDescribeClientQuotasResponse
+)

@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface DescribeClusterRequest {
@@ -180,3 +181,10 @@ export const encodeDescribeClusterResponse = (
   writer.int32(value.clusterAuthorizedOperations ?? -2147483648)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const describeClusterApi: RpcApi<DescribeClusterRequestInput, DescribeClusterResponse> = /* @__PURE__ */ rpcApi(
+  60,
+  encodeDescribeClusterRequest,
+  decodeDescribeClusterResponse
+)

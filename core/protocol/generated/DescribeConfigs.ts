@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface DescribeConfigsRequest {
@@ -307,3 +308,10 @@ export const encodeDescribeConfigsResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("DescribeConfigsResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const describeConfigsApi: RpcApi<DescribeConfigsRequestInput, DescribeConfigsResponse> = /* @__PURE__ */ rpcApi(
+  32,
+  encodeDescribeConfigsRequest,
+  decodeDescribeConfigsResponse
+)

@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface DescribeDelegationTokenRequest {
@@ -264,3 +265,10 @@ export const encodeDescribeDelegationTokenResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("DescribeDelegationTokenResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const describeDelegationTokenApi: RpcApi<DescribeDelegationTokenRequestInput, DescribeDelegationTokenResponse> = /* @__PURE__ */ rpcApi(
+  41,
+  encodeDescribeDelegationTokenRequest,
+  decodeDescribeDelegationTokenResponse
+)

@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface DescribeGroupsRequest {
@@ -223,3 +224,10 @@ export const encodeDescribeGroupsResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("DescribeGroupsResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const describeGroupsApi: RpcApi<DescribeGroupsRequestInput, DescribeGroupsResponse> = /* @__PURE__ */ rpcApi(
+  15,
+  encodeDescribeGroupsRequest,
+  decodeDescribeGroupsResponse
+)

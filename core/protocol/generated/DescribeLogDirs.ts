@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface DescribeLogDirsRequest {
@@ -283,3 +284,10 @@ export const encodeDescribeLogDirsResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("DescribeLogDirsResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const describeLogDirsApi: RpcApi<DescribeLogDirsRequestInput, DescribeLogDirsResponse> = /* @__PURE__ */ rpcApi(
+  35,
+  encodeDescribeLogDirsRequest,
+  decodeDescribeLogDirsResponse
+)

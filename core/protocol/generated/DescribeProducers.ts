@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface DescribeProducersRequest {
@@ -226,3 +227,10 @@ export const encodeDescribeProducersResponse = (
   for (const element of topics) encodeDescribeProducersResponseTopicResponse(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const describeProducersApi: RpcApi<DescribeProducersRequestInput, DescribeProducersResponse> = /* @__PURE__ */ rpcApi(
+  61,
+  encodeDescribeProducersRequest,
+  decodeDescribeProducersResponse
+)

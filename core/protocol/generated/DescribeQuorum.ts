@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 import { ZERO_UUID } from "../Uuid.ts"
 
@@ -358,3 +359,10 @@ export const encodeDescribeQuorumResponse = (
   }
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const describeQuorumApi: RpcApi<DescribeQuorumRequestInput, DescribeQuorumResponse> = /* @__PURE__ */ rpcApi(
+  55,
+  encodeDescribeQuorumRequest,
+  decodeDescribeQuorumResponse
+)

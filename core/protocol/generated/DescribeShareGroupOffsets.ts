@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface DescribeShareGroupOffsetsRequest {
@@ -300,3 +301,10 @@ export const encodeDescribeShareGroupOffsetsResponse = (
     encodeDescribeShareGroupOffsetsResponseDescribeShareGroupOffsetsResponseGroup(writer, version, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const describeShareGroupOffsetsApi: RpcApi<DescribeShareGroupOffsetsRequestInput, DescribeShareGroupOffsetsResponse> = /* @__PURE__ */ rpcApi(
+  90,
+  encodeDescribeShareGroupOffsetsRequest,
+  decodeDescribeShareGroupOffsetsResponse
+)

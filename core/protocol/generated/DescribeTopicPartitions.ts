@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface DescribeTopicPartitionsRequest {
@@ -313,3 +314,10 @@ export const encodeDescribeTopicPartitionsResponse = (
   }
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const describeTopicPartitionsApi: RpcApi<DescribeTopicPartitionsRequestInput, DescribeTopicPartitionsResponse> = /* @__PURE__ */ rpcApi(
+  75,
+  encodeDescribeTopicPartitionsRequest,
+  decodeDescribeTopicPartitionsResponse
+)

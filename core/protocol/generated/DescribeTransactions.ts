@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface DescribeTransactionsRequest {
@@ -158,3 +159,10 @@ export const encodeDescribeTransactionsResponse = (
   for (const element of transactionStates) encodeDescribeTransactionsResponseTransactionState(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const describeTransactionsApi: RpcApi<DescribeTransactionsRequestInput, DescribeTransactionsResponse> = /* @__PURE__ */ rpcApi(
+  65,
+  encodeDescribeTransactionsRequest,
+  decodeDescribeTransactionsResponse
+)

@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface DescribeUserScramCredentialsRequest {
@@ -196,3 +197,10 @@ export const encodeDescribeUserScramCredentialsResponse = (
     encodeDescribeUserScramCredentialsResponseDescribeUserScramCredentialsResult(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const describeUserScramCredentialsApi: RpcApi<DescribeUserScramCredentialsRequestInput, DescribeUserScramCredentialsResponse> = /* @__PURE__ */ rpcApi(
+  50,
+  encodeDescribeUserScramCredentialsRequest,
+  decodeDescribeUserScramCredentialsResponse
+)

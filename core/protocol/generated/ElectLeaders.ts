@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface ElectLeadersRequest {
@@ -238,3 +239,10 @@ export const encodeElectLeadersResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("ElectLeadersResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const electLeadersApi: RpcApi<ElectLeadersRequestInput, ElectLeadersResponse> = /* @__PURE__ */ rpcApi(
+  43,
+  encodeElectLeadersRequest,
+  decodeElectLeadersResponse
+)

@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface EndQuorumEpochRequest {
@@ -415,3 +416,10 @@ export const encodeEndQuorumEpochResponse = (
     writer.unknownTags(unknown, written, Infinity)
   } else if (hasTags(unknown)) throw unsupportedField("EndQuorumEpochResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const endQuorumEpochApi: RpcApi<EndQuorumEpochRequestInput, EndQuorumEpochResponse> = /* @__PURE__ */ rpcApi(
+  54,
+  encodeEndQuorumEpochRequest,
+  decodeEndQuorumEpochResponse
+)

@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface EndTxnRequest {
@@ -90,3 +91,10 @@ export const encodeEndTxnResponse = (writer: ByteWriter, version: number, value:
   if (flexible) writer.tags(value.unknownTaggedFields)
   else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("EndTxnResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const endTxnApi: RpcApi<EndTxnRequestInput, EndTxnResponse> = /* @__PURE__ */ rpcApi(
+  26,
+  encodeEndTxnRequest,
+  decodeEndTxnResponse
+)

@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface EnvelopeRequest {
@@ -65,3 +66,10 @@ export const encodeEnvelopeResponse = (writer: ByteWriter, version: number, valu
   writer.int16(value.errorCode)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const envelopeApi: RpcApi<EnvelopeRequestInput, EnvelopeResponse> = /* @__PURE__ */ rpcApi(
+  58,
+  encodeEnvelopeRequest,
+  decodeEnvelopeResponse
+)

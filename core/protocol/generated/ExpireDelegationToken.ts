@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface ExpireDelegationTokenRequest {
@@ -90,3 +91,10 @@ export const encodeExpireDelegationTokenResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("ExpireDelegationTokenResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const expireDelegationTokenApi: RpcApi<ExpireDelegationTokenRequestInput, ExpireDelegationTokenResponse> = /* @__PURE__ */ rpcApi(
+  40,
+  encodeExpireDelegationTokenRequest,
+  decodeExpireDelegationTokenResponse
+)

@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter, Records } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unexpectedTag, unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 import { ZERO_UUID } from "../Uuid.ts"
 
@@ -488,3 +489,10 @@ export const encodeFetchSnapshotResponse = (
   }
   writer.unknownTags(unknown, written, Infinity)
 }
+
+/** For clients, at all stable versions. */
+export const fetchSnapshotApi: RpcApi<FetchSnapshotRequestInput, FetchSnapshotResponse> = /* @__PURE__ */ rpcApi(
+  59,
+  encodeFetchSnapshotRequest,
+  decodeFetchSnapshotResponse
+)

@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface FindCoordinatorRequest {
@@ -212,3 +213,10 @@ export const encodeFindCoordinatorResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("FindCoordinatorResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const findCoordinatorApi: RpcApi<FindCoordinatorRequestInput, FindCoordinatorResponse> = /* @__PURE__ */ rpcApi(
+  10,
+  encodeFindCoordinatorRequest,
+  decodeFindCoordinatorResponse
+)

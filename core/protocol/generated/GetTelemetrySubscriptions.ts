@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface GetTelemetrySubscriptionsRequest {
@@ -100,3 +101,10 @@ export const encodeGetTelemetrySubscriptionsResponse = (
   writer.stringArray(value.requestedMetrics, true)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const getTelemetrySubscriptionsApi: RpcApi<GetTelemetrySubscriptionsRequestInput, GetTelemetrySubscriptionsResponse> = /* @__PURE__ */ rpcApi(
+  71,
+  encodeGetTelemetrySubscriptionsRequest,
+  decodeGetTelemetrySubscriptionsResponse
+)

@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface HeartbeatRequest {
@@ -83,3 +84,10 @@ export const encodeHeartbeatResponse = (writer: ByteWriter, version: number, val
   if (flexible) writer.tags(value.unknownTaggedFields)
   else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("HeartbeatResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const heartbeatApi: RpcApi<HeartbeatRequestInput, HeartbeatResponse> = /* @__PURE__ */ rpcApi(
+  12,
+  encodeHeartbeatRequest,
+  decodeHeartbeatResponse
+)

@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface IncrementalAlterConfigsRequest {
@@ -225,3 +226,10 @@ export const encodeIncrementalAlterConfigsResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("IncrementalAlterConfigsResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const incrementalAlterConfigsApi: RpcApi<IncrementalAlterConfigsRequestInput, IncrementalAlterConfigsResponse> = /* @__PURE__ */ rpcApi(
+  44,
+  encodeIncrementalAlterConfigsRequest,
+  decodeIncrementalAlterConfigsResponse
+)

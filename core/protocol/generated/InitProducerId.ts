@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { type Int64, sameInt64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface InitProducerIdRequest {
@@ -150,3 +151,10 @@ export const encodeInitProducerIdResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("InitProducerIdResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const initProducerIdApi: RpcApi<InitProducerIdRequestInput, InitProducerIdResponse> = /* @__PURE__ */ rpcApi(
+  22,
+  encodeInitProducerIdRequest,
+  decodeInitProducerIdResponse
+)

@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface InitializeShareGroupStateRequest {
@@ -220,3 +221,10 @@ export const encodeInitializeShareGroupStateResponse = (
   for (const element of results) encodeInitializeShareGroupStateResponseInitializeStateResult(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const initializeShareGroupStateApi: RpcApi<InitializeShareGroupStateRequestInput, InitializeShareGroupStateResponse> = /* @__PURE__ */ rpcApi(
+  83,
+  encodeInitializeShareGroupStateRequest,
+  decodeInitializeShareGroupStateResponse
+)

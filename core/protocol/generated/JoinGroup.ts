@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { notNullable, unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface JoinGroupRequest {
@@ -235,3 +236,10 @@ export const encodeJoinGroupResponse = (writer: ByteWriter, version: number, val
   if (flexible) writer.tags(value.unknownTaggedFields)
   else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("JoinGroupResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const joinGroupApi: RpcApi<JoinGroupRequestInput, JoinGroupResponse> = /* @__PURE__ */ rpcApi(
+  11,
+  encodeJoinGroupRequest,
+  decodeJoinGroupResponse
+)

@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface LeaveGroupRequest {
@@ -193,3 +194,10 @@ export const encodeLeaveGroupResponse = (writer: ByteWriter, version: number, va
   if (flexible) writer.tags(value.unknownTaggedFields)
   else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("LeaveGroupResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const leaveGroupApi: RpcApi<LeaveGroupRequestInput, LeaveGroupResponse> = /* @__PURE__ */ rpcApi(
+  13,
+  encodeLeaveGroupRequest,
+  decodeLeaveGroupResponse
+)

@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface ListConfigResourcesRequest {
@@ -117,3 +118,10 @@ export const encodeListConfigResourcesResponse = (
   for (const element of configResources) encodeListConfigResourcesResponseConfigResource(writer, version, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const listConfigResourcesApi: RpcApi<ListConfigResourcesRequestInput, ListConfigResourcesResponse> = /* @__PURE__ */ rpcApi(
+  74,
+  encodeListConfigResourcesRequest,
+  decodeListConfigResourcesResponse
+)

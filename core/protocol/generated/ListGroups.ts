@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface ListGroupsRequest {
@@ -141,3 +142,10 @@ export const encodeListGroupsResponse = (writer: ByteWriter, version: number, va
   if (flexible) writer.tags(value.unknownTaggedFields)
   else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("ListGroupsResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const listGroupsApi: RpcApi<ListGroupsRequestInput, ListGroupsResponse> = /* @__PURE__ */ rpcApi(
+  16,
+  encodeListGroupsRequest,
+  decodeListGroupsResponse
+)

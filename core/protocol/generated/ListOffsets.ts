@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface ListOffsetsRequest {
@@ -283,3 +284,10 @@ export const encodeListOffsetsResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("ListOffsetsResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const listOffsetsApi: RpcApi<ListOffsetsRequestInput, ListOffsetsResponse> = /* @__PURE__ */ rpcApi(
+  2,
+  encodeListOffsetsRequest,
+  decodeListOffsetsResponse
+)

@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface ListPartitionReassignmentsRequest {
@@ -212,3 +213,10 @@ export const encodeListPartitionReassignmentsResponse = (
   for (const element of topics) encodeListPartitionReassignmentsResponseOngoingTopicReassignment(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const listPartitionReassignmentsApi: RpcApi<ListPartitionReassignmentsRequestInput, ListPartitionReassignmentsResponse> = /* @__PURE__ */ rpcApi(
+  46,
+  encodeListPartitionReassignmentsRequest,
+  decodeListPartitionReassignmentsResponse
+)

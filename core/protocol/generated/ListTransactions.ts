@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { type Int64, sameInt64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface ListTransactionsRequest {
@@ -139,3 +140,10 @@ export const encodeListTransactionsResponse = (
   for (const element of transactionStates) encodeListTransactionsResponseTransactionState(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const listTransactionsApi: RpcApi<ListTransactionsRequestInput, ListTransactionsResponse> = /* @__PURE__ */ rpcApi(
+  66,
+  encodeListTransactionsRequest,
+  decodeListTransactionsResponse
+)

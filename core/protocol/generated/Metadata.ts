@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { notNullable, unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 import { ZERO_UUID } from "../Uuid.ts"
 
@@ -379,3 +380,10 @@ export const encodeMetadataResponse = (writer: ByteWriter, version: number, valu
   if (flexible) writer.tags(value.unknownTaggedFields)
   else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("MetadataResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const metadataApi: RpcApi<MetadataRequestInput, MetadataResponse> = /* @__PURE__ */ rpcApi(
+  3,
+  encodeMetadataRequest,
+  decodeMetadataResponse
+)

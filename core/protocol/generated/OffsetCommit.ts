@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 import { ZERO_UUID } from "../Uuid.ts"
 
@@ -297,3 +298,10 @@ export const encodeOffsetCommitResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("OffsetCommitResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const offsetCommitApi: RpcApi<OffsetCommitRequestInput, OffsetCommitResponse> = /* @__PURE__ */ rpcApi(
+  8,
+  encodeOffsetCommitRequest,
+  decodeOffsetCommitResponse
+)

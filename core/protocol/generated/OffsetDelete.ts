@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 
 export interface OffsetDeleteRequest {
   readonly groupId: string
@@ -180,3 +181,10 @@ export const encodeOffsetDeleteResponse = (
   writer.lengthOrCount(topics.length, false)
   for (const element of topics) encodeOffsetDeleteResponseOffsetDeleteResponseTopic(writer, element)
 }
+
+/** For clients, at all stable versions. */
+export const offsetDeleteApi: RpcApi<OffsetDeleteRequestInput, OffsetDeleteResponse> = /* @__PURE__ */ rpcApi(
+  47,
+  encodeOffsetDeleteRequest,
+  decodeOffsetDeleteResponse
+)

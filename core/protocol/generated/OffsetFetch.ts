@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { notNullable, unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 import { ZERO_UUID } from "../Uuid.ts"
 
@@ -525,3 +526,10 @@ export const encodeOffsetFetchResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("OffsetFetchResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const offsetFetchApi: RpcApi<OffsetFetchRequestInput, OffsetFetchResponse> = /* @__PURE__ */ rpcApi(
+  9,
+  encodeOffsetFetchRequest,
+  decodeOffsetFetchResponse
+)

@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface OffsetForLeaderEpochRequest {
@@ -267,3 +268,10 @@ export const encodeOffsetForLeaderEpochResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("OffsetForLeaderEpochResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const offsetForLeaderEpochApi: RpcApi<OffsetForLeaderEpochRequestInput, OffsetForLeaderEpochResponse> = /* @__PURE__ */ rpcApi(
+  23,
+  encodeOffsetForLeaderEpochRequest,
+  decodeOffsetForLeaderEpochResponse
+)

@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter, Records } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unexpectedTag, unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 import { ZERO_UUID } from "../Uuid.ts"
 
@@ -485,3 +486,10 @@ export const encodeProduceResponse = (writer: ByteWriter, version: number, value
     writer.unknownTags(unknown, written, Infinity)
   } else if (hasTags(unknown)) throw unsupportedField("ProduceResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const produceApi: RpcApi<ProduceRequestInput, ProduceResponse> = /* @__PURE__ */ rpcApi(
+  0,
+  encodeProduceRequest,
+  decodeProduceResponse
+)

@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface PushTelemetryRequest {
@@ -81,3 +82,10 @@ export const encodePushTelemetryResponse = (
   writer.int16(value.errorCode)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const pushTelemetryApi: RpcApi<PushTelemetryRequestInput, PushTelemetryResponse> = /* @__PURE__ */ rpcApi(
+  72,
+  encodePushTelemetryRequest,
+  decodePushTelemetryResponse
+)

@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface ReadShareGroupStateRequest {
@@ -253,3 +254,10 @@ export const encodeReadShareGroupStateResponse = (
   for (const element of results) encodeReadShareGroupStateResponseReadStateResult(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const readShareGroupStateApi: RpcApi<ReadShareGroupStateRequestInput, ReadShareGroupStateResponse> = /* @__PURE__ */ rpcApi(
+  84,
+  encodeReadShareGroupStateRequest,
+  decodeReadShareGroupStateResponse
+)

@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface ReadShareGroupStateSummaryRequest {
@@ -239,3 +240,10 @@ export const encodeReadShareGroupStateSummaryResponse = (
     encodeReadShareGroupStateSummaryResponseReadStateSummaryResult(writer, version, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const readShareGroupStateSummaryApi: RpcApi<ReadShareGroupStateSummaryRequestInput, ReadShareGroupStateSummaryResponse> = /* @__PURE__ */ rpcApi(
+  87,
+  encodeReadShareGroupStateSummaryRequest,
+  decodeReadShareGroupStateSummaryResponse
+)

@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface RemoveRaftVoterRequest {
@@ -75,3 +76,10 @@ export const encodeRemoveRaftVoterResponse = (
   writer.nullableString(value.errorMessage, true)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const removeRaftVoterApi: RpcApi<RemoveRaftVoterRequestInput, RemoveRaftVoterResponse> = /* @__PURE__ */ rpcApi(
+  81,
+  encodeRemoveRaftVoterRequest,
+  decodeRemoveRaftVoterResponse
+)

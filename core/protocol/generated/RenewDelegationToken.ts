@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface RenewDelegationTokenRequest {
@@ -87,3 +88,10 @@ export const encodeRenewDelegationTokenResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("RenewDelegationTokenResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const renewDelegationTokenApi: RpcApi<RenewDelegationTokenRequestInput, RenewDelegationTokenResponse> = /* @__PURE__ */ rpcApi(
+  39,
+  encodeRenewDelegationTokenRequest,
+  decodeRenewDelegationTokenResponse
+)

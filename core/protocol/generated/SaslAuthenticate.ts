@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface SaslAuthenticateRequest {
@@ -84,3 +85,10 @@ export const encodeSaslAuthenticateResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("SaslAuthenticateResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const saslAuthenticateApi: RpcApi<SaslAuthenticateRequestInput, SaslAuthenticateResponse> = /* @__PURE__ */ rpcApi(
+  36,
+  encodeSaslAuthenticateRequest,
+  decodeSaslAuthenticateResponse
+)

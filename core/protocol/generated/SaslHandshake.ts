@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 
 export interface SaslHandshakeRequest {
   readonly mechanism: string
@@ -56,3 +57,10 @@ export const encodeSaslHandshakeResponse = (
   writer.int16(value.errorCode)
   writer.stringArray(value.mechanisms, false)
 }
+
+/** For clients, at all stable versions. */
+export const saslHandshakeApi: RpcApi<SaslHandshakeRequestInput, SaslHandshakeResponse> = /* @__PURE__ */ rpcApi(
+  17,
+  encodeSaslHandshakeRequest,
+  decodeSaslHandshakeResponse
+)

@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface ShareAcknowledgeRequest {
@@ -366,3 +367,10 @@ export const encodeShareAcknowledgeResponse = (
   for (const element of nodeEndpoints) encodeShareAcknowledgeResponseNodeEndpoint(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const shareAcknowledgeApi: RpcApi<ShareAcknowledgeRequestInput, ShareAcknowledgeResponse> = /* @__PURE__ */ rpcApi(
+  79,
+  encodeShareAcknowledgeRequest,
+  decodeShareAcknowledgeResponse
+)

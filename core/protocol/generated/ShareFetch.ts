@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter, Records } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface ShareFetchRequest {
@@ -461,3 +462,10 @@ export const encodeShareFetchResponse = (writer: ByteWriter, version: number, va
   for (const element of nodeEndpoints) encodeShareFetchResponseNodeEndpoint(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const shareFetchApi: RpcApi<ShareFetchRequestInput, ShareFetchResponse> = /* @__PURE__ */ rpcApi(
+  78,
+  encodeShareFetchRequest,
+  decodeShareFetchResponse
+)

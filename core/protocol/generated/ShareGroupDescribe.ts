@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface ShareGroupDescribeRequest {
@@ -253,3 +254,10 @@ export const encodeShareGroupDescribeResponse = (
   for (const element of groups) encodeShareGroupDescribeResponseDescribedGroup(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const shareGroupDescribeApi: RpcApi<ShareGroupDescribeRequestInput, ShareGroupDescribeResponse> = /* @__PURE__ */ rpcApi(
+  77,
+  encodeShareGroupDescribeRequest,
+  decodeShareGroupDescribeResponse
+)

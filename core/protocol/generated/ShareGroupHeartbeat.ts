@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface ShareGroupHeartbeatRequest {
@@ -176,3 +177,10 @@ export const encodeShareGroupHeartbeatResponse = (
   }
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const shareGroupHeartbeatApi: RpcApi<ShareGroupHeartbeatRequestInput, ShareGroupHeartbeatResponse> = /* @__PURE__ */ rpcApi(
+  76,
+  encodeShareGroupHeartbeatRequest,
+  decodeShareGroupHeartbeatResponse
+)

@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface StreamsGroupDescribeRequest {
@@ -547,3 +548,10 @@ export const encodeStreamsGroupDescribeResponse = (
   for (const element of groups) encodeStreamsGroupDescribeResponseDescribedGroup(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const streamsGroupDescribeApi: RpcApi<StreamsGroupDescribeRequestInput, StreamsGroupDescribeResponse> = /* @__PURE__ */ rpcApi(
+  89,
+  encodeStreamsGroupDescribeRequest,
+  decodeStreamsGroupDescribeResponse
+)

@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface StreamsGroupHeartbeatRequest {
@@ -818,3 +819,10 @@ export const encodeStreamsGroupHeartbeatResponse = (
   }
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const streamsGroupHeartbeatApi: RpcApi<StreamsGroupHeartbeatRequestInput, StreamsGroupHeartbeatResponse> = /* @__PURE__ */ rpcApi(
+  88,
+  encodeStreamsGroupHeartbeatRequest,
+  decodeStreamsGroupHeartbeatResponse
+)

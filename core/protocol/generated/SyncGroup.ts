@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface SyncGroupRequest {
@@ -158,3 +159,10 @@ export const encodeSyncGroupResponse = (writer: ByteWriter, version: number, val
   if (flexible) writer.tags(value.unknownTaggedFields)
   else if (hasTags(value.unknownTaggedFields)) throw unsupportedField("SyncGroupResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const syncGroupApi: RpcApi<SyncGroupRequestInput, SyncGroupResponse> = /* @__PURE__ */ rpcApi(
+  14,
+  encodeSyncGroupRequest,
+  decodeSyncGroupResponse
+)

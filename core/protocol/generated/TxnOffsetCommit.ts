@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, hasTags, withUnknownTags } from "../TaggedField.ts"
 
 export interface TxnOffsetCommitRequest {
@@ -298,3 +299,10 @@ export const encodeTxnOffsetCommitResponse = (
   else if (hasTags(value.unknownTaggedFields))
     throw unsupportedField("TxnOffsetCommitResponse.unknownTaggedFields", version)
 }
+
+/** For clients, at all stable versions. */
+export const txnOffsetCommitApi: RpcApi<TxnOffsetCommitRequestInput, TxnOffsetCommitResponse> = /* @__PURE__ */ rpcApi(
+  28,
+  encodeTxnOffsetCommitRequest,
+  decodeTxnOffsetCommitResponse
+)

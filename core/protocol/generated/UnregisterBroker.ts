@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface UnregisterBrokerRequest {
@@ -67,3 +68,10 @@ export const encodeUnregisterBrokerResponse = (
   writer.nullableString(value.errorMessage, true)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const unregisterBrokerApi: RpcApi<UnregisterBrokerRequestInput, UnregisterBrokerResponse> = /* @__PURE__ */ rpcApi(
+  64,
+  encodeUnregisterBrokerRequest,
+  decodeUnregisterBrokerResponse
+)

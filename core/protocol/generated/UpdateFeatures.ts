@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface UpdateFeaturesRequest {
@@ -191,3 +192,10 @@ export const encodeUpdateFeaturesResponse = (
   }
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const updateFeaturesApi: RpcApi<UpdateFeaturesRequestInput, UpdateFeaturesResponse> = /* @__PURE__ */ rpcApi(
+  57,
+  encodeUpdateFeaturesRequest,
+  decodeUpdateFeaturesResponse
+)

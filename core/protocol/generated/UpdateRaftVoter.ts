@@ -2,6 +2,7 @@
 import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface UpdateRaftVoterRequest {
@@ -235,3 +236,10 @@ export const encodeUpdateRaftVoterResponse = (
   }
   writer.unknownTags(unknown, written, Infinity)
 }
+
+/** For clients, at all stable versions. */
+export const updateRaftVoterApi: RpcApi<UpdateRaftVoterRequestInput, UpdateRaftVoterResponse> = /* @__PURE__ */ rpcApi(
+  82,
+  encodeUpdateRaftVoterRequest,
+  decodeUpdateRaftVoterResponse
+)

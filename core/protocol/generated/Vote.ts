@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unexpectedTag, unsupportedField, unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 import { ZERO_UUID } from "../Uuid.ts"
 
@@ -298,3 +299,10 @@ export const encodeVoteResponse = (writer: ByteWriter, version: number, value: V
   }
   writer.unknownTags(unknown, written, Infinity)
 }
+
+/** For clients, at all stable versions. */
+export const voteApi: RpcApi<VoteRequestInput, VoteResponse> = /* @__PURE__ */ rpcApi(
+  52,
+  encodeVoteRequest,
+  decodeVoteResponse
+)

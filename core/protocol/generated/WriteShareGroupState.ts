@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface WriteShareGroupStateRequest {
@@ -272,3 +273,10 @@ export const encodeWriteShareGroupStateResponse = (
   for (const element of results) encodeWriteShareGroupStateResponseWriteStateResult(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const writeShareGroupStateApi: RpcApi<WriteShareGroupStateRequestInput, WriteShareGroupStateResponse> = /* @__PURE__ */ rpcApi(
+  85,
+  encodeWriteShareGroupStateRequest,
+  decodeWriteShareGroupStateResponse
+)

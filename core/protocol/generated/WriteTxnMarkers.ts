@@ -3,6 +3,7 @@ import type { ByteReader } from "../ByteReader.ts"
 import type { ByteWriter } from "../ByteWriter.ts"
 import type { Int64 } from "../Int64.ts"
 import { unsupportedVersion } from "../ProtocolError.ts"
+import { type RpcApi, rpcApi } from "../RpcApi.ts"
 import { type TaggedField, withUnknownTags } from "../TaggedField.ts"
 
 export interface WriteTxnMarkersRequest {
@@ -251,3 +252,10 @@ export const encodeWriteTxnMarkersResponse = (
   for (const element of markers) encodeWriteTxnMarkersResponseWritableTxnMarkerResult(writer, element)
   writer.tags(value.unknownTaggedFields)
 }
+
+/** For clients, at all stable versions. */
+export const writeTxnMarkersApi: RpcApi<WriteTxnMarkersRequestInput, WriteTxnMarkersResponse> = /* @__PURE__ */ rpcApi(
+  27,
+  encodeWriteTxnMarkersRequest,
+  decodeWriteTxnMarkersResponse
+)

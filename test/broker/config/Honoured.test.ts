@@ -5,22 +5,11 @@ import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import type { LogConfig } from "../../../core/log/LogConfig.ts"
 import { Network } from "../../../core/ports/Network.ts"
-import { ApiKey } from "../../../core/protocol/ApiKey.ts"
 import { ErrorCode } from "../../../core/protocol/ErrorCode.ts"
-import {
-  decodeDescribeTopicPartitionsResponse,
-  encodeDescribeTopicPartitionsRequest
-} from "../../../core/protocol/generated/DescribeTopicPartitions.ts"
-import { rpcApi } from "../../../core/rpc/RpcApi.ts"
+import { describeTopicPartitionsApi } from "../../../core/protocol/generated/DescribeTopicPartitions.ts"
 import { buildBatch, readBatches } from "../../oracle/Batches.ts"
 import * as Apis from "../Apis.ts"
 import { makeWorld, type Overrides, startBroker, type World } from "../TestBroker.ts"
-
-const describeTopicPartitionsApi = rpcApi(
-  ApiKey.DescribeTopicPartitions,
-  encodeDescribeTopicPartitionsRequest,
-  decodeDescribeTopicPartitionsResponse
-)
 
 const [TOPIC, BROKER] = [2, 4] as const
 const utf8 = new TextEncoder()

@@ -1,6 +1,5 @@
 /** The group APIs as a test calls them, and members that play the consumer protocol by hand. */
 import * as Effect from "effect/Effect"
-import { ApiKey } from "../../../core/protocol/ApiKey.ts"
 import { ByteWriter } from "../../../core/protocol/ByteWriter.ts"
 import * as DeleteGroups from "../../../core/protocol/generated/DeleteGroups.ts"
 import * as DescribeGroups from "../../../core/protocol/generated/DescribeGroups.ts"
@@ -10,68 +9,22 @@ import * as JoinGroup from "../../../core/protocol/generated/JoinGroup.ts"
 import * as LeaveGroup from "../../../core/protocol/generated/LeaveGroup.ts"
 import * as ListGroups from "../../../core/protocol/generated/ListGroups.ts"
 import * as OffsetCommit from "../../../core/protocol/generated/OffsetCommit.ts"
-import * as OffsetDelete from "../../../core/protocol/generated/OffsetDelete.ts"
 import * as OffsetFetch from "../../../core/protocol/generated/OffsetFetch.ts"
 import { encodeConsumerProtocolSubscription } from "../../../core/protocol/generated/records/ConsumerProtocolSubscription.ts"
 import * as SyncGroup from "../../../core/protocol/generated/SyncGroup.ts"
-import { type RpcApi, rpcApi } from "../../../core/rpc/RpcApi.ts"
 import type { RpcConnection, RpcError } from "../../../core/rpc/RpcConnection.ts"
 
-export const findCoordinatorApi: RpcApi<FindCoordinator.FindCoordinatorRequestInput, FindCoordinator.FindCoordinatorResponse> = rpcApi(
-  ApiKey.FindCoordinator,
-  FindCoordinator.encodeFindCoordinatorRequest,
-  FindCoordinator.decodeFindCoordinatorResponse
-)
-export const joinGroupApi: RpcApi<JoinGroup.JoinGroupRequestInput, JoinGroup.JoinGroupResponse> = rpcApi(
-  ApiKey.JoinGroup,
-  JoinGroup.encodeJoinGroupRequest,
-  JoinGroup.decodeJoinGroupResponse
-)
-export const syncGroupApi: RpcApi<SyncGroup.SyncGroupRequestInput, SyncGroup.SyncGroupResponse> = rpcApi(
-  ApiKey.SyncGroup,
-  SyncGroup.encodeSyncGroupRequest,
-  SyncGroup.decodeSyncGroupResponse
-)
-export const heartbeatApi: RpcApi<Heartbeat.HeartbeatRequestInput, Heartbeat.HeartbeatResponse> = rpcApi(
-  ApiKey.Heartbeat,
-  Heartbeat.encodeHeartbeatRequest,
-  Heartbeat.decodeHeartbeatResponse
-)
-export const leaveGroupApi: RpcApi<LeaveGroup.LeaveGroupRequestInput, LeaveGroup.LeaveGroupResponse> = rpcApi(
-  ApiKey.LeaveGroup,
-  LeaveGroup.encodeLeaveGroupRequest,
-  LeaveGroup.decodeLeaveGroupResponse
-)
-export const offsetCommitApi: RpcApi<OffsetCommit.OffsetCommitRequestInput, OffsetCommit.OffsetCommitResponse> = rpcApi(
-  ApiKey.OffsetCommit,
-  OffsetCommit.encodeOffsetCommitRequest,
-  OffsetCommit.decodeOffsetCommitResponse
-)
-export const offsetFetchApi: RpcApi<OffsetFetch.OffsetFetchRequestInput, OffsetFetch.OffsetFetchResponse> = rpcApi(
-  ApiKey.OffsetFetch,
-  OffsetFetch.encodeOffsetFetchRequest,
-  OffsetFetch.decodeOffsetFetchResponse
-)
-export const offsetDeleteApi: RpcApi<OffsetDelete.OffsetDeleteRequestInput, OffsetDelete.OffsetDeleteResponse> = rpcApi(
-  ApiKey.OffsetDelete,
-  OffsetDelete.encodeOffsetDeleteRequest,
-  OffsetDelete.decodeOffsetDeleteResponse
-)
-export const describeGroupsApi: RpcApi<DescribeGroups.DescribeGroupsRequestInput, DescribeGroups.DescribeGroupsResponse> = rpcApi(
-  ApiKey.DescribeGroups,
-  DescribeGroups.encodeDescribeGroupsRequest,
-  DescribeGroups.decodeDescribeGroupsResponse
-)
-export const listGroupsApi: RpcApi<ListGroups.ListGroupsRequestInput, ListGroups.ListGroupsResponse> = rpcApi(
-  ApiKey.ListGroups,
-  ListGroups.encodeListGroupsRequest,
-  ListGroups.decodeListGroupsResponse
-)
-export const deleteGroupsApi: RpcApi<DeleteGroups.DeleteGroupsRequestInput, DeleteGroups.DeleteGroupsResponse> = rpcApi(
-  ApiKey.DeleteGroups,
-  DeleteGroups.encodeDeleteGroupsRequest,
-  DeleteGroups.decodeDeleteGroupsResponse
-)
+export { deleteGroupsApi } from "../../../core/protocol/generated/DeleteGroups.ts"
+export { describeGroupsApi } from "../../../core/protocol/generated/DescribeGroups.ts"
+export { findCoordinatorApi } from "../../../core/protocol/generated/FindCoordinator.ts"
+export { heartbeatApi } from "../../../core/protocol/generated/Heartbeat.ts"
+export { joinGroupApi } from "../../../core/protocol/generated/JoinGroup.ts"
+export { leaveGroupApi } from "../../../core/protocol/generated/LeaveGroup.ts"
+export { listGroupsApi } from "../../../core/protocol/generated/ListGroups.ts"
+export { offsetCommitApi } from "../../../core/protocol/generated/OffsetCommit.ts"
+export { offsetDeleteApi } from "../../../core/protocol/generated/OffsetDelete.ts"
+export { offsetFetchApi } from "../../../core/protocol/generated/OffsetFetch.ts"
+export { syncGroupApi } from "../../../core/protocol/generated/SyncGroup.ts"
 
 /** What a consumer says of the topics it reads. */
 export const subscription = (...topics: ReadonlyArray<string>): Uint8Array => {
@@ -117,12 +70,12 @@ export class GroupClient {
 
   /** The partition's coordinator is made with its topic. */
   find(groupId: string): Effect.Effect<FindCoordinator.FindCoordinatorResponse, RpcError> {
-    return this.rpc.call(findCoordinatorApi, { keyType: 0, coordinatorKeys: [groupId] })
+    return this.rpc.call(FindCoordinator.findCoordinatorApi, { keyType: 0, coordinatorKeys: [groupId] })
   }
 
   /** One JoinGroup. */
   join(groupId: string, options: JoinOptions = {}): Effect.Effect<JoinGroup.JoinGroupResponse, RpcError> {
-    return this.rpc.call(joinGroupApi, joinRequest(groupId, options), { version: options.version ?? 9 })
+    return this.rpc.call(JoinGroup.joinGroupApi, joinRequest(groupId, options), { version: options.version ?? 9 })
   }
 
   /** Joins as a new dynamic member does: twice. */
@@ -136,7 +89,7 @@ export class GroupClient {
     assignments: Readonly<Record<string, string>> = {},
     protocolName = "range"
   ): Effect.Effect<SyncGroup.SyncGroupResponse, RpcError> {
-    return this.rpc.call(syncGroupApi, {
+    return this.rpc.call(SyncGroup.syncGroupApi, {
       groupId,
       memberId: member.memberId,
       generationId: member.generationId,
@@ -152,7 +105,7 @@ export class GroupClient {
     member: { readonly memberId: string; readonly generationId: number; readonly groupInstanceId?: string }
   ): Effect.Effect<number, RpcError> {
     return Effect.map(
-      this.rpc.call(heartbeatApi, {
+      this.rpc.call(Heartbeat.heartbeatApi, {
         groupId,
         memberId: member.memberId,
         generationId: member.generationId,
@@ -163,7 +116,7 @@ export class GroupClient {
   }
 
   leave(groupId: string, ...memberIds: ReadonlyArray<string>): Effect.Effect<LeaveGroup.LeaveGroupResponse, RpcError> {
-    return this.rpc.call(leaveGroupApi, { groupId, members: memberIds.map((memberId) => ({ memberId })) })
+    return this.rpc.call(LeaveGroup.leaveGroupApi, { groupId, members: memberIds.map((memberId) => ({ memberId })) })
   }
 
   /** @returns the error code of the one partition */
@@ -189,7 +142,7 @@ export class GroupClient {
       }]
     }
     return Effect.map(
-      this.rpc.call(offsetCommitApi, request, { version: options.version ?? 9 }),
+      this.rpc.call(OffsetCommit.offsetCommitApi, request, { version: options.version ?? 9 }),
       ({ topics }) => topics[0]!.partitions[0]!.errorCode
     )
   }
@@ -197,7 +150,7 @@ export class GroupClient {
   /** All that the group has committed, as `topic-partition` to offset. */
   committed(groupId: string): Effect.Effect<Readonly<Record<string, number>>, RpcError> {
     return Effect.map(
-      this.rpc.call(offsetFetchApi, { groups: [{ groupId, topics: null }], requireStable: true }, { version: 9 }),
+      this.rpc.call(OffsetFetch.offsetFetchApi, { groups: [{ groupId, topics: null }], requireStable: true }, { version: 9 }),
       ({ groups }) => {
         const found: Record<string, number> = {}
         for (const { name, partitions } of groups[0]!.topics) {
@@ -210,18 +163,18 @@ export class GroupClient {
 
   describe(groupId: string, version = 6): Effect.Effect<DescribeGroups.DescribeGroupsResponseDescribedGroup, RpcError> {
     return Effect.map(
-      this.rpc.call(describeGroupsApi, { groups: [groupId] }, { version }),
+      this.rpc.call(DescribeGroups.describeGroupsApi, { groups: [groupId] }, { version }),
       ({ groups }) => groups[0]!
     )
   }
 
   list(options: { readonly states?: ReadonlyArray<string>; readonly types?: ReadonlyArray<string> } = {}): Effect.Effect<ListGroups.ListGroupsResponse, RpcError> {
-    return this.rpc.call(listGroupsApi, { statesFilter: options.states ?? [], typesFilter: options.types ?? [] })
+    return this.rpc.call(ListGroups.listGroupsApi, { statesFilter: options.states ?? [], typesFilter: options.types ?? [] })
   }
 
   delete(...groupIds: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<readonly [string, number]>, RpcError> {
     return Effect.map(
-      this.rpc.call(deleteGroupsApi, { groupsNames: groupIds }),
+      this.rpc.call(DeleteGroups.deleteGroupsApi, { groupsNames: groupIds }),
       ({ results }) => results.map(({ errorCode, groupId }) => [groupId, errorCode] as const)
     )
   }
