@@ -38,6 +38,8 @@ export type BrokerFault =
   | { readonly kind: "kill all"; readonly session: "ends" | "expires" }
   /** By SIGTERM. */
   | { readonly kind: "stop"; readonly victim: Target }
+  /** Its wall clock is set, forward or back, and stays so; what it measures time with goes on. */
+  | { readonly kind: "set clock"; readonly victim: Target; readonly byMs: number }
   /** Stands still, as in a long collection of garbage; its clock goes on. */
   | { readonly kind: "pause"; readonly victim: Target }
 
@@ -121,6 +123,8 @@ const showKind = (fault: FaultKind): string => {
       return `cut ${showTarget(fault.from)} ${fault.way === "both" ? "and" : "to"} ${showTarget(fault.to)}`
     case "slow link":
       return `slow link between ${showTarget(fault.from)} and ${showTarget(fault.to)}: ${fault.delayMs} ms, ${fault.bytesPerMs} bytes/ms`
+    case "set clock":
+      return `set the clock of the ${showTarget(fault.victim)} ${fault.byMs < 0 ? "back" : "forward"} by ${Math.abs(fault.byMs)} ms`
     case "fsync fails":
       return `fsync fails ${fault.times} times: ${showTarget(fault.victim)}`
     case "slow store":
@@ -185,6 +189,7 @@ type Draw = (dice: SimRandom, ground: FaultGround, atMs: number) => ReadonlyArra
 const some = (dice: SimRandom, fromMs: number, toMs: number): number => dice.int(Math.round(fromMs), Math.round(toMs))
 const deadMs = (dice: SimRandom, { sessionTimeoutMs }: FaultGround): number =>
   dice.chance(0.4) ? some(dice, 50, sessionTimeoutMs / 2) : some(dice, sessionTimeoutMs, 3 * sessionTimeoutMs)
+const MAX_CLOCK_STEP_MS = 3_600_000
 const sessionOf = (dice: SimRandom): "ends" | "expires" => dice.chance(0.5) ? "ends" : "expires"
 
 /** Single faults, each with how often it is drawn. */
@@ -199,6 +204,13 @@ const singles: ReadonlyArray<readonly [weight: number, draw: Draw]> = [
     ground.model === "machines" ? [] : [{ kind: "kill all", session: sessionOf(dice), atMs, forMs: some(dice, 100, ground.sessionTimeoutMs) }]],
   [4, (dice, ground, atMs) => [{ kind: "stop", victim: someTarget(dice, ground), atMs, forMs: some(dice, 50, 2 * ground.sessionTimeoutMs) }]],
   [3, (dice, ground, atMs) => [{ kind: "pause", victim: someTarget(dice, ground), atMs, forMs: deadMs(dice, ground) }]],
+  [2, (dice, ground, atMs) => [{
+    kind: "set clock",
+    victim: someTarget(dice, ground),
+    byMs: (dice.chance(0.5) ? 1 : -1) * some(dice, 1, MAX_CLOCK_STEP_MS),
+    atMs,
+    forMs: 0
+  }]],
   [4, (dice, ground, atMs) => [{
     kind: "isolate",
     victim: someTarget(dice, ground),

@@ -232,6 +232,13 @@ export class FaultInjector {
             broker.resume()
           })
         }
+        case "set clock": {
+          const broker = this.#find(fault.victim)
+          if (broker === undefined) return Effect.void
+          this.#note("fault", showFault(fault), broker.id)
+          broker.skewMs += fault.byMs
+          return Effect.void
+        }
         case "isolate": {
           const broker = this.#find(fault.victim)
           if (broker === undefined) return Effect.void

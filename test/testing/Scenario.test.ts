@@ -61,7 +61,7 @@ describe("A scenario", () => {
     expect(kinds("machines")).toContain("power loss")
     expect(kinds("machines")).not.toContain("kill all")
     // Every kind is drawn.
-    expect(new Set([...kinds("processes"), ...kinds("machines")]).size).toBe(24)
+    expect(new Set([...kinds("processes"), ...kinds("machines")]).size).toBe(25)
   })
 
   it("is what the options say", () => {
