@@ -12,6 +12,9 @@
  * `work` is what the application's fiber has to do next: "Prepare" before joining (commit, revoke or lose), "Complete"
  * after joining (revoke what moved, assign). Heartbeats go on meanwhile; who does not poll for `max.poll.interval.ms`
  * leaves. Every answer carries the attempt it belongs to; answers to older attempts are dropped.
+ *
+ * While a JoinGroup waits for others there are no heartbeats, and it may wait for `max.poll.interval.ms`. Kafka's own client
+ * notices only then that its coordinator's machine lost its power; here it is looked at once per session ("CheckJoin").
  */
 import { ErrorCode, errorName } from "../protocol/ErrorCode.ts"
 
@@ -54,6 +57,8 @@ export interface MembershipState {
   isSending: boolean
   /** When a join or sync that failed is sent again; Infinity: not waiting. */
   retryAtMs: number
+  /** When a join that is not answered is looked after; Infinity: not begun. */
+  checkJoinAtMs: number
   isHeartbeatSending: boolean
   heartbeatAtMs: number
   /** When the coordinator gives us up, as far as we know. */
@@ -80,6 +85,7 @@ export const makeMembership = (options: MembershipOptions): MembershipState => (
   attempt: 0,
   isSending: false,
   retryAtMs: Infinity,
+  checkJoinAtMs: Infinity,
   isHeartbeatSending: false,
   heartbeatAtMs: Infinity,
   sessionEndsMs: Infinity,
@@ -107,7 +113,7 @@ export type MembershipEvent =
   }
   | { readonly _tag: "SyncAnswered"; readonly attempt: number; readonly errorCode: number; readonly assignment: Uint8Array }
   | { readonly _tag: "HeartbeatAnswered"; readonly generationId: number; readonly memberId: string; readonly errorCode: number }
-  /** No answer: the connection ended, or the coordinator is not known. */
+  /** No answer: the connection ended, or the coordinator is not known, or is another one by now. */
   | { readonly _tag: "JoinFailed"; readonly attempt: number }
   | { readonly _tag: "HeartbeatFailed" }
   | { readonly _tag: "CommitRefused"; readonly generationId: number; readonly memberId: string; readonly errorCode: number }
@@ -129,6 +135,8 @@ export type MembershipAction =
     /** What the leader assigns to; undefined: a follower, or a leader that must not assign (KIP-814). */
     readonly members: ReadonlyArray<JoinedMember> | undefined
   }
+  /** No answer for a session: is the coordinator still the one that was asked, and still there? If not, `JoinFailed`. */
+  | { readonly _tag: "CheckJoin"; readonly attempt: number; readonly memberId: string }
   | { readonly _tag: "SendHeartbeat"; readonly memberId: string; readonly generationId: number }
   | { readonly _tag: "SendLeave"; readonly memberId: string; readonly reason: string }
   /** The coordinator is another one, or none: look for it. */
@@ -148,7 +156,7 @@ export const isMember = (state: MembershipState): boolean => state.phase === "St
 /** When `Tick` is due next; Infinity: never. */
 export const nextTickMs = (state: MembershipState): number => {
   if (!state.isWanted || state.isFenced) return Infinity
-  let at = state.retryAtMs
+  let at = awaitsJoin(state) ? Math.min(state.retryAtMs, state.checkJoinAtMs) : state.retryAtMs
   if (beats(state)) {
     at = Math.min(at, state.sessionEndsMs)
     if (!state.isHeartbeatSending) at = Math.min(at, state.heartbeatAtMs)
@@ -156,6 +164,8 @@ export const nextTickMs = (state: MembershipState): number => {
   // Who is nobody has nothing to leave.
   return state.phase === "Unjoined" ? at : Math.min(at, state.pollEndsMs)
 }
+
+const awaitsJoin = (state: MembershipState): boolean => state.phase === "Joining" && state.isSending
 
 const beats = (state: MembershipState): boolean =>
   hasGeneration(state) && (state.phase === "Stable" || state.phase === "Syncing")
@@ -237,6 +247,10 @@ const tick = (state: MembershipState, nowMs: number, actions: Actions): void => 
     state.retryAtMs = Infinity
     if (state.phase === "Joining" && !state.isSending) sendJoin(state, actions)
   }
+  if (awaitsJoin(state)) {
+    if (nowMs >= state.checkJoinAtMs) actions.push({ _tag: "CheckJoin", attempt: state.attempt, memberId: state.memberId })
+    if (nowMs >= state.checkJoinAtMs || state.checkJoinAtMs === Infinity) state.checkJoinAtMs = nowMs + state.options.sessionTimeoutMs
+  }
   if (!beats(state)) return
   if (nowMs >= state.sessionEndsMs) {
     // No heartbeat was answered for so long: perhaps another broker is the coordinator now.
@@ -275,6 +289,7 @@ const sendJoin = (state: MembershipState, actions: Actions): void => {
   state.attempt++
   state.isSending = true
   state.retryAtMs = Infinity
+  state.checkJoinAtMs = Infinity
   actions.push({ _tag: "SendJoin", attempt: state.attempt, memberId: state.memberId, reason: state.rejoinReason })
 }
 

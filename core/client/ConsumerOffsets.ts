@@ -200,10 +200,14 @@ export const callCoordinator = <Request, Response>(
   groupId: string,
   api: RpcApi<Request, Response>,
   request: Request | ((version: number) => Request),
-  options?: { readonly timeoutMs?: number }
+  /** `asks` is told whom, before it is asked. */
+  options?: { readonly timeoutMs?: number; readonly asks?: (nodeId: number) => void }
 ): Effect.Effect<Response, ClientError> =>
   cluster.coordinator({ kind: "group", key: groupId }).pipe(
-    Effect.flatMap((node) => cluster.call(node, "coordinator", api, request, options)),
+    Effect.flatMap((node) => {
+      options?.asks?.(node)
+      return cluster.call(node, "coordinator", api, request, options)
+    }),
     Effect.tapError(() => Effect.sync(() => cluster.forgetCoordinator({ kind: "group", key: groupId })))
   )
 

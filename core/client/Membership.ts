@@ -43,6 +43,8 @@ import { type AssignedPartition, partitionKey, type SubscriptionState } from "./
 
 /** JoinGroup answers when the slowest member has joined: as much later than that as Kafka's own client waits. */
 const JOIN_TIMEOUT_LAPSE_MS = 5000
+/** Heartbeats that wait behind a JoinGroup, see `#checkJoin`; when there are more, none is added. */
+const MAX_JOIN_PROBES = 16
 /** How long a LeaveGroup that failed is tried once more: closing should not wait for a cluster that is gone. */
 const LEAVE_RETRY_MS = 5000
 /** KIP-800: a longer reason is cut off. */
@@ -75,6 +77,10 @@ export class Membership {
   readonly #last: Map<string, LastAssignment> = new Map()
   /** Partition counts that the leader assigned by; undefined: not the leader. */
   #assignedCounts: ReadonlyMap<string, number> | undefined
+  /** Who has the last JoinGroup. */
+  #joinedAt: { readonly attempt: number; readonly nodeId: number } | undefined
+  /** Not answered yet. */
+  #joinProbes = 0
 
   constructor(
     cluster: Cluster,
@@ -297,6 +303,8 @@ export class Membership {
         return this.#host.fork(this.#join(action.attempt, action.memberId, action.reason))
       case "SendSync":
         return this.#host.fork(this.#sync(action))
+      case "CheckJoin":
+        return this.#host.fork(this.#checkJoin(action.attempt, action.memberId))
       case "SendHeartbeat":
         return this.#host.fork(this.#heartbeat(action.memberId, action.generationId))
       case "SendLeave":
@@ -329,7 +337,7 @@ export class Membership {
   }
 
   #join(attempt: number, memberId: string, reason: string): Effect.Effect<void> {
-    const { assignors, groupInstanceId, maxPollIntervalMs, requestTimeoutMs, sessionTimeoutMs } = this.#settings
+    const { assignors, groupInstanceId, maxPollIntervalMs, sessionTimeoutMs } = this.#settings
     // A pattern is a list of topics to the group: those that match now.
     const matched = this.#subscription.kind !== "Pattern"
       ? Effect.void
@@ -346,8 +354,11 @@ export class Membership {
       protocols: assignors.map((assignor) => ({ name: assignor.name, metadata: this.#subscriptionOf(assignor) })),
       ...(version >= 8 ? { reason: reason.slice(0, MAX_REASON_LENGTH) } : {})
     })
-    const timeoutMs = Math.max(requestTimeoutMs, maxPollIntervalMs + JOIN_TIMEOUT_LAPSE_MS)
-    return Effect.andThen(matched, callCoordinator(this.#cluster, this.#groupId, joinGroupApi, request, { timeoutMs })).pipe(
+    const timeoutMs = this.#joinTimeoutMs
+    const asks = (nodeId: number): void => {
+      this.#joinedAt = { attempt, nodeId }
+    }
+    return Effect.andThen(matched, callCoordinator(this.#cluster, this.#groupId, joinGroupApi, request, { timeoutMs, asks })).pipe(
       Effect.result,
       Effect.map((result) => {
         if (Result.isFailure(result)) return this.#failed({ _tag: "JoinFailed", attempt }, result.failure)
@@ -367,6 +378,36 @@ export class Membership {
     )
   }
 
+  get #joinTimeoutMs(): number {
+    return Math.max(this.#settings.requestTimeoutMs, this.#settings.maxPollIntervalMs + JOIN_TIMEOUT_LAPSE_MS)
+  }
+
+  /**
+   * A coordinator whose machine lost its power answers no JoinGroup, and its connection does not end. The cluster may have
+   * made another broker the coordinator: the join begins anew there. If it is the same one, it may have lost its power and
+   * be back: then it resets the connection as soon as it is sent something. A heartbeat of no generation changes nothing,
+   * and as answers come in order it waits behind the JoinGroup.
+   */
+  #checkJoin(attempt: number, memberId: string): Effect.Effect<void> {
+    const groupId = this.#groupId
+    const key = { kind: "group", key: groupId } as const
+    return Effect.gen({ self: this }, function*() {
+      const asked = this.#joinedAt
+      // Else no coordinator is found yet, which ends by itself.
+      if (asked?.attempt !== attempt) return
+      this.#cluster.forgetCoordinator(key)
+      const nodeId = yield* this.#cluster.coordinator(key)
+      if (nodeId !== asked.nodeId) return this.#run({ _tag: "JoinFailed", attempt })
+      if (this.#state.attempt !== attempt || this.#joinProbes >= MAX_JOIN_PROBES) return
+      this.#joinProbes++
+      const probe: HeartbeatRequestInput = { groupId, generationId: NO_GENERATION, memberId }
+      yield* Effect.ensuring(
+        this.#cluster.call(nodeId, "coordinator", heartbeatApi, probe, { timeoutMs: this.#joinTimeoutMs }),
+        Effect.sync(() => this.#joinProbes--)
+      )
+    }).pipe(Effect.ignore)
+  }
+
   #sync(action: Extract<MembershipAction, { _tag: "SendSync" }>): Effect.Effect<void> {
     const { attempt, generationId, memberId, members, protocolName } = action
     return (members === undefined ? Effect.succeed([]) : this.#assign(protocolName, members)).pipe(
@@ -378,7 +419,7 @@ export class Membership {
           ...(version >= 3 ? { groupInstanceId: this.#settings.groupInstanceId ?? null } : {}),
           ...(version >= 5 ? { protocolType: CONSUMER_PROTOCOL_TYPE, protocolName } : {}),
           assignments
-        }), { timeoutMs: Math.max(this.#settings.requestTimeoutMs, this.#settings.maxPollIntervalMs + JOIN_TIMEOUT_LAPSE_MS) })
+        }), { timeoutMs: this.#joinTimeoutMs })
       ),
       Effect.result,
       Effect.map((result) => {

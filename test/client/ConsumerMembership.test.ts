@@ -285,4 +285,26 @@ describe("ClassicMembership", () => {
     }
     expect(world.all.some(({ _tag }) => _tag === "ForgetCoordinator")).toBe(true)
   })
+
+  it("looks after a join that is not answered for a session, again and again, and joins anew when it is lost", () => {
+    const world = new World()
+    world.run({ _tag: "Subscribed", reason: "test" })
+    world.hooks()
+    const [lost] = world.sent
+    const checks = () => world.all.filter(({ _tag }) => _tag === "CheckJoin")
+    for (let passed = 0; passed < 2500; passed += 50) {
+      world.pass(50)
+      world.run({ _tag: "Polled" })
+    }
+    expect(checks()).toEqual([{ _tag: "CheckJoin", attempt: 1, memberId: "" }, { _tag: "CheckJoin", attempt: 1, memberId: "" }])
+    world.run({ _tag: "JoinFailed", attempt: 1 })
+    world.pass(50)
+    expect(world.sent).toMatchObject([lost, { _tag: "SendJoin", attempt: 2 }])
+    // Each join has a session of its own; who has its answer has heartbeats.
+    world.pass(950)
+    expect(checks()).toHaveLength(2)
+    world.answer(world.sent.pop()!, ErrorCode.NONE, false)
+    world.pass(1000)
+    expect(checks()).toHaveLength(2)
+  })
 })

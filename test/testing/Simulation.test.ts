@@ -108,4 +108,14 @@ describe("A simulation", () => {
     // As configured by default nobody who is behind leads.
     passed(await runScenario(plain(faults)))
   })
+
+  it("of a member that waits in JoinGroup when its coordinator loses its power: it joins at the next one", async () => {
+    // The new member waits until the session of the dead one ends, 6 s.
+    const { counters } = passed(await runScenario(plain([
+      { kind: "kill member", group: "g0", nth: 0, atMs: 4000, forMs: 500 },
+      { kind: "power loss", victim: { by: "coordinator", group: "g0" }, session: "ends", atMs: 7000, forMs: 500 }
+    ])))
+    expect(counters).toMatchObject({ memberKills: 1, uncleanRestarts: 1 })
+    expect(counters.coordinatorMoves).toBeGreaterThan(0)
+  })
 })
