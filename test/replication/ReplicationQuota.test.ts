@@ -158,3 +158,41 @@ describe("A replica that is behind", () => {
       expect(tookMs).toBeLessThan(leastMs * 1.5)
     }))
 })
+
+describe("A replica that is held back", () => {
+  it.effect("learns at once that its history is another, or that it is out of range, and is given no records", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "5000" })
+      const first = yield* cluster.running.get(1)!.connect
+      expect((yield* withTime(first.createTopic("t", 1, {}, 3))).errorCode).toBe(ErrorCode.NONE)
+      const { leader } = cluster.partitionImage("t")
+      const [near, far] = cluster.followers("t") as [number, number]
+      cluster.cut([far])
+      const client = yield* cluster.leaderClient("t")
+      for (const value of ["a", "b"]) expect((yield* withTime(client.produce("t", [value]))).errorCode).toBe(ErrorCode.NONE)
+      yield* cluster.isrIs("t", [leader, near].sort())
+      yield* alter(cluster, TOPIC, "t", "leader.replication.throttled.replicas", `0:${leader}`)
+      yield* alter(cluster, BROKER, String(leader), "leader.replication.throttled.rate", "1")
+      const { topicId } = cluster.leading("t")
+      const fetchAs = (fetchOffset: number, lastFetchedEpoch: number) =>
+        Effect.map(
+          withTime(client.rpc.call(Apis.fetchApi, {
+            replicaState: { replicaId: far, replicaEpoch: cluster.image().brokers.get(far)!.epoch },
+            maxWaitMs: 0,
+            minBytes: 1,
+            topics: [{ topicId, partitions: [{ partition: 0, fetchOffset, lastFetchedEpoch, currentLeaderEpoch: 0, partitionMaxBytes: 1000 }] }]
+          })),
+          ({ responses }) => {
+            const { divergingEpoch, errorCode, records } = responses[0]!.partitions[0]!
+            return [errorCode, divergingEpoch.epoch, divergingEpoch.endOffset, (records?.length ?? 0) > 0]
+          }
+        )
+      const nothing = [ErrorCode.NONE, -1, -1, false]
+      // One answer may exceed the rate.
+      expect(yield* fetchAs(0, -1)).toEqual([ErrorCode.NONE, -1, -1, true])
+      expect(yield* fetchAs(0, -1)).toEqual(nothing)
+      expect(yield* fetchAs(9, 0)).toEqual([ErrorCode.NONE, 0, 2, false])
+      expect(yield* fetchAs(9, -1)).toEqual([ErrorCode.OFFSET_OUT_OF_RANGE, -1, -1, false])
+      expect(yield* fetchAs(2, 0)).toEqual(nothing)
+    }))
+})

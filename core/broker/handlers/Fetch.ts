@@ -13,7 +13,8 @@
  *  - KIP-516 (13): topics by id; KIP-951 (16): where the leader is, when it is another
  *  - By replicas: reads to the log end, and tells the leader what the replica has. KIP-903 (15): a fetch of a broker's
  *    earlier life is refused. Answered at once too when the replica was not told the present high watermark yet.
- *  - Replicas outside the ISR are held to leader.replication.throttled.rate where the topic says so (ReplicationQuota.ts)
+ *  - Replicas outside the ISR are held to leader.replication.throttled.rate where the topic says so (ReplicationQuota.ts):
+ *    above it they are given no records, but everything else
  * Left out: KRaft's snapshot id.
  */
 import { isActive } from "../../cluster/MetadataImage.ts"
@@ -290,10 +291,11 @@ class Fetch extends DelayedOperation {
         error === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION && asked.topic === null ? ErrorCode.UNKNOWN_TOPIC_ID : error
       )
     }
-    if (this.#isHeldBack(partition)) return offsetsOf(base, partition)
     const preferredReplica = this.#preferredReplica(partition, asked.fetchOffset)
     if (preferredReplica >= 0) return { ...offsetsOf(base, partition), preferredReplica }
-    const read = partition.read(asked.fetchOffset, maxBytes, minOneBatch, this.#isolation, asked.lastFetchedEpoch)
+    // Who is held back is given no records; that its history is another, or that it is out of range, it learns at once.
+    const isGiven = !this.#isHeldBack(partition)
+    const read = partition.read(asked.fetchOffset, isGiven ? maxBytes : 0, isGiven && minOneBatch, this.#isolation, asked.lastFetchedEpoch)
     if (read.error !== ErrorCode.NONE) return failed(base, read.error)
     const aborted = this.#isolation !== "LastStable"
       ? null
