@@ -96,12 +96,14 @@ export const dueElection = (
  * that registers again between image and commit must be looked at again: it may have lost its tail, and after this
  * commit it would look as if it had been there all the time. One in the ISR must live on as it did: when the controller
  * has taken a broker that went out of all ISRs, nobody would look at one that it is put in after that. And
- * min.insync.replicas must be what the decision took it for where somebody is in the ELR by it.
+ * min.insync.replicas must be what the decision took it for where somebody is in the ELR by it, or leads out of it, or
+ * is the last leader known: a change of it voids all that.
  */
 export const partitionChange = (image: MetadataImage, topic: TopicImage, before: PartitionImage, after: PartitionImage): Change => {
   const key = partitionKey(topic.id, before.partition)
   const members = union(after.isr, after.elr).map((id) => ({ key: brokerKey(id), modRevision: image.brokers.get(id)?.epoch ?? 0 }))
-  const cleared = after.elr.length === 0 ? [] : [clearedElrKey(topic.name), clearedElrKey("")]
+  const standsOnElr = before.elr.length + after.elr.length + before.lastKnownElr.length + after.lastKnownElr.length > 0
+  const cleared = standsOnElr ? [clearedElrKey(topic.name), clearedElrKey("")] : []
   const seen = [...after.isr.map(liveKey), ...cleared].map((one) => ({ key: one, modRevision: image.revisions.get(one) ?? 0 }))
   return changeOf([{ key, modRevision: before.modRevision }, ...members, ...seen], [put(key, partitionValue(after))])
 }

@@ -130,7 +130,8 @@ describe("the import of Kafka's metadata", () => {
     const directory = copy()
     for (let commits = 0; commits < 6; commits++) {
       await run(Effect.gen(function*() {
-        const store = MemoryMetadataStore.make({ maxOperations: 5 })
+        // As few as an election's conditions need.
+        const store = MemoryMetadataStore.make({ maxOperations: 6 })
         let left = commits
         const failing: MetadataStore = {
           ...store,

@@ -1,6 +1,7 @@
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import type { AlterPartition } from "../../core/cluster/Commands.ts"
+import { clearedElrKey } from "../../core/cluster/Keys.ts"
 import { decideAlterPartition, decideElections } from "../../core/cluster/PartitionDecisions.ts"
 import type { MetadataImage, PartitionImage } from "../../core/cluster/MetadataImage.ts"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
@@ -56,6 +57,21 @@ describe("elections", () => {
     // As an older version left it.
     const old = imageOf(partition({ leader: -1, isr: [1] }), live)
     expect(elected(old)).toMatchObject([{ leader: 1, isr: [1], leaderEpoch: 4, unclean: false }])
+  })
+
+  it("does so on condition that min.insync.replicas stays what it was where that made somebody eligible", () => {
+    const conditions = (over: Partial<PartitionImage>, minIsr: number) =>
+      decideElections(imageOf(partition({ leader: -1, isr: [], ...over }), live), context(minIsr))
+        .flatMap(({ change }) => change!.comparisons)
+        .filter(({ key }) => [clearedElrKey("t"), clearedElrKey("")].includes(key))
+    const both = [{ key: clearedElrKey("t"), modRevision: 0 }, { key: clearedElrKey(""), modRevision: 0 }]
+    // Nobody is eligible any more after it.
+    expect(conditions({ elr: [2] }, 1)).toEqual(both)
+    expect(conditions({ elr: [2] }, 3)).toEqual(both)
+    expect(conditions({ lastKnownElr: [2] }, 1)).toEqual(both)
+    // A leader that registered again.
+    expect(decideElections(imageOf(partition(), again(true)), context())[0]!.change!.comparisons.map(({ key }) => key))
+      .not.toContain(clearedElrKey("t"))
   })
 
   it("gives a leader that registered again a new epoch", () => {
