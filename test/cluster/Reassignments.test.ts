@@ -74,6 +74,16 @@ describe("a reassignment", () => {
     expect(world.partition).toMatchObject({ replicas: [2, 3], removingReplicas: [], leader: 2 })
   })
 
+  it("that takes away no more than it adds ends although one that stays lags or is dead, as in Kafka", () => {
+    for (const [minIsr, dead] of [[1, []], [2, []], [2, [2]]] as const) {
+      const world = worldOf({ isr: [1, 3] }, minIsr, false, dead)
+      world.reassign([4, 2, 3])
+      expect(world.partition).toMatchObject({ replicas: [4, 2, 3, 1], addingReplicas: [4], removingReplicas: [1], isr: [1, 3] })
+      expect(world.alterIsr([1, 3, 4])).toBe(ErrorCode.NEW_LEADER_ELECTED)
+      expect(world.partition).toMatchObject({ replicas: [4, 2, 3], removingReplicas: [], isr: [3, 4], leader: 4, leaderEpoch: 4 })
+    }
+  })
+
   it("changes nothing when the target is what is there", () => {
     expect(decide([1, 2, 3])).toEqual([ErrorCode.NONE, null, true])
   })
