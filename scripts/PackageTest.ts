@@ -122,8 +122,6 @@ const testKit = (): void => {
     const count = Number(tests.exec(plain)?.[1] ?? 0)
     counts.push(count)
     check(`the example project's tests pass with ${name}: ${count}`, ok && count > 0, plain.split("\n").slice(-80).join("\n"))
-    const start = /TestBroker\.start: .*/.exec(plain)
-    if (start !== null) console.log(`       ${start[0]}`)
   }
   check("each runner ran as many tests", new Set(counts).size === 1, counts.join())
 }

@@ -1,14 +1,14 @@
 /** What is measured. Contestants alternate in every round; topics go after each, so that the disk stays small. */
-import { blast } from "../../scripts/peers/Blast.ts"
 import { startKafka } from "../../scripts/peers/Kafka.ts"
 import { type Runtime, startOttla } from "../../scripts/peers/Ottla.ts"
-import { freePort, type Peer, runOrThrow, sleep } from "../../scripts/peers/Processes.ts"
+import { type Peer, sleep } from "../../scripts/peers/Processes.ts"
 import { client } from "./ClientBench.ts"
 import { groupsBench } from "./GroupsBench.ts"
 import { endToEnd, randomFetch } from "./Latency.ts"
 import { replication } from "./ReplicationPeers.ts"
-import { blastAt, createTopic, deleteTopic, memoryMb, type Metrics, medians, withCaller } from "./Measure.ts"
+import { blastAt, createTopic, deleteTopic, type Metrics, medians, withCaller } from "./Measure.ts"
 import type { Bench, Row } from "./Report.ts"
+import { startup } from "./StartupBench.ts"
 
 export interface BenchOptions {
   readonly quick: boolean
@@ -252,56 +252,6 @@ const partitions = async (options: BenchOptions): Promise<Bench> => ({
   rounds: options.rounds
 })
 
-/** Milliseconds from the start of the process to its first answer, then its memory at rest and after some load. */
-const startOnce = async (start: (port: number) => Promise<Peer>, restMs: number): Promise<Metrics> => {
-  const port = await freePort()
-  const program = await blast()
-  const starting = start(port)
-  const waited = await runOrThrow(program, ["wait", "--broker", `127.0.0.1:${port}`, "--timeout", "60"])
-  const peer = await starting
-  try {
-    await sleep(restMs)
-    const idle = memoryMb(peer.pid)
-    // Kafka keeps its directory from round to round
-    const topic = `load-${peer.pid}`
-    await createTopic(peer, topic, 1)
-    await blastAt(peer, "produce", topic, ["--record-bytes", "1024", "--batch-bytes", "16384", "--megabytes", "200"])
-    await blastAt(peer, "fetch", topic, ["--megabytes", "400"])
-    return { "first answer ms": Number(waited.stdout), "idle MB": idle, "loaded MB": memoryMb(peer.pid) }
-  } finally {
-    await peer.kill()
-  }
-}
-
-const startup = async (options: BenchOptions): Promise<Bench> => {
-  await runOrThrow("node", ["scripts/Build.ts"])
-  // a Kafka that was formatted before: formatting is no part of its start
-  const properties = propertiesOf(options)
-  const formatted = await startKafka({ properties })
-  await formatted.stop()
-  const contestants: ReadonlyArray<readonly [string, (port: number) => Promise<Peer>]> = [
-    ["Kafka", (port) => startKafka({ properties, port, dataDirectory: formatted.dataDirectory, format: false, heap: "1g" })],
-    ...(["node", "bun", "deno"] as const).map((runtime) => [`ottla on ${runtime}`, (port: number) => startOttla({ runtime, overrides: properties, port, packaged: true })] as const)
-  ]
-  const rounds = contestants.map((): Array<Metrics> => [])
-  for (let round = 0; round < options.rounds; round++) {
-    for (const [index, [name, start]] of contestants.entries()) {
-      const metrics = await startOnce(start, options.quick ? 500 : 3000)
-      options.print(`${name}: ${JSON.stringify(metrics)}`)
-      rounds[index]?.push(metrics)
-      if (index === 0) await sleep(500)
-    }
-  }
-  return {
-    what: "startup",
-    title: "Start and memory",
-    about: "From the start of the process to its first answer; resident memory three seconds later, and after 200 MB produced and 400 MB read. Kafka with a heap of 1 GB, ottla as its package is installed. Every start but the first follows a kill -9, after which Kafka waits for its old session to end: its first start answered after 3.6 s.",
-    metrics: ["first answer ms", "idle MB", "loaded MB"],
-    rows: [{ name: "one broker", results: contestants.map(([contestant], i) => ({ contestant, metrics: medians(rounds[i] ?? []) })) }],
-    rounds: options.rounds
-  }
-}
-
 const runtimes = async (options: BenchOptions): Promise<Bench> => {
   const contestants: Array<Contestant> = []
   for (const [runtime, name] of [["node", "Node"], ["bun", "Bun"], ["deno", "Deno"]] as const) {
@@ -353,7 +303,7 @@ export const benches: Readonly<Record<string, (options: BenchOptions) => Promise
   latency,
   "random-fetch": randomFetches,
   partitions,
-  startup,
+  startup: (options) => startup(options, propertiesOf(options)),
   runtimes,
   client,
   groups,
