@@ -10,19 +10,11 @@ import { compressSync, uncompressSync } from "snappy"
 import { describe, expect, it } from "vitest"
 import { CompressionError } from "../../core/ports/Compression.ts"
 import { compressionLaws } from "../../core/testing/index.ts"
+import { BLOCK_SIZES, concat, noise } from "../../core/testing/laws/Bytes.ts"
 import { compression } from "../records/Ports.ts"
 
 const MAX_BYTES = 16 * 1024 * 1024
 
-const concat = (...parts: ReadonlyArray<Uint8Array>): Uint8Array => {
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return all
-}
 /** A runtime's own comparison: vitest's walks element by element, which is slow on long arrays. */
 const expectBytes = (actual: Uint8Array, expected: Uint8Array, what = ""): void => {
   if (Buffer.compare(actual, expected) !== 0) {
@@ -30,7 +22,7 @@ const expectBytes = (actual: Uint8Array, expected: Uint8Array, what = ""): void 
   }
 }
 
-/** Bytes with repetitions near and far, of all lengths around the codecs' block sizes. */
+/** Bytes with repetitions near and far, of all lengths around the codecs' block BLOCK_SIZES. */
 const content: fc.Arbitrary<Uint8Array> = fc.record({
   pieces: fc.array(
     fc.record({ piece: fc.uint8Array({ maxLength: 40 }), times: fc.integer({ min: 1, max: 200 }) }),
@@ -38,23 +30,9 @@ const content: fc.Arbitrary<Uint8Array> = fc.record({
   ),
   again: fc.boolean()
 }).map(({ pieces, again }) => {
-  const once = concat(...pieces.flatMap(({ piece, times }) => Array.from({ length: times }, () => piece)))
-  return again ? concat(once, once) : once
+  const once = concat(pieces.flatMap(({ piece, times }) => Array.from({ length: times }, () => piece)))
+  return again ? concat([once, once]) : once
 })
-
-/** Not compressible. */
-const noise = (length: number): Uint8Array => {
-  const bytes = new Uint8Array(length)
-  let state = 0x2545_f491
-  for (let at = 0; at < length; at++) {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    bytes[at] = state
-  }
-  return bytes
-}
-const sizes = [0, 1, 3, 4, 5, 12, 13, 60, 61, 64, 255, 256, 300, 32767, 32768, 32769, 65535, 65536, 65537, 131072, 300_000]
 
 const errorOf = (run: () => unknown): CompressionError => {
   try {
@@ -74,7 +52,7 @@ describe("the laws of Compression", () => {
 
 describe("Compression reads what others write", () => {
   it("snappy: raw blocks and xerial's frames, one or more blocks, are read", () => {
-    for (const size of sizes.slice(1)) {
+    for (const size of BLOCK_SIZES.slice(1)) {
       for (const bytes of [noise(size), noise(size).map((byte) => byte & 3), new Uint8Array(size)]) {
         const raw = compressSync(bytes)
         expectBytes(compression.decompress(2, raw, MAX_BYTES), bytes, `raw ${size}`)
@@ -83,9 +61,9 @@ describe("Compression reads what others write", () => {
           const block = compressSync(part)
           const length = new Uint8Array(4)
           new DataView(length.buffer).setInt32(0, block.length)
-          return concat(length, block)
+          return concat([length, block])
         })
-        const framed = concat(Uint8Array.of(0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0, 0, 0, 0, 1, 0, 0, 0, 1), ...blocks)
+        const framed = concat([Uint8Array.of(0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0, 0, 0, 0, 1, 0, 0, 0, 1), ...blocks])
         expectBytes(compression.decompress(2, framed, MAX_BYTES), bytes, `xerial ${size}`)
       }
     }
@@ -102,14 +80,14 @@ describe("Compression reads what others write", () => {
           parts.push(uncompressSync(framed.slice(at + 4, at + 4 + size)) as Uint8Array)
           at += 4 + size
         }
-        expectBytes(concat(...parts), bytes)
+        expectBytes(concat(parts), bytes)
       }),
       { seed: 43, numRuns: 60 }
     )
   })
 
   it("lz4: frames of the native package are read, with content and block checksums and without, and the other way", () => {
-    for (const size of sizes) {
+    for (const size of BLOCK_SIZES) {
       for (const bytes of [noise(size), noise(size).map((byte) => byte & 3), new Uint8Array(size)]) {
         for (const contentChecksum of [false, true]) {
           for (const blockChecksums of [false, true]) {
@@ -140,7 +118,7 @@ describe("Compression reads what others write", () => {
       9, 0, 0, 0, 0x07, 8, 0, 0x50, ...new TextEncoder().encode("hgfed"),
       0, 0, 0, 0
     )
-    const frame = (checksum: number): Uint8Array => concat(header, Uint8Array.of(checksum), blocks)
+    const frame = (checksum: number): Uint8Array => concat([header, Uint8Array.of(checksum), blocks])
     // of all header checksums one is right
     const right = Array.from({ length: 256 }, (_, checksum) => frame(checksum)).filter((bytes) => {
       try {
@@ -157,7 +135,7 @@ describe("Compression reads what others write", () => {
 
   it("gzip: several members in a row, and nothing but gzip", () => {
     const bytes = noise(3000).map((byte) => byte & 15)
-    const members = concat(gzipSync(bytes.subarray(0, 1000)), gzipSync(bytes.subarray(1000)))
+    const members = concat([gzipSync(bytes.subarray(0, 1000)), gzipSync(bytes.subarray(1000))])
     expectBytes(compression.decompress(1, members, 3000), bytes)
     expect(errorOf(() => compression.decompress(1, members, 2999)).kind).toBe("TooLong")
     expect(errorOf(() => compression.decompress(1, deflateSync(bytes), 3000)).kind).toBe("Malformed")
@@ -167,10 +145,10 @@ describe("Compression reads what others write", () => {
     const bytes = noise(300_000).map((byte) => byte & 15)
     const skippable = Uint8Array.of(0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3)
     const first = zstdCompressSync(bytes.subarray(0, 1000))
-    const frames = concat(first, skippable, zstdCompressSync(bytes.subarray(1000)))
+    const frames = concat([first, skippable, zstdCompressSync(bytes.subarray(1000))])
     expectBytes(compression.decompress(4, frames, 300_000), bytes)
     expect(errorOf(() => compression.decompress(4, frames, 299_999)).kind).toBe("TooLong")
-    expect(errorOf(() => compression.decompress(4, concat(first, Uint8Array.of(1, 2, 3)), 300_000)).kind).toBe("Malformed")
+    expect(errorOf(() => compression.decompress(4, concat([first, Uint8Array.of(1, 2, 3)]), 300_000)).kind).toBe("Malformed")
     for (let length = 1; length < first.length; length += 7) {
       expect(errorOf(() => compression.decompress(4, first.subarray(0, length), 300_000)).kind).toBe("Malformed")
     }

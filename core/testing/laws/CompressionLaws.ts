@@ -1,38 +1,13 @@
 /**
  * What every layer of the Compression port keeps, whatever it is made of. That it reads what other Kafka clients write
- * takes bytes of their making: test/ports/CompressionForms.test.ts has those of native packages.
+ * takes bytes of their making: test/ports/Compression.test.ts has those of native packages.
  */
 import { type Compression, type CompressionCodec, CompressionError, type CompressionErrorKind } from "../../ports/Compression.ts"
+import { BLOCK_SIZES, concat, noise } from "./Bytes.ts"
 import { type Dice, ensure, ensureSame, ensureSameBytes, forSequences, type Law, law } from "./Law.ts"
 
 const codecs: ReadonlyArray<readonly [string, CompressionCodec]> = [["gzip", 1], ["snappy", 2], ["lz4", 3], ["zstd", 4]]
 const MAX_BYTES = 16 * 1024 * 1024
-/** Around the codecs' block sizes. */
-const SIZES: ReadonlyArray<number> =
-  [0, 1, 3, 4, 5, 12, 13, 60, 61, 64, 255, 256, 300, 32767, 32768, 32769, 65535, 65536, 65537, 131072, 300_000]
-
-const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array => {
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return all
-}
-
-/** Not compressible (xorshift). */
-const noise = (length: number): Uint8Array => {
-  const bytes = new Uint8Array(length)
-  let state = 0x2545_f491
-  for (let at = 0; at < length; at++) {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    bytes[at] = state
-  }
-  return bytes
-}
 
 /** Bytes with repetitions near and far. */
 const makePieces = (dice: Dice): ReadonlyArray<Uint8Array> => {
@@ -71,7 +46,7 @@ const lawsOf = (compression: Compression, codecName: string, codec: CompressionC
   const back = (bytes: Uint8Array): Uint8Array => compression.decompress(codec, compression.compress(codec, bytes), MAX_BYTES)
   return [
     law(`${codecName}: decompress after compress gives the same bytes`, () => {
-      for (const size of SIZES) {
+      for (const size of BLOCK_SIZES) {
         for (const bytes of [noise(size), new Uint8Array(size), noise(size).map((byte) => byte & 3)]) {
           ensureSameBytes(back(bytes), bytes, `${size} bytes and back`)
         }

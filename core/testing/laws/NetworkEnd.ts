@@ -1,8 +1,9 @@
 /** What the laws of the Network port watch connections with. */
 import * as Effect from "effect/Effect"
 import type { Scope } from "effect/Scope"
-import { type FileSlice, payloadLength, type ReadableFile } from "../../model/Payload.ts"
+import type { FileSlice, ReadableFile } from "../../model/Payload.ts"
 import type { Connection, ConnectionHandler, Listener, Network, NetworkError } from "../../ports/Network.ts"
+import { concat } from "./Bytes.ts"
 import { ensureSame, LawViolation } from "./Law.ts"
 
 /** Counts releases of the slices it makes. */
@@ -99,16 +100,6 @@ export class End implements ConnectionHandler {
   bytes(): Uint8Array {
     return concat(this.received)
   }
-}
-
-export const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array => {
-  const all = new Uint8Array(payloadLength(parts))
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return all
 }
 
 /** Bytes that tell their position. */

@@ -6,8 +6,9 @@ import type * as Layer from "effect/Layer"
 import type { Scope } from "effect/Scope"
 import type { Payload, ReadableFile } from "../../model/Payload.ts"
 import { Network, type NetworkError } from "../../ports/Network.ts"
+import { concat } from "./Bytes.ts"
 import { Dice, ensure, ensureSame, ensureSameBytes, type Law, LAW_PATIENCE_MS, lawOf, show } from "./Law.ts"
-import { concat, connect, End, Leases, listen, pair, pattern, settle, turn, until } from "./NetworkEnd.ts"
+import { connect, End, Leases, listen, pair, pattern, settle, turn, until } from "./NetworkEnd.ts"
 
 /** Makes a file with these bytes, of the kind whose slices the network is to send; it is gone with the scope. */
 export type MakeFile = (bytes: Uint8Array) => Effect.Effect<ReadableFile, never, Scope>
