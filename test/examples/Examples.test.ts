@@ -19,11 +19,18 @@ if (config instanceof BrokerConfigError) throw config
 const host = Layer.mergeAll(MemoryDisk.layer(), MemoryMetadataStore.layer(), adapters.networkLayer, compression, crypto)
 const broker = ManagedRuntime.make(Broker.layer(config).pipe(Layer.provide(host), Layer.provide(Logger.layer([]))))
 
+/** What the examples ask for in their environment, which other tests of this process have too. */
+const SERVERS = "BOOTSTRAP_SERVERS"
+const before = process.env[SERVERS]
 beforeAll(async () => {
   const [listener] = (await broker.runPromise(Broker.Broker)).listeners
-  process.env["BOOTSTRAP_SERVERS"] = `127.0.0.1:${listener!.port}`
+  process.env[SERVERS] = `127.0.0.1:${listener!.port}`
 })
-afterAll(() => broker.dispose())
+afterAll(() => {
+  if (before === undefined) delete process.env[SERVERS]
+  else process.env[SERVERS] = before
+  return broker.dispose()
+})
 
 /** What each prints. */
 const printed: Readonly<Record<string, ReadonlyArray<string>>> = {
