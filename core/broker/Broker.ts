@@ -52,6 +52,9 @@ import { RACK_AWARE_SELECTOR } from "./ReplicaSelector.ts"
 /** After which the replicas are told again that are offline, when the metadata store could not take it, in milliseconds. */
 const STORE_RETRY_MS = 50
 
+/** After which logs are tried again that a full disk refused, in milliseconds. */
+const REFUSED_LOGS_RETRY_MS = 1000
+
 /** Requests in flight are given this long when the broker stops, in milliseconds. */
 export const STOP_TIMEOUT_MS = 5000
 
@@ -126,6 +129,7 @@ const startPartitions = (
   purgatory: Purgatory,
   nowMs: () => number,
   monotonicMs: () => number,
+  logsRefused: () => void,
   fork: Fork
 ): Partitions => {
   const isrChanges = new IsrChanges(controller, fork)
@@ -158,6 +162,7 @@ const startPartitions = (
         fork(Effect.andThen(Effect.yieldNow, Effect.suspend(() => reportOffline)))
       }
     },
+    logsRefused,
     brokerId: config.nodeId,
     logManager,
     purgatory,
@@ -284,7 +289,27 @@ export const make = (
     )
 
     const purgatory = new Purgatory({ monotonicMs, fork })
-    const partitions = startPartitions(config, controller, logManager, purgatory, nowMs, monotonicMs, fork)
+    /** Until it stops: no log is made after the clean-shutdown marker. */
+    let isFollowing = false
+    const retryLogs = Effect.andThen(
+      Effect.sleep(REFUSED_LOGS_RETRY_MS),
+      Effect.sync(() => {
+        if (!isFollowing) return
+        partitions.retryRefused()
+        followImage(controller.image())
+      })
+    )
+    const logsRefused = (): void => void fork(retryLogs)
+    const partitions: Partitions = startPartitions(
+      config,
+      controller,
+      logManager,
+      purgatory,
+      nowMs,
+      monotonicMs,
+      logsRefused,
+      fork
+    )
     const groupConfig = groupConfigOf(config)
     const groups = new GroupCoordinators(
       new Coordinator<GroupsState, GroupRecord>({
@@ -395,8 +420,15 @@ export const make = (
     })
     followImage(controller.image())
     yield* Effect.acquireRelease(
-      Effect.sync(() => controller.onChange(applyImage)),
-      (stop) => Effect.sync(stop)
+      Effect.sync(() => {
+        isFollowing = true
+        return controller.onChange(applyImage)
+      }),
+      (stop) =>
+        Effect.sync(() => {
+          isFollowing = false
+          stop()
+        })
     )
     connections.open()
 

@@ -10,7 +10,7 @@ import { type ProducedBatch, type ProduceRefusal, validateProduced, type Validat
 import { RecordBatch } from "../records/RecordBatch.ts"
 import type { LogConfig } from "./LogConfig.ts"
 import type { LogContext } from "./LogContext.ts"
-import { fail, guarded, type LogState } from "./LogState.ts"
+import { fail, guarded, type LogState, retireFences, writeFacts } from "./LogState.ts"
 import type { AppendResult, FollowerAppended, FollowerAppendOptions, LeaderAppendOptions } from "./LogTypes.ts"
 import { observeBatch } from "./ProducerSnapshots.ts"
 import { Rolling } from "./Rolling.ts"
@@ -180,7 +180,7 @@ export class LogAppender {
     const sizeBefore = startedAt.size
     try {
       if (state.failure !== undefined) throw state.failure
-      if (state.epochs.write()) state.unflushed.namesChanged()
+      writeFacts(state)
       if (this.isTailDirty) {
         startedAt.cutUnwritten()
         this.isTailDirty = false
@@ -203,10 +203,20 @@ export class LogAppender {
     state.producers.commit()
     const hasRolled = rolls.length > 0
     staging.clear()
-    if (hasRolled) {
-      this.rolling.made(state.segments.active)
-      state.context.rolled(state.log)
+    if (hasRolled) this.rolled()
+  }
+
+  /** The new segment is there to stay. */
+  private rolled(): void {
+    const { state } = this
+    this.rolling.made(state.segments.active)
+    try {
+      guarded(state, () => retireFences(state))
+    } catch (error) {
+      // What was written counts all the same; what it means for the disk was noted.
+      if (!(error instanceof DiskError)) throw error
     }
+    state.context.rolled(state.log)
   }
 
   private writeGroup(from: number, to: number): void {
@@ -290,8 +300,7 @@ export class LogAppender {
     if (segments.active.size === 0) return
     guarded(state, () => this.beginSegment(endOffset, snapshots.encode(producers), nowMs))
     this.rolling.rolled(endOffset, nowMs, jitterMs(state.config, state.context))
-    this.rolling.made(segments.active)
-    state.context.rolled(state.log)
+    this.rolled()
   }
 }
 

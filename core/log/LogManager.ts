@@ -25,6 +25,7 @@ import {
   RECOVERY_POINT_CHECKPOINT
 } from "./LogDirectory.ts"
 import { parsePartitionDirectory, retiredDirectoryName } from "./LogFiles.ts"
+import { isFailure } from "./LogState.ts"
 import type { PartitionLog } from "./PartitionLog.ts"
 import { createLog, loadLog, readTopicId } from "./Recovery.ts"
 
@@ -53,7 +54,10 @@ export interface LogDirectoryState {
 export interface LogManager {
   readonly get: (topic: string, partition: number) => PartitionLog | undefined
   readonly all: () => Iterable<PartitionLog>
-  /** The log, new or as it is. In the online directory with the fewest logs. @throws DiskError */
+  /**
+   * The log, new or as it is. In the online directory with the fewest logs; one that fails goes offline, and the next
+   * is tried. @throws DiskError when the disk is full, or no directory is online
+   */
   readonly create: (topic: string, partition: number, topicId: string, config: LogConfig) => PartitionLog
   /** Takes the log away at once; its files go after file.delete.delay.ms. @throws DiskError */
   readonly remove: (topic: string, partition: number) => void
@@ -384,25 +388,33 @@ export const make = (
       create: (topic, partition, topicId, topicConfig) => {
         const found = logs.get(keyOf(topic, partition))
         if (found !== undefined) return found
-        let best: LogDirectory | undefined
-        let fewest = Infinity
-        for (const directory of online()) {
-          const { length } = logsIn(directory)
-          if (length >= fewest) continue
-          fewest = length
-          best = directory
+        for (;;) {
+          let best: LogDirectory | undefined
+          let fewest = Infinity
+          for (const directory of online()) {
+            const { length } = logsIn(directory)
+            if (length >= fewest) continue
+            fewest = length
+            best = directory
+          }
+          if (best === undefined) throw new DiskError("Io", "create", keyOf(topic, partition), "no log directory is online")
+          try {
+            const log = createLog(context, {
+              topic,
+              partition,
+              topicId,
+              directory: `${best.path}/${keyOf(topic, partition)}`,
+              config: topicConfig,
+              nowMs: nowMs()
+            })
+            register(log, best)
+            return log
+          } catch (error) {
+            if (!(error instanceof DiskError) || !isFailure(error)) throw error
+            // As in Kafka the next directory gets it.
+            goOffline(best, error)
+          }
         }
-        if (best === undefined) throw new DiskError("Io", "create", keyOf(topic, partition), "no log directory is online")
-        const log = createLog(context, {
-          topic,
-          partition,
-          topicId,
-          directory: `${best.path}/${keyOf(topic, partition)}`,
-          config: topicConfig,
-          nowMs: nowMs()
-        })
-        register(log, best)
-        return log
       },
       remove: (topic, partition) => retire(topic, partition, "delete"),
       removeStray: (topic, partition) => retire(topic, partition, "stray"),

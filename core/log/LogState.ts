@@ -3,10 +3,12 @@ import { DiskError } from "../ports/Disk.ts"
 import type { EpochFile } from "./EpochFile.ts"
 import type { LogConfig } from "./LogConfig.ts"
 import type { LogContext } from "./LogContext.ts"
+import { DELETED_SUFFIX } from "./LogFiles.ts"
 import type { LogReader } from "./LogReader.ts"
 import type { PartitionLog } from "./PartitionLog.ts"
 import type { ProducerSnapshots } from "./ProducerSnapshots.ts"
 import type { ProducerState } from "./ProducerState.ts"
+import type { Segment } from "./Segment.ts"
 import type { Segments } from "./Segments.ts"
 import type { Unflushed } from "./Unflushed.ts"
 
@@ -32,15 +34,26 @@ export interface LogState {
   flushedOffset: number
   /** When the oldest record that is not flushed was appended. */
   unflushedSinceMs: number
+  /** The log was truncated, and the recovery point checkpoint does not say so yet. */
+  isCheckpointDue: boolean
+  /** In the log no more: segments whose names have to stay until the active segment has no stale tail. */
+  fences: ReadonlyArray<Segment>
   /** Why the log takes nothing more. */
   failure: DiskError | undefined
 }
 
-/** Anything but lack of space (or a file that is in use) means that the disk can't be trusted. */
-export const fail = (state: LogState, error: DiskError): void => {
-  if (error.kind === "NoSpace" || error.kind === "Busy" || state.failure !== undefined) return
+/** The disk can't be trusted any more. */
+export const distrust = (state: LogState, error: DiskError): void => {
+  if (state.failure !== undefined) return
   state.failure = error
   state.context.failed(state.log, error)
+}
+
+/** Anything but lack of space (or a file that is in use) means that the disk can't be trusted. */
+export const isFailure = (error: DiskError): boolean => error.kind !== "NoSpace" && error.kind !== "Busy"
+
+export const fail = (state: LogState, error: DiskError): void => {
+  if (isFailure(error)) distrust(state, error)
 }
 
 /** Runs work with the disk, and takes note when it fails. @throws DiskError */
@@ -52,4 +65,31 @@ export const guarded = <A>(state: LogState, run: () => A): A => {
     if (error instanceof DiskError) fail(state, error)
     throw error
   }
+}
+
+/**
+ * Brings up to date what other files say of the log: where its epochs begin, and how far recovery may trust it. A disk
+ * that is full may refuse it; the log does not grow before it is done. @throws DiskError
+ */
+export const writeFacts = (state: LogState): void => {
+  if (state.epochs.write()) state.unflushed.namesChanged()
+  if (!state.isCheckpointDue) return
+  state.context.truncated(state.log)
+  state.isCheckpointDue = false
+}
+
+/** A segment that was taken out: its files go after file.delete.delay.ms. @throws DiskError */
+export const retire = (state: LogState, segment: Segment): void => {
+  segment.changeSuffix(DELETED_SUFFIX)
+  segment.close()
+  state.unflushed.remove(segment)
+  state.context.schedule(state.config.fileDeleteDelayMs, () => segment.remove())
+}
+
+/** Once nothing needs them. @throws DiskError */
+export const retireFences = (state: LogState): void => {
+  const { fences, segments } = state
+  if (fences.length === 0 || segments.active.hasStaleTail) return
+  state.fences = []
+  for (const fence of fences) retire(state, fence)
 }

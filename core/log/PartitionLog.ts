@@ -16,10 +16,9 @@ import type { LeaderEpochCache } from "./LeaderEpochCache.ts"
 import { LogAppender } from "./LogAppender.ts"
 import type { LogConfig } from "./LogConfig.ts"
 import type { LogContext } from "./LogContext.ts"
-import { DELETED_SUFFIX } from "./LogFiles.ts"
 import { findAborted, findByTimestamp, findMaxTimestamp } from "./LogQueries.ts"
 import { LogReader } from "./LogReader.ts"
-import { fail, guarded, type LogState } from "./LogState.ts"
+import { distrust, guarded, type LogState, retire, retireFences, writeFacts } from "./LogState.ts"
 import type {
   AbortedTransaction,
   ActiveProducer,
@@ -99,10 +98,13 @@ export class PartitionLog {
       endOffset: parts.logEndOffset,
       flushedOffset: parts.flushedOffset,
       unflushedSinceMs: 0,
+      isCheckpointDue: false,
+      fences: [],
       failure: undefined
     }
     this.appender = new LogAppender(this.state)
-    this.flush = new Flusher(() => this.beginFlush(), (error) => fail(this.state, error)).flush
+    // Whatever the reason: which pages the device has is unknown, and the next sync would not say.
+    this.flush = new Flusher(() => this.beginFlush(), (error) => distrust(this.state, error)).flush
   }
 
   // -- state -----------------------------------------------------------------------------------------------------
@@ -257,14 +259,21 @@ export class PartitionLog {
     const { epochs } = this.state
     if (!epochs.cache.assign(epoch, startOffset)) return
     epochs.changed()
-    this.writeEpochs()
+    this.writeFacts()
   }
 
-  /** Should it fail, the next write begins with it. */
-  private writeEpochs(): void {
-    guarded(this.state, () => {
-      if (this.state.epochs.write()) this.state.unflushed.namesChanged()
-    })
+  /** Should it fail, the next write begins with it. @throws DiskError */
+  private writeFacts(): void {
+    guarded(this.state, () => writeFacts(this.state))
+  }
+
+  /** The same after a change that made the log smaller, which a full disk must allow: what is refused is written later. */
+  private writeFactsUnlessFull(): void {
+    try {
+      this.writeFacts()
+    } catch (error) {
+      if (!(error instanceof DiskError && error.kind === "NoSpace")) throw error
+    }
   }
 
   /**
@@ -277,7 +286,7 @@ export class PartitionLog {
       // A leadership that wrote nothing left its epoch's start at the end: a history that is not the leader's either.
       if (!state.epochs.cache.truncateFromEnd(offset)) return
       state.epochs.changed()
-      return this.writeEpochs()
+      return this.writeFactsUnlessFull()
     }
     if (offset < segments.first.baseOffset) return this.truncateFullyAndStartAt(offset)
     this.appender.requireNothingStaged()
@@ -303,11 +312,11 @@ export class PartitionLog {
       this.endedAt(end)
       if (state.epochs.cache.truncateFromEnd(end)) state.epochs.changed()
       loadProducers(this.producers, state.snapshots, segments, end, this.context)
-      if (goesOnElsewhere) this.appender.roll(this.appender.lastAppendMs)
-      if (fence !== undefined) this.retire(fence)
+      if (fence !== undefined) state.fences = [...state.fences, fence]
+      if (goesOnElsewhere) this.rollUnlessFull(this.appender.lastAppendMs)
+      else retireFences(state)
     })
-    this.writeEpochs()
-    this.context.truncated(this)
+    this.writeFactsUnlessFull()
   }
 
   /** Removes all records: the next one gets `offset`. @throws DiskError */
@@ -316,8 +325,9 @@ export class PartitionLog {
     this.appender.requireNothingStaged()
     guarded(state, () => {
       const old = segments.all
-      for (const segment of old) this.retire(segment)
+      for (const segment of old) retire(state, segment)
       segments.replace(old, [this.emptySegment(offset)])
+      retireFences(state)
       state.startOffset = offset
       state.flushedOffset = offset
       this.producers.clear(offset)
@@ -326,8 +336,7 @@ export class PartitionLog {
       this.endedAt(offset)
       state.snapshots.removeUnless(() => false)
     })
-    this.writeEpochs()
-    this.context.truncated(this)
+    this.writeFactsUnlessFull()
   }
 
   private emptySegment(baseOffset: number): Segment {
@@ -339,6 +348,7 @@ export class PartitionLog {
     state.endOffset = end
     state.startOffset = Math.min(state.startOffset, end)
     state.flushedOffset = Math.min(state.flushedOffset, end)
+    state.isCheckpointDue = true
     state.unflushed.namesChanged()
     state.reader.forget()
     this.appender.endMoved()
@@ -352,12 +362,8 @@ export class PartitionLog {
     state.startOffset = offset
     if (!state.epochs.cache.truncateFromStart(offset)) return
     state.epochs.changed()
-    try {
-      this.writeEpochs()
-    } catch (error) {
-      // This is how a full disk gets room: it must need none. A load cuts an older file at the log start.
-      if (!(error instanceof DiskError && error.kind === "NoSpace")) throw error
-    }
+    // This is how a full disk gets room: it must need none. A load cuts an older file at the log start.
+    this.writeFactsUnlessFull()
   }
 
   /** Removes segments that retention allows, never past the high watermark. @throws DiskError */
@@ -374,7 +380,7 @@ export class PartitionLog {
         state.config,
         { logStartOffset: state.startOffset, highWatermark, nowMs }
       ))
-    const removable = count === all.length && !this.rollForRetention(nowMs) ? count - 1 : count
+    const removable = count === all.length && !this.rollUnlessFull(nowMs) ? count - 1 : count
     if (removable <= 0) return
     guarded(state, () => {
       const first = segments.at(removable)!.baseOffset
@@ -384,11 +390,11 @@ export class PartitionLog {
       state.snapshots.removeUnless((offset) => offset >= first)
     })
     // Last: a full disk refuses it, and what was removed makes room.
-    this.writeEpochs()
+    this.writeFacts()
   }
 
   /** @returns whether the active segment is closed now: a full disk has no room for another */
-  private rollForRetention(nowMs: number): boolean {
+  private rollUnlessFull(nowMs: number): boolean {
     try {
       this.roll(nowMs)
       return true
@@ -401,17 +407,10 @@ export class PartitionLog {
   /** Takes segments out; their files go after file.delete.delay.ms. */
   private removeSegments(removed: ReadonlyArray<Segment>): void {
     if (removed.length === 0) return
-    for (const segment of removed) this.retire(segment)
+    for (const segment of removed) retire(this.state, segment)
     this.segments.replace(removed, [])
     this.state.reader.forget()
     this.state.unflushed.namesChanged()
-  }
-
-  private retire(segment: Segment): void {
-    segment.changeSuffix(DELETED_SUFFIX)
-    segment.close()
-    this.state.unflushed.remove(segment)
-    this.context.schedule(this.config.fileDeleteDelayMs, () => segment.remove())
   }
 
   /**
@@ -419,7 +418,7 @@ export class PartitionLog {
    * they keep their suffix until the caller has made the old ones' names durable. @throws DiskError
    */
   replaceSegments(removed: ReadonlyArray<Segment>, added: ReadonlyArray<Segment>): void {
-    for (const segment of removed) this.retire(segment)
+    for (const segment of removed) retire(this.state, segment)
     this.segments.replace(removed, added)
     this.state.reader.forget()
     this.state.unflushed.namesChanged()
@@ -428,7 +427,7 @@ export class PartitionLog {
   /** Its directory has another name now. */
   moved(directory: string): void {
     this.state.directory = directory
-    for (const segment of this.segments.all) segment.moved(directory)
+    for (const segment of [...this.segments.all, ...this.state.fences]) segment.moved(directory)
     this.state.snapshots.moved(directory)
     this.state.epochs.moved(directory)
   }
@@ -447,6 +446,7 @@ export class PartitionLog {
         segment.cutStaleTail()
         state.unflushed.add(segment)
       }
+      retireFences(state)
       const { active } = segments
       active.finish()
       state.unflushed.add(active)
@@ -455,13 +455,13 @@ export class PartitionLog {
       state.snapshots.write(state.endOffset, state.snapshots.encode(this.producers))
       state.unflushed.namesChanged()
     })
-    this.writeEpochs()
+    this.writeFacts()
   }
 
   /** Ends every file; the ones under a lease with their last lease. */
   close(): void {
     if (this.isClosed) return
     this.isClosed = true
-    for (const segment of this.segments.all) segment.close()
+    for (const segment of [...this.segments.all, ...this.state.fences]) segment.close()
   }
 }

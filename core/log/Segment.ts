@@ -285,6 +285,8 @@ export class Segment {
 
   /** Undoes what a failed write may have left after the log's end. @throws DiskError */
   cutUnwritten(): void {
+    // Nothing was written behind what readers still have: the write failed on the segment that was to follow.
+    if (this.hasStaleTail) return
     const { file } = this.openLog()
     if (file.size() > this.size) file.truncate(this.size)
   }

@@ -126,13 +126,15 @@ export class Follower {
 
   #truncate(change: () => void): number {
     const partition = this.#partition
+    let code: number = ErrorCode.NONE
     try {
       change()
     } catch (error) {
-      return this.#host.storageError(error)
+      code = this.#host.storageError(error)
     }
+    // The disk may have refused when the records were gone already.
     const { logEndOffset, logStartOffset } = partition.log
     partition.apply({ _tag: "Truncated", logStartOffset, logEndOffset })
-    return ErrorCode.NONE
+    return code
   }
 }

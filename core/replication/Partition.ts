@@ -194,9 +194,9 @@ export class Partition {
       try {
         this.log.assignEpoch(this.state.leaderEpoch, this.state.epochStartOffset)
       } catch (error) {
-        // Records without their epoch's start would be truncated wrongly one day: no record without it.
+        // A full disk takes it with the first record that it has room for, never after it: a record without its
+        // epoch's start would be truncated wrongly one day. Any other failure has taken the directory offline.
         this.#storageError(error)
-        this.markOffline()
       }
     }
     if ((flags & HIGH_WATERMARK_MOVED) !== 0) this.log.onHighWatermark(this.state.highWatermark)
@@ -359,7 +359,7 @@ export class Partition {
         onFailure: (error) =>
           Effect.suspend(() => {
             this.#flushing = false
-            this.markOffline()
+            // And so is its whole directory: the log has seen to that.
             return Effect.logError("fsync failed: partition is offline").pipe(
               Effect.annotateLogs({ topic: this.topic, partition: this.partition, error: error.message })
             )

@@ -13,6 +13,7 @@ import { replicaName, topicConfigOf } from "../cluster/MetadataImage.ts"
 import type { ReplicationConfig } from "../cluster/configs/TopicConfigs.ts"
 import type { LogConfig } from "../log/LogConfig.ts"
 import type { LogManager } from "../log/LogManager.ts"
+import { isFailure } from "../log/LogState.ts"
 import type { PartitionLog } from "../log/PartitionLog.ts"
 import { ZERO_TOPIC_ID } from "../model/Ids.ts"
 import { DiskError } from "../ports/Disk.ts"
@@ -39,6 +40,8 @@ export interface PartitionsOptions {
   readonly isrChangeWanted: (partition: Partition) => void
   /** A replica here (`replicaName`) lies in a log directory that failed. */
   readonly replicaOffline: (name: string) => void
+  /** A full disk refused the logs of some replicas: `retryRefused` is to be called after a while. */
+  readonly logsRefused: () => void
 }
 
 export class Partitions {
@@ -50,6 +53,10 @@ export class Partitions {
   #changed: Set<Partition> = new Set()
   /** Replicas in log directories that failed: they come back with a start that finds their directory. */
   readonly #offline: Set<string> = new Set()
+  /** Topics with replicas here whose logs a full disk refused, by id. */
+  #refused: Set<string> = new Set()
+  /** Of the replicas (`replicaName`) among them: a disk may be full for long. */
+  readonly #toldRefused: Set<string> = new Set()
 
   constructor(options: PartitionsOptions) {
     this.#options = options
@@ -121,6 +128,18 @@ export class Partitions {
         if (topicConfigOf(previous, hosted.name) !== topicConfigOf(image, hosted.name)) this.#applyConfig(hosted, image)
       }
     }
+  }
+
+  /** Makes the logs that a full disk refused, and gives them the roles that they should have: `takeChanged` has them. */
+  retryRefused(): void {
+    const image = this.#applied
+    const refused = this.#refused
+    this.#refused = new Set()
+    for (const id of refused) {
+      const topic = image?.topicsById.get(id)
+      if (topic !== undefined) this.#applyTopic(topic, topic, image!, false)
+    }
+    if (this.#refused.size === 0) this.#toldRefused.clear()
   }
 
   /** Logs of topics that were deleted while this broker was down keep their files, under names with "-stray". */
@@ -195,13 +214,7 @@ export class Partitions {
       }
     } catch (error) {
       if (!(error instanceof DiskError)) throw error
-      fork(
-        Effect.annotateLogs(Effect.logError("log could not be made"), {
-          topic: topic.name,
-          partition: index,
-          error: error.message
-        })
-      )
+      this.#logRefused(topic, index, error)
       return undefined
     }
     const context: PartitionContext = {
@@ -226,6 +239,23 @@ export class Partitions {
       this.#goOffline(topic.id, index)
     }
     return partition
+  }
+
+  /** It is made when there is room, or, with no directory that works, led by another broker. */
+  #logRefused(topic: TopicImage, index: number, error: DiskError): void {
+    const { fork, logsRefused } = this.#options
+    const name = replicaName(topic.id, index)
+    const isTold = this.#toldRefused.has(name)
+    if (isFailure(error)) this.#goOffline(topic.id, index)
+    else {
+      if (this.#refused.size === 0) logsRefused()
+      this.#refused.add(topic.id)
+      this.#toldRefused.add(name)
+    }
+    if (isTold) return
+    fork(
+      Effect.annotateLogs(Effect.logError("log could not be made"), { topic: topic.name, partition: index, error: error.message })
+    )
   }
 
   #applyConfig(hosted: HostedTopic, image: MetadataImage): void {

@@ -240,6 +240,24 @@ describe("logs", () => {
       }))
   })
 
+  test("a new log goes to another directory where its own fails, which is offline then; a full disk refuses it", async () => {
+    const memory = new MemoryDisk()
+    await withLogs(memory, options({}, { logDirs: ["/one", "/two"] }), (manager) =>
+      Effect.sync(() => {
+        let all = 0
+        manager.onAllOffline(() => all++)
+        memory.limitBytes = memory.usedBytes
+        expect(() => create(manager, "a", 0)).toThrow("no space")
+        memory.limitBytes = Infinity
+        memory.failWhen((operation, path) => operation === "write" && path.startsWith("/one") ? "Io" : undefined)
+        expect(manager.directoryOf(create(manager, "a", 0))).toBe("/two")
+        expect(manager.directories().map(({ isOnline }) => isOnline)).toEqual([false, true])
+        memory.failWhen((operation) => operation === "write" ? "Io" : undefined)
+        expect(() => create(manager, "a", 1)).toThrow("no log directory is online")
+        expect(all).toBe(1)
+      }))
+  })
+
   test("a full disk is no failure", async () => {
     const memory = new MemoryDisk()
     await withLogs(memory, options(), (manager) =>

@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import { describe, expect, test } from "vitest"
 import { MemoryDisk } from "../../core/memory/MemoryDisk.ts"
+import { DiskError } from "../../core/ports/Disk.ts"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
 import { append, batchesIn, batchOf, bytesOf, newLog, readAll, reload, text, values } from "./TestLog.ts"
 
@@ -158,6 +159,56 @@ describe("a disk that refuses", () => {
     expect(log.logStartOffset).toBe(13)
     memory.limitBytes = memory.usedBytes
     expect(values(log, 13)).toEqual([])
+  })
+
+  test("a full disk does not refuse that an epoch begins or that records are truncated: what it cannot note comes first later", async () => {
+    const memory = new MemoryDisk()
+    const truncated: Array<number> = []
+    const { context, log } = newLog({}, memory)
+    const refuses = (): boolean => memory.limitBytes !== Infinity
+    Object.assign(context, {
+      truncated: () => {
+        if (refuses()) throw new DiskError("NoSpace", "write", "recovery-point-offset-checkpoint", "full")
+        truncated.push(log.logEndOffset)
+      }
+    })
+    for (let epoch = 0; epoch < 4; epoch++) append(log, [`value ${epoch}`], { leaderEpoch: epoch })
+    memory.limitBytes = 0
+    log.truncateTo(2)
+    expect(() => log.assignEpoch(7, 2)).toThrow("no space")
+    expect([log.logEndOffset, log.latestEpoch, log.failed, truncated]).toEqual([2, 7, undefined, []])
+    expect(() => append(log, ["refused"], { leaderEpoch: 7 })).toThrow("no space")
+    expect([log.logEndOffset, log.latestEpoch, truncated]).toEqual([2, 7, []])
+    memory.limitBytes = Infinity
+    expect(append(log, ["taken"], { leaderEpoch: 7 })).toBe(2)
+    // The recovery point was lowered before the log grew.
+    expect(truncated).toEqual([2])
+    memory.crash({ _tag: "process" })
+    const again = await reload(memory)
+    expect(values(again, 0)).toEqual(["0:value 0", "1:value 1", "2:taken"])
+    expect(again.epochEntries).toEqual([{ epoch: 0, startOffset: 0 }, { epoch: 1, startOffset: 1 }, { epoch: 7, startOffset: 2 }])
+  })
+
+  test("a full disk lets go of what a reader still has, in several segments, and no restart brings it back", async () => {
+    const memory = new MemoryDisk()
+    const { log, scheduled } = newLog({ segmentBytes: 250, indexIntervalBytes: 0 }, memory)
+    for (let i = 0; i < 9; i++) append(log, [`value ${i}`.padEnd(40)])
+    expect(log.segments.all.length).toBeGreaterThan(2)
+    const leased = log.read(0, { maxBytes: 1e6, minOneBatch: true, endOffset: log.logEndOffset })
+    if (leased._tag !== "Read" || leased.slice === undefined) throw new Error("nothing was read")
+    const bytes = bytesOf(leased.slice)
+    memory.limitBytes = 0
+    log.truncateTo(1)
+    expect([log.logEndOffset, log.failed]).toEqual([1, undefined])
+    expect(() => append(log, ["refused"])).toThrow("no space")
+    expect(bytesOf(leased.slice)).toEqual(bytes)
+    memory.limitBytes = Infinity
+    for (let i = 1; i < 5; i++) expect(append(log, [`other ${i}`.padEnd(40)])).toBe(i)
+    leased.slice.release()
+    for (const run of scheduled) run()
+    memory.crash({ _tag: "process" })
+    expect(values(await reload(memory), 0).map((value) => value.trim()))
+      .toEqual(["0:value 0", "1:other 1", "2:other 2", "3:other 3", "4:other 4"])
   })
 
   test("any other failure is the end of the log until a restart", () => {
@@ -330,13 +381,14 @@ describe("flush", () => {
     expect(values(await reload(memory), 0)).toEqual(["0:a", "1:b"])
   })
 
-  test("a sync that fails is the end of the log: its pages are unknown", async () => {
+  test.each(["Io", "NoSpace"] as const)("a sync that fails (%s) is the end of the log: its pages are unknown", async (kind) => {
     const { log, memory } = newLog()
     append(log, ["a"])
-    memory.failWhen((operation) => operation === "sync" ? "Io" : undefined)
-    expect((await Effect.runPromise(Effect.flip(log.flush))).kind).toBe("Io")
+    memory.failWhen((operation) => operation === "sync" ? kind : undefined)
+    expect((await Effect.runPromise(Effect.flip(log.flush))).kind).toBe(kind)
     memory.failWhen(undefined)
-    expect((await Effect.runPromise(Effect.flip(log.flush))).kind).toBe("Io")
+    expect((await Effect.runPromise(Effect.flip(log.flush))).kind).toBe(kind)
     expect(log.flushedOffset).toBe(0)
+    expect(() => append(log, ["b"])).toThrow("fault")
   })
 })
