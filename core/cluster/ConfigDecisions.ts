@@ -4,7 +4,7 @@
  * judges values before it asks whether a topic is there.
  */
 import { ErrorCode } from "../protocol/ErrorCode.ts"
-import type { Comparison } from "../ports/MetadataStore.ts"
+import type { Comparison, Operation } from "../ports/MetadataStore.ts"
 import { ConfigOperation } from "./Commands.ts"
 import type { ConfigResourceChange, ConfigResourceReplacement, ConfigResult, ItemResult } from "./Commands.ts"
 import { changeOf, put, remove } from "./Decision.ts"
@@ -92,6 +92,42 @@ const resourceOf = (
   return refuse(ErrorCode.INVALID_REQUEST, `Unexpected resource type ${type}.`)
 }
 
+/**
+ * Who is an eligible leader replica follows from min.insync.replicas, so all brokers must mean the same by it: no broker
+ * has one of its own, and the cluster's is never removed. Kafka refuses both while eligible.leader.replicas.version is 1,
+ * as it is in a new cluster since 4.1; codes and words are its own.
+ */
+const minIsrError = (type: number, name: string, isAltered: boolean, next: ConfigMap): ItemResult | undefined => {
+  if (type !== ConfigResourceType.BROKER || !isAltered) return undefined
+  if (name !== "") {
+    return refuse(ErrorCode.INVALID_CONFIG, "Broker-level min.insync.replicas cannot be altered while ELR is enabled.")
+  }
+  if (next.has(MIN_ISR)) return undefined
+  return refuse(ErrorCode.INVALID_CONFIG, "Cluster-level min.insync.replicas cannot be removed while ELR is enabled.")
+}
+
+/**
+ * What a cluster has from its first start: min.insync.replicas as a cluster-wide configuration, from the properties of
+ * the broker that starts first, and of no broker by itself. From then on that is what counts, also when the properties
+ * say something else at a later start (Kafka's ActivationRecordsGenerator). A store that does not have it, of an older
+ * version or imported from an older Kafka, gets it, as Kafka does when the feature is turned on.
+ */
+export const decideClusterMinIsr = (image: MetadataImage, configured: number): Decided<undefined> => {
+  const comparisons: Array<Comparison> = []
+  const operations: Array<Operation> = []
+  const change = (name: string, next: ConfigMap): void => {
+    const key = brokerConfigKey(name)
+    comparisons.push({ key, modRevision: image.revisions.get(key) ?? 0 })
+    operations.push(next.size === 0 ? remove(key) : put(key, configValue(next)))
+  }
+  const cluster = image.brokerConfigs.get("") ?? EMPTY_CONFIG
+  if (!cluster.has(MIN_ISR)) change("", new Map(cluster).set(MIN_ISR, String(configured)))
+  for (const [name, configs] of image.brokerConfigs) {
+    if (name !== "" && configs.has(MIN_ISR)) change(name, new Map([...configs].filter(([key]) => key !== MIN_ISR)))
+  }
+  return { result: undefined, ...(operations.length > 0 && { change: changeOf(comparisons, operations) }) }
+}
+
 const isRefusal = (value: object): value is ItemResult => "message" in value
 
 const sameConfigs = (a: ConfigMap, b: ConfigMap): boolean => {
@@ -104,10 +140,12 @@ const sameConfigs = (a: ConfigMap, b: ConfigMap): boolean => {
 const replace = (
   resource: Resource,
   next: ConfigMap,
+  wrongMinIsr: ItemResult | undefined,
   resultOf: (item: ItemResult) => ConfigResult
 ): Decided<ConfigResult> => {
   const wrong = resource.error(next)
   if (wrong !== undefined) return { result: resultOf(refuse(resource.errorCode, wrong)) }
+  if (wrongMinIsr !== undefined) return { result: resultOf(wrongMinIsr) }
   if (resource.missing !== undefined) return { result: resultOf(resource.missing) }
   if (sameConfigs(resource.current, next)) return { result: resultOf(DONE) }
   return {
@@ -168,7 +206,8 @@ export const decideIncrementalAlterConfigs = (
           return { result: resultOf(refuse(ErrorCode.INVALID_REQUEST, `Unknown operations type ${operation}`)) }
       }
     }
-    return replace(resource, next, resultOf)
+    const altersMinIsr = changes.some(({ name }) => name === MIN_ISR)
+    return replace(resource, next, minIsrError(resourceType, resourceName, altersMinIsr, next), resultOf)
   })
 
 export const decideAlterConfigs = (
@@ -187,5 +226,7 @@ export const decideAlterConfigs = (
       }
       next.set(name, value)
     }
-    return replace(resource, next, resultOf)
+    // What is not named is removed.
+    const altersMinIsr = next.has(MIN_ISR) || resource.current.has(MIN_ISR)
+    return replace(resource, next, minIsrError(resourceType, resourceName, altersMinIsr, next), resultOf)
   })

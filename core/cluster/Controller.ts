@@ -36,7 +36,7 @@ import type {
   ProducerIdBlock,
   RegisterBroker
 } from "./Commands.ts"
-import { ConfigResourceType, decideAlterConfigs, decideIncrementalAlterConfigs } from "./ConfigDecisions.ts"
+import { ConfigResourceType, decideAlterConfigs, decideClusterMinIsr, decideIncrementalAlterConfigs } from "./ConfigDecisions.ts"
 import type { ConfigDecisionContext } from "./ConfigDecisions.ts"
 import { brokerConfigDefs, topicConfigDefs } from "./configs/ConfigDefs.ts"
 import { changeOf, put, remove } from "./Decision.ts"
@@ -44,7 +44,7 @@ import type { Decided } from "./Decision.ts"
 import * as ImageFollower from "./ImageFollower.ts"
 import { CLUSTER_KEY, CONTROLLER_KEY, PRODUCER_IDS_KEY } from "./Keys.ts"
 import { decideElectLeaders, decidePreferredLeaders } from "./LeaderElections.ts"
-import { topicConfigOf } from "./MetadataImage.ts"
+import { brokerConfigOf, topicConfigOf } from "./MetadataImage.ts"
 import type { BrokerRegistration, MetadataImage } from "./MetadataImage.ts"
 import { decideAlterPartition, decideElections } from "./PartitionDecisions.ts"
 import type { ElectionResult, PartitionDecisionContext, RequestedChange } from "./PartitionDecisions.ts"
@@ -124,8 +124,9 @@ export interface ControllerOptions {
   readonly replicationFactor: () => number
   /** `delete.topic.enable`. Default true. */
   readonly deleteTopicEnable?: (() => boolean) | undefined
-  /** `min.insync.replicas` and `unclean.leader.election.enable` of a topic without an override. Default 1, false. */
+  /** `min.insync.replicas` of a cluster that starts for the first time; what it has from then on counts. Default 1. */
   readonly minInSyncReplicas?: (() => number) | undefined
+  /** `unclean.leader.election.enable` of a topic without an override. Default false. */
   readonly uncleanLeaderElection?: (() => boolean) | undefined
   /** `auto.leader.rebalance.enable` and `leader.imbalance.check.interval.seconds`, here in ms. Default false, 300 s. */
   readonly autoLeaderRebalance?: (() => boolean) | undefined
@@ -198,8 +199,12 @@ export const make: (
       listDefault: options.configListDefault ?? listDefault
     }
     const partitionContext: PartitionDecisionContext = {
+      // Of the image, which decisions are made on, and not of the configuration, which follows it.
       minInSyncReplicas: (topic) =>
-        Number(topicConfigOf(image(), topic).get("min.insync.replicas") ?? options.minInSyncReplicas?.() ?? 1),
+        Number(
+          topicConfigOf(image(), topic).get("min.insync.replicas") ??
+            brokerConfigOf(image(), undefined).get("min.insync.replicas") ?? 1
+        ),
       uncleanLeaderElection: (topic) => {
         const own = topicConfigOf(image(), topic).get("unclean.leader.election.enable")
         return own === undefined ? options.uncleanLeaderElection?.() ?? false : own === "true"
@@ -292,14 +297,19 @@ export const make: (
       if (elected.length > 0) yield* Effect.logInfo(`${elected.length} partition(s) are led by their preferred leader again`)
     })
 
-    if (image().clusterId === "") {
-      yield* submitter.submit([options.clusterId ?? randomUuid(crypto)], (now, [clusterId]) => [
-        now.clusterId !== "" ? { result: undefined } : {
-          result: undefined,
-          change: changeOf([{ key: CLUSTER_KEY, modRevision: 0 }], [put(CLUSTER_KEY, JSON.stringify({ clusterId }))])
-        }
-      ])
-    }
+    const newClusterId = image().clusterId === "" ? options.clusterId ?? randomUuid(crypto) : ""
+    const withClusterId = (now: MetadataImage): Decided<undefined> => ({
+      result: undefined,
+      ...(now.clusterId === "" && {
+        change: changeOf(
+          [{ key: CLUSTER_KEY, modRevision: 0 }],
+          [put(CLUSTER_KEY, JSON.stringify({ clusterId: newClusterId }))]
+        )
+      })
+    })
+    const withMinIsr = (now: MetadataImage): Decided<undefined> => decideClusterMinIsr(now, options.minInSyncReplicas?.() ?? 1)
+    // What a cluster has from its first start, in one commit.
+    yield* submitter.submit([withClusterId, withMinIsr], (now, decisions) => decisions.map((decide) => decide(now)))
     yield* Effect.forkScoped(persist("the session", session.keep))
     yield* Effect.forkScoped(persist("the controller", govern))
     yield* Effect.forkScoped(persist("preferred leaders", balance))

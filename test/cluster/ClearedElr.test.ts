@@ -49,7 +49,7 @@ const cluster = Effect.gen(function*() {
       ]),
       ([result]) => result!.error
     )
-  return { alter, image, one }
+  return { alter, image, memory, one }
 })
 
 describe("eligible leader replicas", () => {
@@ -68,6 +68,19 @@ describe("eligible leader replicas", () => {
       const { alter, image } = yield* cluster
       expect(yield* alter(ConfigResourceType.BROKER, "", "min.insync.replicas", "1")).toBe(ErrorCode.NONE)
       expect([image("t").elr, image("u").elr]).toEqual([[], []])
+    })))
+
+  it("stay so while nobody is in the ISR: nothing is committed then, and the partition waits for no unclean election", () =>
+    run(Effect.gen(function*() {
+      const { alter, image, memory, one } = yield* cluster
+      const { id } = one.image().topicsByName.get("t")!
+      const dead = { leader: -1, leaderEpoch: 2, partitionEpoch: 3, replicas: [1, 2, 3], isr: [], elr: [2], lastKnownElr: [2] }
+      yield* memory.commit([], [{ _tag: "Put", key: partitionKey(id, 0), value: JSON.stringify(dead) }])
+      while (image("t").leader !== -1) yield* Effect.yieldNow
+      expect(yield* alter(ConfigResourceType.TOPIC, "t", "min.insync.replicas", "1")).toBe(ErrorCode.NONE)
+      // A configuration may allow an election: the controller looks.
+      while (image("t").leader === -1) yield* Effect.yieldNow
+      expect(image("t")).toMatchObject({ leader: 2, leaderEpoch: 3, isr: [2], elr: [], lastKnownElr: [] })
     })))
 
   it("go with a topic: another of its name has its own", () =>

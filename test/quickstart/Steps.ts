@@ -157,7 +157,7 @@ export const quickStart = (shell: Shell): ReadonlyArray<Check> => {
       }
     },
     // the file sets it, so it is not the default, which Kafka shows too
-    ...topicSteps(shell, broker, "segment.bytes=1073741824"),
+    ...topicSteps(shell, broker, "min.insync.replicas=1,segment.bytes=1073741824"),
     {
       name: "stopping the broker, deleting its data",
       run: async () => {

@@ -78,7 +78,8 @@ const descriptions: Readonly<Record<string, string>> = {
   "message.timestamp.type": "Whether records keep their producer's timestamp or get the broker's.",
   "min.cleanable.dirty.ratio": "Share of a log that must be uncompacted before it is compacted.",
   "min.compaction.lag.ms": "A record stays uncompacted for at least so long.",
-  "min.insync.replicas": "In-sync replicas without which acks=all is refused and nothing counts as committed.",
+  "min.insync.replicas":
+    "In-sync replicas without which acks=all is refused and nothing counts as committed. A broker's properties say it for the first start of a cluster; from then on it is a cluster-wide dynamic configuration.",
   "node.id": "The broker's number in its cluster.",
   "num.partitions": "Partitions of a topic whose creator does not say.",
   "offset.metadata.max.bytes": "The longest text that may be kept with a committed offset.",

@@ -371,7 +371,12 @@ describe("DescribeConfigs", () => {
         expect(configs.length).toBe(340)
         expect(configs.find((c: { name: string }) => c.name === "log.retention.ms")).toMatchObject({ value: "5", configSource: 2 })
         expect(configs.find((c: { name: string }) => c.name === "log.retention.hours")).toMatchObject({ value: "2", configSource: 4, readOnly: true })
-        expect((yield* node.describe(BROKER, "")).configs).toMatchObject([{ name: "message.max.bytes", value: "1000", configSource: 3 }])
+        expect((yield* node.describe(BROKER, "")).configs).toMatchObject([
+          { name: "message.max.bytes", value: "1000", configSource: 3 },
+          // Since the cluster's first start.
+          { name: "min.insync.replicas", value: "1", configSource: 3 }
+        ])
+        expect(configs.find((c: { name: string }) => c.name === "min.insync.replicas")).toMatchObject({ value: "1", configSource: 3 })
       })
     ))
 })

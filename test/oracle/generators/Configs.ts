@@ -108,9 +108,7 @@ export const alterConfigs: Generator = {
   weight: 1,
   make: (world) => {
     const { random } = world
-    const [resourceType, someName] = random.weighted([[9, [RESOURCES.topic, someTopic(world)] as const], [1, someResource(world)]])
-    // Kafka, formatted as it is today, refuses to forget its cluster-wide min.insync.replicas
-    const resourceName = resourceType === RESOURCES.broker && someName === "" ? "1" : someName
+    const [resourceType, resourceName] = random.weighted([[9, [RESOURCES.topic, someTopic(world)] as const], [1, someResource(world)]])
     const configs = resourceType === RESOURCES.broker ? [] : Array.from({ length: random.int(0, 2) }, () => topicConfig(random))
     const validateOnly = resourceType === RESOURCES.broker || random.chance(20)
     const resource = { resourceType, resourceName, configs: configs.map(([name, value]) => ({ name, value })) }
