@@ -10,7 +10,8 @@ import type { ClusterPeer } from "../../scripts/peers/Clusters.ts"
 import { PeerError, sleep, waitFor } from "../../scripts/peers/Processes.ts"
 import { apis } from "../../core/protocol/Apis.ts"
 import { canonical, type CanonicalContext } from "./Canonical.ts"
-import { drawRequest } from "./ClusterRequests.ts"
+import { whileAllLive, whileOneIsDead } from "./ClusterMinIsr.ts"
+import { type ClusterRequest, drawRequest } from "./ClusterRequests.ts"
 import { isMoving, look, type Seen, treeOf } from "./ClusterState.ts"
 import { type Accepted, differences, isAccepted, isMessage } from "./Differences.ts"
 import { Random } from "./Random.ts"
@@ -106,8 +107,8 @@ class ClusterOracle {
     }
   }
 
-  /** Both say the same for a while; with everybody alive nothing may be on its way any more. */
-  async #settled(sequence: Sequence): Promise<{ readonly theirs: Seen; readonly ours: Seen; readonly isEqual: boolean }> {
+  /** Both say the same for a while; with everybody alive, or where it is asked for, nothing may be on its way any more. */
+  async #settled(sequence: Sequence, isEnded = this.#dead === undefined): Promise<{ readonly theirs: Seen; readonly ours: Seen; readonly isEqual: boolean }> {
     const deadline = performance.now() + SETTLE_MS
     let last = ""
     for (let equal = 0;;) {
@@ -116,7 +117,7 @@ class ClusterOracle {
       const isEqual = text === JSON.stringify(treeOf(ours))
       equal = isEqual && text === last ? equal + 1 : 0
       last = text
-      if (equal >= POLLS && (this.#dead !== undefined || !isMoving(theirs))) return { theirs, ours, isEqual }
+      if (equal >= POLLS && (!isEnded || !isMoving(theirs))) return { theirs, ours, isEqual }
       if (performance.now() > deadline) return { theirs, ours, isEqual: isEqual && !isMoving(theirs) }
       await sleep(POLL_MS)
     }
@@ -132,8 +133,8 @@ class ClusterOracle {
   }
 
   /** What the clusters have come to, after an answer or after a broker came or went. */
-  async #compareStates(sequence: Sequence, api: string, version: number, asked: string): Promise<void> {
-    const { isEqual, ours, theirs } = await this.#settled(sequence)
+  async #compareStates(sequence: Sequence, api: string, version: number, asked: string, isEnded?: boolean): Promise<void> {
+    const { isEqual, ours, theirs } = await this.#settled(sequence, isEnded)
     sequence.seen = theirs
     const found = differences(treeOf(theirs), treeOf(ours))
     const open = found.filter((difference) => this.#note({ ...difference, api: `${api}, then`, version, asked }, sequence))
@@ -149,7 +150,10 @@ class ClusterOracle {
     if (sequence.seen === undefined) return
     const prefix = `o${sequence.seed}`
     const draw = { random: sequence.random, prefix, seen: sequence.seen, dead: this.#dead, versions: this.#versions }
-    const { api, fields, isAboutAll, makes, version } = drawRequest(draw)
+    await this.#ask(sequence, drawRequest(draw), prefix)
+  }
+
+  async #ask(sequence: Sequence, { api, fields, isAboutAll, makes, version }: ClusterRequest, prefix = ""): Promise<void> {
     const asked = JSON.stringify(fields)
     const { report, trace } = this.#options
     trace?.(`${sequence.seed}/${sequence.count} ${api} ${version} ${asked}`)
@@ -187,6 +191,14 @@ class ClusterOracle {
     print(`${what}: ${this.#sequences.length} sequences of ${steps} requests, ${((performance.now() - begin) / 1000).toFixed(0)} s`)
   }
 
+  /** About all of the cluster, and so for no sequence. */
+  async #script(sequence: Sequence, what: string, requests: ReadonlyArray<ClusterRequest>): Promise<void> {
+    if (sequence.seen !== undefined) await this.#compareStates(sequence, what, 0, what)
+    for (const request of requests) if (sequence.seen !== undefined) await this.#ask(sequence, request)
+    if (sequence.seen !== undefined) await this.#compareStates(sequence, `${what}, in the end`, 0, what, true)
+    this.#options.trace?.(`${what}: ${sequence.seen === undefined ? "broken off" : JSON.stringify(treeOf(sequence.seen))}`)
+  }
+
   /** The brokers that are told of, by both. */
   async #brokersAre(ids: ReadonlyArray<number>): Promise<void> {
     await waitFor(`both clusters of brokers ${ids.join()}`, 60_000, async () => {
@@ -197,16 +209,20 @@ class ClusterOracle {
 
   async run(): Promise<void> {
     const steps = Math.ceil(this.#options.requests / 3)
+    const minIsr: Sequence = { seed: 0, random: new Random(0), names: [], count: 0, seen: { brokers: [], topics: [] } }
     await this.#bothVersions()
     await this.#brokersAre([1, 2, 3])
+    await this.#script(minIsr, "all alive", whileAllLive)
     await this.#all("all alive", steps)
     await Promise.all([this.#judge, this.#subject].map(({ peer }) => peer.killBroker(3)))
     this.#dead = 3
     await this.#brokersAre([1, 2])
+    await this.#script(minIsr, "broker 3 killed", whileOneIsDead)
     await this.#all("broker 3 killed", steps)
     await Promise.all([this.#judge, this.#subject].map(({ peer }) => peer.startBroker(3)))
     this.#dead = undefined
     await this.#brokersAre([1, 2, 3])
+    await this.#script(minIsr, "broker 3 back", [])
     await this.#all("broker 3 back", steps)
     for (const party of [this.#judge, this.#subject]) party.caller?.close()
   }
