@@ -7,8 +7,10 @@ import { UsageError } from "./Options.ts"
 
 export const help = `usage: ottla cluster describe
        ottla cluster kill|stop|start ID
+       ottla cluster cluster-id|list-endpoints|unregister --bootstrap-server HOST:PORT
 
-Reaches the brokers that one process runs (ottla start --brokers N), so that a failover can be watched while clients go on.
+cluster-id, list-endpoints and unregister are Kafka's kafka-cluster and ask any cluster; each has a --help of its own. The
+rest reaches the brokers that one process runs (ottla start --brokers N), so that a failover can be watched while clients go on.
 
   describe     the brokers: what they do, where they listen, what they lead
   kill ID      ends a broker in the middle of whatever it does, as kill -9
@@ -57,7 +59,7 @@ export const parseCluster = (args: ReadonlyArray<string>): ClusterCommand | "Hel
   if (values.help === true) return "Help"
   const [command, ...words] = positionals
   if (command !== "describe" && command !== "kill" && command !== "stop" && command !== "start") {
-    throw new UsageError(`cluster takes describe, kill, stop or start, not "${command ?? ""}"`)
+    throw new UsageError(`cluster takes describe, kill, stop, start, cluster-id, list-endpoints or unregister, not "${command ?? ""}"`)
   }
   const { json = false, "log-dirs": logDirs, session } = values
   if (session !== undefined && command !== "kill") throw new UsageError("--session goes with kill")

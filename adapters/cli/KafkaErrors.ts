@@ -35,6 +35,7 @@ const known: Readonly<Record<string, readonly [exception: string, message: strin
   ELIGIBLE_LEADERS_NOT_AVAILABLE: ["EligibleLeadersNotAvailableException", "Eligible topic partition leaders are not available."],
   ELECTION_NOT_NEEDED: ["ElectionNotNeededException", "Leader election not needed for topic partition."],
   NO_REASSIGNMENT_IN_PROGRESS: ["NoReassignmentInProgressException", "No partition reassignment is in progress."],
+  BROKER_ID_NOT_REGISTERED: ["BrokerIdNotRegisteredException", "The given broker ID was not registered."],
   TOPIC_DELETION_DISABLED: ["TopicDeletionDisabledException", "Topic deletion is disabled."],
   OFFSET_METADATA_TOO_LARGE: ["OffsetMetadataTooLarge", "The metadata field of the offset request was too large."]
 }

@@ -7,7 +7,7 @@ import process from "node:process"
 import type { Disk } from "../../core/ports/Disk.ts"
 import type { Network } from "../../core/ports/Network.ts"
 import { overview, parseCommand, usage } from "./Arguments.ts"
-import { commandNamed } from "./Names.ts"
+import { commandNamed, endpointWord } from "./Names.ts"
 import { version } from "./Version.ts"
 
 export interface Host {
@@ -25,7 +25,11 @@ export const main = async (host: Host): Promise<void> => {
   const [word = "", ...args] = process.argv.slice(2)
   const name = commandNamed(word)
   if (name === "storage") return (await import("./Storage.ts")).runStorage(args)
-  if (name === "cluster") return (await import("./Cluster.ts")).runCluster(args)
+  if (name === "cluster") {
+    const asked = endpointWord(args[0])
+    if (asked === undefined) return (await import("./Cluster.ts")).runCluster(args)
+    return (await import("./Tools.ts")).runTool(asked, args.slice(1), host)
+  }
   if (name !== undefined && name !== "start") return (await import("./Tools.ts")).runTool(name, args, host)
 
   const command = parseCommand(process.argv.slice(2))

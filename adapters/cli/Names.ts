@@ -3,7 +3,7 @@
 /** What each does, for `ottla --help`. */
 export const commands = {
   start: "run a broker, or several, until SIGINT or SIGTERM",
-  cluster: "describe brokers that run together, kill and start one",
+  cluster: "a cluster's id and endpoints; describe brokers that run together, kill and start one",
   topics: "list, describe, create, alter and delete topics",
   "console-producer": "send lines of standard input as records",
   "console-consumer": "print records of topics",
@@ -24,3 +24,10 @@ export const commandNamed = (word: string): CommandName | undefined => {
   if (Object.hasOwn(commands, name)) return name as CommandName
   return Object.hasOwn(otherNames, name) ? otherNames[name] : undefined
 }
+
+/** What Kafka's kafka-cluster does, which goes by the name of our `cluster`: the word behind it. */
+const endpointWords = ["cluster-id", "list-endpoints", "unregister"] as const
+export type EndpointWord = (typeof endpointWords)[number]
+
+/** Undefined: it is about the brokers of one process, or nothing. */
+export const endpointWord = (word: string | undefined): EndpointWord | undefined => endpointWords.find((one) => one === word)

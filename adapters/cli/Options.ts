@@ -15,6 +15,8 @@ export interface Flag {
   readonly help: string
   /** Usable only beside one of these. */
   readonly beside?: ReadonlyArray<string>
+  /** One letter that stands for it behind a single dash. */
+  readonly short?: string
   /** An older name: read as that flag, with a warning. */
   readonly nowNamed?: string
 }
@@ -90,8 +92,9 @@ const checkType = (name: string, flag: Flag, value: string): void => {
  */
 const joinValues = (flags: Flags, args: ReadonlyArray<string>): Array<string> => {
   const joined: Array<string> = []
+  const shorts = new Map(Object.entries(flags).flatMap(([name, { short }]) => short === undefined ? [] : [[`-${short}`, `--${name}`]]))
   for (let at = 0; at < args.length; at += 1) {
-    const word = args[at]!
+    const word = shorts.get(args[at]!) ?? args[at]!
     const name = word.slice(2)
     const takes = word.startsWith("--") && Object.hasOwn(flags, name) ? flags[name]!.takes : "nothing"
     const next = args[at + 1]
@@ -199,7 +202,7 @@ const placeholder = (flag: Flag): string => {
 /** What `--help` prints: one flag after the other by name, in two columns. */
 export const helpText = (usage: string, summary: string, flags: Flags): string => {
   const rows = Object.entries({ ...flags, ...common }).sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([name, flag]) => {
-    const left = `  --${name}${placeholder(flag)}`
+    const left = `  --${name}${flag.short === undefined ? "" : `, -${flag.short}`}${placeholder(flag)}`
     const older = flag.nowNamed === undefined ? flag.help : `(deprecated) The older name of --${flag.nowNamed}.`
     const text = flag.default === undefined ? older : `${older} (default: ${flag.default})`
     const [first = "", ...rest] = text.split("\n").flatMap((line) => wrapped(line, LINE - COLUMN))

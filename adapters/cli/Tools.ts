@@ -11,11 +11,16 @@ import * as Crypto from "../shared/Crypto.ts"
 import { type Command, FAILED, runCommand } from "./Command.ts"
 import { errorLogs } from "./Logs.ts"
 import type { Host } from "./Main.ts"
-import type { CommandName } from "./Names.ts"
+import type { CommandName, EndpointWord } from "./Names.ts"
 import { tellingNetwork } from "./TellingNetwork.ts"
 import { processTerminal } from "./Terminal.ts"
 
-export type ToolName = Exclude<CommandName, "cluster" | "start" | "storage">
+/** Some are the first word behind `ottla cluster`. */
+export type ToolName = Exclude<CommandName, "cluster" | "start" | "storage"> | EndpointWord
+
+const endpoints = async (word: EndpointWord): Promise<{ readonly command: Command }> => ({
+  command: (await import("./Endpoints.ts")).endpointsCommand(word)
+})
 
 const tools: Readonly<Record<ToolName, () => Promise<{ readonly command: Command }>>> = {
   topics: () => import("./Topics.ts"),
@@ -23,7 +28,10 @@ const tools: Readonly<Record<ToolName, () => Promise<{ readonly command: Command
   "console-consumer": () => import("./ConsoleConsumer.ts"),
   "consumer-groups": () => import("./ConsumerGroups.ts"),
   "reassign-partitions": () => import("./ReassignPartitions.ts"),
-  "leader-election": () => import("./LeaderElection.ts")
+  "leader-election": () => import("./LeaderElection.ts"),
+  "cluster-id": () => endpoints("cluster-id"),
+  "list-endpoints": () => endpoints("list-endpoints"),
+  unregister: () => endpoints("unregister")
 }
 
 /** What a shell sees of a program that a signal ended: 128 and the signal's number, as it sees of Kafka's tools. */

@@ -3,62 +3,13 @@ import { expect } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Layer from "effect/Layer"
-import { type Command, type Ports, runCommand } from "../../../adapters/cli/Command.ts"
+import type { Ports } from "../../../adapters/cli/Command.ts"
 import { command as consumer } from "../../../adapters/cli/ConsoleConsumer.ts"
 import { command as producer } from "../../../adapters/cli/ConsoleProducer.ts"
 import { command as groups } from "../../../adapters/cli/ConsumerGroups.ts"
-import type { Terminal } from "../../../adapters/cli/Terminal.ts"
 import { command as topics } from "../../../adapters/cli/Topics.ts"
-import { overBroker, type TestBroker } from "../../client/TestBrokers.ts"
-
-interface Ran {
-  readonly code: number
-  readonly out: string
-  readonly err: string
-}
-
-interface Screen extends Terminal {
-  readonly printed: () => string
-  readonly told: () => string
-}
-
-/** Keeps what is printed. `onOut` says whether somebody still reads. */
-const screen = (input: AsyncIterable<Uint8Array> = pieces(""), onOut: (printed: string) => boolean = () => true): Screen => {
-  let [out, err] = ["", ""]
-  const decoder = new TextDecoder()
-  return {
-    out: (data) =>
-      Effect.sync(() => {
-        out += typeof data === "string" ? data : decoder.decode(data)
-        return onOut(out)
-      }),
-    err: (line) =>
-      Effect.sync(() => {
-        err += `${line}\n`
-      }),
-    input,
-    interactive: false,
-    printed: () => out,
-    told: () => err
-  }
-}
-
-/** Text as standard input gives it: in reads of a few bytes. */
-async function* pieces(text: string, size = 7): AsyncGenerator<Uint8Array> {
-  const bytes = new TextEncoder().encode(text)
-  for (let at = 0; at < bytes.length; at += size) yield bytes.slice(at, at + size)
-}
-
-const runOn = (broker: TestBroker, command: Command, line: ReadonlyArray<string>, terminal: Screen): Effect.Effect<Ran, never, Ports> =>
-  Effect.gen(function*() {
-    const ports = Layer.succeedContext(yield* Effect.context<Ports>())
-    const code = yield* runCommand(command, ["--bootstrap-server", broker.bootstrap, ...line], ports, terminal)
-    return { code, out: terminal.printed(), err: terminal.told() }
-  })
-
-const run = (broker: TestBroker, command: Command, line: string, input = ""): Effect.Effect<Ran, never, Ports> =>
-  runOn(broker, command, line.split(" "), screen(pieces(input)))
+import { overBroker } from "../../client/TestBrokers.ts"
+import { pieces, type Ran, run, runOn, screen } from "./Screen.ts"
 
 overBroker("commands", (test) => {
   test("the quick start: create, describe, two lines in, two lines out", (broker) =>

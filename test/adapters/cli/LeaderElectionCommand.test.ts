@@ -1,20 +1,12 @@
 /** The expected lines and messages are what Kafka 4.3.1's kafka-leader-election printed for the same. */
 import { describe, expect, it } from "vitest"
 import { electionOutcome, flags, parseLeaderElection, parsePartitions } from "../../../adapters/cli/LeaderElectionCommand.ts"
-import { parseFlags, UsageError } from "../../../adapters/cli/Options.ts"
+import { parseFlags } from "../../../adapters/cli/Options.ts"
 import { errorOfCode } from "../../../core/client/ClientError.ts"
 import { ErrorCode } from "../../../core/protocol/ErrorCode.ts"
+import { usageErrorOf } from "./Screen.ts"
 
 const request = (line: string) => parseLeaderElection(parseFlags(flags, line.split(" ")))
-const messageOf = (run: () => unknown): string => {
-  try {
-    run()
-    return "not wrong"
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error
-    return error.message
-  }
-}
 const server = "--bootstrap-server b:1"
 
 describe("the command line", () => {
@@ -22,13 +14,13 @@ describe("the command line", () => {
     expect(request(`${server} --election-type preferred --all-topic-partitions`)).toMatchObject({ type: "preferred", partitions: undefined, file: undefined })
     expect(request(`${server} --election-type UNCLEAN --topic t --partition 3`)).toMatchObject({ type: "unclean", partitions: [{ topic: "t", partition: 3 }] })
     expect(request(`${server} --election-type preferred --path-to-json-file f`)).toMatchObject({ file: "f" })
-    expect(messageOf(() => request("--all-topic-partitions"))).toBe("Missing required option(s): bootstrap-server, election-type")
-    expect(messageOf(() => request(`${server} --election-type some --all-topic-partitions`))).toContain("Cannot parse argument 'some'")
+    expect(usageErrorOf(() => request("--all-topic-partitions"))).toBe("Missing required option(s): bootstrap-server, election-type")
+    expect(usageErrorOf(() => request(`${server} --election-type some --all-topic-partitions`))).toContain("Cannot parse argument 'some'")
     const one = "One and only one of the following options is required: topic, all-topic-partitions, path-to-json-file"
-    expect(messageOf(() => request(`${server} --election-type preferred`))).toBe(one)
-    expect(messageOf(() => request(`${server} --election-type preferred --topic t --partition 0 --all-topic-partitions`))).toBe(one)
-    expect(messageOf(() => request(`${server} --election-type preferred --topic t`))).toBe("Missing required option(s): partition")
-    expect(messageOf(() => request(`${server} --election-type preferred --all-topic-partitions --partition 1`)))
+    expect(usageErrorOf(() => request(`${server} --election-type preferred`))).toBe(one)
+    expect(usageErrorOf(() => request(`${server} --election-type preferred --topic t --partition 0 --all-topic-partitions`))).toBe(one)
+    expect(usageErrorOf(() => request(`${server} --election-type preferred --topic t`))).toBe("Missing required option(s): partition")
+    expect(usageErrorOf(() => request(`${server} --election-type preferred --all-topic-partitions --partition 1`)))
       .toBe("Option partition is only allowed if topic is used")
   })
 
@@ -37,9 +29,9 @@ describe("the command line", () => {
       { topic: "a", partition: 1 },
       { topic: "a", partition: 2 }
     ])
-    expect(messageOf(() => parsePartitions("{}"))).toBe("Replica election data is missing \"partitions\" field")
-    expect(messageOf(() => parsePartitions("no"))).toBe("Replica election data is empty")
-    expect(messageOf(() => parsePartitions('{"partitions":[{"topic":"a","partition":1},{"topic":"a","partition":1}]}')))
+    expect(usageErrorOf(() => parsePartitions("{}"))).toBe("Replica election data is missing \"partitions\" field")
+    expect(usageErrorOf(() => parsePartitions("no"))).toBe("Replica election data is empty")
+    expect(usageErrorOf(() => parsePartitions('{"partitions":[{"topic":"a","partition":1},{"topic":"a","partition":1}]}')))
       .toBe("Replica election data contains duplicate partitions: [a-1]")
   })
 })

@@ -1,6 +1,6 @@
 /** The expected lines and messages are what Kafka 4.3.1's kafka-reassign-partitions printed for the same. */
 import { describe, expect, it } from "vitest"
-import { parseFlags, UsageError } from "../../../adapters/cli/Options.ts"
+import { parseFlags } from "../../../adapters/cli/Options.ts"
 import {
   cancelledLine,
   clearedLines,
@@ -17,17 +17,9 @@ import {
   verifiedLines,
   withDirs
 } from "../../../adapters/cli/ReassignCommand.ts"
+import { usageErrorOf } from "./Screen.ts"
 
 const request = (line: string) => parseReassign(parseFlags(flags, line.split(" ")))
-const messageOf = (run: () => unknown): string => {
-  try {
-    run()
-    return "not wrong"
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error
-    return error.message
-  }
-}
 const server = "--bootstrap-server b:1"
 const place = (partition: number, ...replicas: ReadonlyArray<number>) => ({ topic: "t", partition, replicas })
 
@@ -38,12 +30,12 @@ describe("the command line", () => {
       .toMatchObject({ action: "execute", file: "f", throttle: 5, isAdditional: true })
     expect(request(`${server} --generate --topics-to-move-json-file f --broker-list 1,2 --disable-rack-aware`))
       .toMatchObject({ action: "generate", brokers: [1, 2], isRackAware: false })
-    expect(messageOf(() => request(server))).toBe("Command must include exactly one action: --generate, --execute, --verify, --cancel, --list")
-    expect(messageOf(() => request(`${server} --list --verify`))).toContain("exactly one action")
-    expect(messageOf(() => request("--list"))).toContain("--bootstrap-server")
-    expect(messageOf(() => request(`${server} --execute`))).toBe('Missing required argument "[reassignment-json-file]"')
-    expect(messageOf(() => request(`${server} --list --throttle 5`))).toBe('Option "[throttle]" can\'t be used with action "[list]"')
-    expect(messageOf(() => request(`${server} --generate --topics-to-move-json-file f --broker-list 1,1`)))
+    expect(usageErrorOf(() => request(server))).toBe("Command must include exactly one action: --generate, --execute, --verify, --cancel, --list")
+    expect(usageErrorOf(() => request(`${server} --list --verify`))).toContain("exactly one action")
+    expect(usageErrorOf(() => request("--list"))).toContain("--bootstrap-server")
+    expect(usageErrorOf(() => request(`${server} --execute`))).toBe('Missing required argument "[reassignment-json-file]"')
+    expect(usageErrorOf(() => request(`${server} --list --throttle 5`))).toBe('Option "[throttle]" can\'t be used with action "[list]"')
+    expect(usageErrorOf(() => request(`${server} --generate --topics-to-move-json-file f --broker-list 1,1`)))
       .toBe("Broker list contains duplicate entries: [1]")
   })
 })
@@ -59,16 +51,16 @@ describe("files", () => {
   })
 
   it("are refused with what is wrong", () => {
-    const wrong = (...partitions: ReadonlyArray<unknown>): string => messageOf(() => parseTargets(JSON.stringify({ version: 1, partitions })))
-    expect(messageOf(() => parseTargets("no json"))).toBe("The input string is not a valid JSON")
-    expect(messageOf(() => parseTargets('{"version":2}'))).toBe("Not supported version field value 2")
+    const wrong = (...partitions: ReadonlyArray<unknown>): string => usageErrorOf(() => parseTargets(JSON.stringify({ version: 1, partitions })))
+    expect(usageErrorOf(() => parseTargets("no json"))).toBe("The input string is not a valid JSON")
+    expect(usageErrorOf(() => parseTargets('{"version":2}'))).toBe("Not supported version field value 2")
     expect(wrong()).toBe("Partition reassignment list cannot be empty")
     expect(wrong(place(0))).toBe("Partition replica list cannot be empty")
     expect(wrong(place(0, 1), place(0, 2))).toBe("Partition reassignment contains duplicate topic partitions: t-0")
     expect(wrong(place(0, 1, 1))).toBe("Partition replica lists may not contain duplicate entries: t-0 contains multiple entries for 1")
     expect(wrong({ topic: "t", partition: "x", replicas: [1] })).toContain("A partition takes")
     expect(wrong({ ...place(0, 1, 2), log_dirs: ["any"] })).toContain("is different from size of log dirs list [any] for partition t-0")
-    expect(messageOf(() => parseTopics('{"topics":[{"topic":"a"},{"topic":"a"}]}'))).toBe("List of topics to reassign contains duplicate entries: [a]")
+    expect(usageErrorOf(() => parseTopics('{"topics":[{"topic":"a"},{"topic":"a"}]}'))).toBe("List of topics to reassign contains duplicate entries: [a]")
   })
 
   it("may name the only log directory of a broker, as the file for the way back does, and no other", () => {

@@ -1,35 +1,13 @@
 /** `reassign-partitions` and `leader-election` whole: on one broker, ours and the one that OTTLA_TEST_BOOTSTRAP names. */
 import { expect } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { type Command, type Ports, runCommand } from "../../../adapters/cli/Command.ts"
 import { command as elect } from "../../../adapters/cli/LeaderElection.ts"
 import { command as reassign } from "../../../adapters/cli/ReassignPartitions.ts"
-import { overBroker, type TestBroker } from "../../client/TestBrokers.ts"
-
-const run = (broker: TestBroker, command: Command, line: string) =>
-  Effect.gen(function*() {
-    let [out, err] = ["", ""]
-    const terminal = {
-      out: (text: string | Uint8Array) =>
-        Effect.sync(() => {
-          out += text as string
-          return true
-        }),
-      err: (line: string) =>
-        Effect.sync(() => {
-          err += `${line}\n`
-        }),
-      input: (async function*(): AsyncGenerator<Uint8Array> {})(),
-      interactive: false
-    }
-    const ports = Layer.succeedContext(yield* Effect.context<Ports>())
-    const code = yield* runCommand(command, ["--bootstrap-server", broker.bootstrap, ...line.split(" ")], ports, terminal)
-    return { code, out, err }
-  })
+import { overBroker } from "../../client/TestBrokers.ts"
+import { run } from "./Screen.ts"
 
 overBroker("commands about replicas", (test) => {
   test("move nothing where nothing is to be moved, and say so in Kafka's words", (broker) =>
