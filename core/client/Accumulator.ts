@@ -128,6 +128,7 @@ export class Accumulator {
 
   /**
    * @param recordBytes `maxSizeOfOne` of the record
+   * @param nowMs of the monotonic clock, read when a batch begins
    * @param mayClaim false: only into an open batch, memory is someone else's turn
    * @param mayLeave whether the record may go to another partition if the open batch has no room
    * @returns bytes that the record took in its batch; 0: no room; -1: the open batch was closed, and it may leave
@@ -140,7 +141,7 @@ export class Accumulator {
     headers: ReadonlyArray<RecordHeader>,
     listener: SendListener | undefined,
     recordBytes: number,
-    nowMs: number,
+    nowMs: () => number,
     mayClaim: boolean,
     mayLeave = false
   ): number {
@@ -156,7 +157,7 @@ export class Accumulator {
     }
     const claim = this.claimOf(recordBytes)
     if (!mayClaim || !this.memory.hasRoom(claim)) return 0
-    const batch = new ProducerBatch(queue.topic.name, queue.partition, nowMs, this.memory.claim(claim), claim, this.#limitOf(queue.topic))
+    const batch = new ProducerBatch(queue.topic.name, queue.partition, nowMs(), this.memory.claim(claim), claim, this.#limitOf(queue.topic))
     const bytes = batch.append(timestamp, key, value, headers, listener, this.memory)
     queue.queue.push(batch)
     queue.open = batch

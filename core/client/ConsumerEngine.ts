@@ -8,6 +8,7 @@ import * as FiberSet from "effect/FiberSet"
 import type { Scope } from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { assignors } from "../assignors/index.ts"
+import { monotonicMs } from "../model/Time.ts"
 import { Compression } from "../ports/Compression.ts"
 import { Crypto } from "../ports/Crypto.ts"
 import { type ClientError, FatalError, RetriableError } from "./ClientError.ts"
@@ -84,7 +85,7 @@ export const makeConsumer = (
     let changes = 0
     let timerAtMs = Infinity
 
-    const now = (): number => clock.currentTimeMillisUnsafe()
+    const now = (): number => monotonicMs(clock)
     const fork = (effect: Effect.Effect<void>): void => void runFork(effect)
 
     const wake = (): void => {
@@ -143,7 +144,7 @@ export const makeConsumer = (
       reset: settings.reset,
       isolation: settings.isolation,
       retryBackoffMs: settings.retryBackoffMs
-    }, { now, fork, wakeAt, fail, discard, changed })
+    }, { now, wallMs: () => clock.currentTimeMillisUnsafe(), fork, wakeAt, fail, discard, changed })
 
     /** `prepare` sees the new ones before anything is asked about them. */
     const setAssigned = (partitions: ReadonlyArray<TopicPartition>, prepare?: (added: ReadonlyArray<AssignedPartition>) => void) => {

@@ -28,6 +28,8 @@ export interface PositionsOptions {
 }
 
 export interface PositionsHost extends Pick<FetcherHost, "now" | "fork" | "wakeAt" | "fail"> {
+  /** In milliseconds since 1970: what records' timestamps are compared with. */
+  readonly wallMs: () => number
   /** What is buffered of it is void. */
   readonly discard: (state: AssignedPartition) => void
   /** Positions are known that were not: fetch, and let who waits look. */
@@ -87,7 +89,7 @@ export class ConsumerPositions {
     // What was fetched before is given out first: the position may be behind the fetch.
     if (state.position !== offset) return
     this.#host.discard(state)
-    const timestamp = resetTimestamp(this.#options.reset, this.#host.now())
+    const timestamp = resetTimestamp(this.#options.reset, this.#host.wallMs())
     if (timestamp === undefined) {
       state.retryAtMs = this.#host.now() + this.#options.retryBackoffMs
       this.#host.fail(
@@ -106,7 +108,7 @@ export class ConsumerPositions {
   /** Without a committed offset: by policy. @returns whether there is one */
   #beginAnew(state: AssignedPartition): boolean {
     const { groupId, reset, retryBackoffMs } = this.#options
-    const timestamp = resetTimestamp(reset, this.#host.now())
+    const timestamp = resetTimestamp(reset, this.#host.wallMs())
     if (timestamp !== undefined) {
       state.reset(timestamp)
       return true

@@ -6,10 +6,10 @@
  * A consumer with a group needs `enable.auto.commit=false`: else it would save positions by itself, of records that
  * failed too.
  */
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { monotonicNow } from "../model/Time.ts"
 import { type ClientError, FatalError } from "./ClientError.ts"
 import type { TopicPartition } from "./ClusterView.ts"
 import { Consumer, type ConsumerRecord, type PartitionOffset, type RebalanceHooks, type Subscription } from "./Consumer.ts"
@@ -64,7 +64,7 @@ export const consumeWith = <E, R>(
   options: ConsumeOptions<E, R>
 ): Effect.Effect<void, ClientError | OffsetStoreError | E, R> =>
   Effect.gen(function*() {
-    const state = State.makeDeliveryState(yield* Clock.currentTimeMillis)
+    const state = State.makeDeliveryState(yield* monotonicNow)
     const end = yield* Deferred.make<void>()
     let isEnded = false
     // A hook of the consumer fails with a ClientError only: what the store said waits here for the poll's return.
@@ -72,7 +72,7 @@ export const consumeWith = <E, R>(
 
     const save = (positions: ReadonlyArray<PartitionOffset>): Effect.Effect<void, OffsetStoreError> =>
       Effect.flatMap(saveWith(store, delivery.onSaveFailure, positions), () =>
-        Effect.map(Clock.currentTimeMillis, (nowMs) => State.saved(state, positions, nowMs)))
+        Effect.map(monotonicNow, (nowMs) => State.saved(state, positions, nowMs)))
 
     const keepFailure = (error: OffsetStoreError): Effect.Effect<void> =>
       Effect.sync(() => {
@@ -202,7 +202,7 @@ export const consumeWith = <E, R>(
         const { ms } = delivery.every
         const isOver = ms === undefined
           ? Effect.sync(() => isEnded)
-          : Effect.map(Clock.currentTimeMillis, (nowMs) => isEnded || (isBegun && nowMs - state.savedAtMs >= ms))
+          : Effect.map(monotonicNow, (nowMs) => isEnded || (isBegun && nowMs - state.savedAtMs >= ms))
         return Effect.onExit(
           processLanes(slices, (slice, place) => processSlice(slice, done(place), isOver)),
           // What it did not come to is in hand again, also after a failure: a delivery may try again.
@@ -216,7 +216,7 @@ export const consumeWith = <E, R>(
             })
         )
       })
-      const saveDue = Effect.flatMap(Clock.currentTimeMillis, (nowMs) =>
+      const saveDue = Effect.flatMap(monotonicNow, (nowMs) =>
         State.isSaveDue(state, delivery.every, nowMs) ? Effect.suspend(() => save(State.unsaved(state))) : Effect.void)
       return delivery.run<Step, E, R>({
         process: Effect.as(process, token as Processed<Step>),
@@ -226,14 +226,14 @@ export const consumeWith = <E, R>(
     const putOff = (delivery: AtLeastOnce, error: OffsetStoreError): Effect.Effect<void, OffsetStoreError> => {
       // The next poll hears of the rebalance and drops what is no longer ours.
       if (error.reason !== "NotOwner" && delivery.onSaveFailure.otherwise === "fail") return Effect.fail(error)
-      return Effect.flatMap(Clock.currentTimeMillis, (nowMs) => {
+      return Effect.flatMap(monotonicNow, (nowMs) => {
         State.restartInterval(state, nowMs)
         return Effect.logWarning(`positions are saved later: ${error.message}`)
       })
     }
 
     const poll = Effect.gen(function*() {
-      const nowMs = yield* Clock.currentTimeMillis
+      const nowMs = yield* monotonicNow
       if (state.pending.size === 0) State.restartInterval(state, nowMs)
       const everyMs = delivery.semantics === "AtLeastOnce" ? delivery.every.ms : undefined
       const timeoutMs = Math.min(POLL_MS, State.saveDueInMs(state, everyMs, nowMs) ?? POLL_MS)

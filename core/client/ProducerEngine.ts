@@ -14,6 +14,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import { Scheduler, type SchedulerDispatcher } from "effect/Scheduler"
 import type { Scope } from "effect/Scope"
+import { monotonicMs } from "../model/Time.ts"
 import { Compression } from "../ports/Compression.ts"
 import { Crypto } from "../ports/Crypto.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
@@ -96,9 +97,8 @@ export class ProducerEngine {
     this.#sender = new SenderState(settings, this.#accumulator, services.random)
   }
 
-  nowMs(): number {
-    return this.#clock.currentTimeMillisUnsafe()
-  }
+  /** Of the monotonic clock: all deadlines are. Records are dated by the wall clock. */
+  readonly nowMs = (): number => monotonicMs(this.#clock)
   /** Records that were accepted and have not ended are in so many batches. */
   get incompleteBatches(): number {
     return this.#accumulator.incomplete.size
@@ -126,8 +126,7 @@ export class ProducerEngine {
     const size = maxSizeOfOne(key, value, headers)
     if (size > this.settings.maxRequestBytes) return tooLarge(size, "max.request.size", this.settings.maxRequestBytes)
     if (size > this.settings.bufferBytes) return tooLarge(size, "buffer.memory", this.settings.bufferBytes)
-    const nowMs = this.#clock.currentTimeMillisUnsafe()
-    const timestamp = record.timestamp ?? nowMs
+    const timestamp = record.timestamp ?? this.#clock.currentTimeMillisUnsafe()
     if (timestamp < 0 || !Number.isSafeInteger(timestamp)) {
       return new FatalError("INVALID_ARGUMENT", `a record for ${record.topic}: the timestamp is ${timestamp}, it takes milliseconds from 0 on`)
     }
@@ -141,7 +140,7 @@ export class ProducerEngine {
     }
     let wasIdle = queue.queue.length === 0
     const mayLeave = view !== undefined && topic.partitioner.onBatchClosed !== undefined
-    let bytes = this.#accumulator.append(queue, timestamp, key, value, headers, listener, size, nowMs, mayClaim, mayLeave)
+    let bytes = this.#accumulator.append(queue, timestamp, key, value, headers, listener, size, this.nowMs, mayClaim, mayLeave)
     if (bytes < 0) {
       // A sticky partitioner leaves with the batch: this record would begin a batch that no other would fill.
       this.#schedulePoll()
@@ -149,7 +148,7 @@ export class ProducerEngine {
       if (!(placed instanceof PartitionQueue)) return placed
       queue = placed
       wasIdle = queue.queue.length === 0
-      bytes = this.#accumulator.append(queue, timestamp, key, value, headers, listener, size, nowMs, mayClaim, false)
+      bytes = this.#accumulator.append(queue, timestamp, key, value, headers, listener, size, this.nowMs, mayClaim, false)
     }
     if (bytes === 0) {
       // The open batch was closed for it.

@@ -6,6 +6,7 @@
  * monotonic: it neither ends early nor is held up when the wall clock is set.
  */
 import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
 
 /** Both clocks at one moment, for state machines that store times and wait. */
 export interface Now {
@@ -22,3 +23,6 @@ export const nowOf = (clock: Clock.Clock): Now => ({
   wallMs: clock.currentTimeMillisUnsafe(),
   monotonicMs: monotonicMs(clock)
 })
+
+/** {@link monotonicMs} of the clock that an effect runs with. */
+export const monotonicNow: Effect.Effect<number> = Effect.clockWith((clock) => Effect.sync(() => monotonicMs(clock)))

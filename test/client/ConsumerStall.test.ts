@@ -21,8 +21,8 @@ describe("A consumer whose program stalls", () => {
         let lateMs = 0
         const late = new Proxy(clock, {
           get: (target, key) =>
-            key === "currentTimeMillisUnsafe"
-              ? () => target.currentTimeMillisUnsafe() + lateMs
+            key === "monotonicTimeNanosUnsafe"
+              ? () => target.monotonicTimeNanosUnsafe() + BigInt(lateMs) * 1_000_000n
               : Reflect.get(target, key)
         })
         const consumer = yield* Consumer.make({

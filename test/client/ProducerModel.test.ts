@@ -111,7 +111,7 @@ class World {
     const bytes = this.accumulator.append(queue, this.nowMs, null, value, [], (result) => {
       outcome.results++
       if (!(result instanceof Error)) outcome.offset = result.offset
-    }, maxSizeOfOne(null, value, []), this.nowMs, true)
+    }, maxSizeOfOne(null, value, []), () => this.nowMs, true)
     if (bytes > 0) this.outcomes.push(outcome)
   }
 

@@ -9,7 +9,7 @@ import { Coordinator } from "../../core/coordinator/Coordinator.ts"
 import { type CoordinatorState, type RecordCodec, type Step, StepBuilder } from "../../core/coordinator/CoordinatorState.ts"
 import { LOAD_BYTES } from "../../core/coordinator/LogReplay.ts"
 import { Timer, TimerQueue } from "../../core/coordinator/TimerQueue.ts"
-import { type Now, nowOf } from "../../core/model/Time.ts"
+import { monotonicNow, type Now, nowOf } from "../../core/model/Time.ts"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
 import { ProtocolError } from "../../core/protocol/ProtocolError.ts"
 import { makeWorld, recordsIn, startBroker } from "../broker/TestBroker.ts"
@@ -315,7 +315,7 @@ describe("a coordinator", () => {
   it.effect("fires timers at their times, one timer for all", () =>
     Effect.gen(function*() {
       const { ask, coordinator, states } = yield* start()
-      const begin = yield* Clock.currentTimeMillis
+      const begin = yield* monotonicNow
       for (const [name, inMs] of [["late", 300], ["soon", 100], ["now", 0]] as const) {
         ask(coordinator, (state) => state.setAt(name, begin + inMs))
       }
@@ -339,7 +339,7 @@ describe("a coordinator", () => {
   it.effect("that fails is loaded anew from its log, and its timers go on", () =>
     Effect.gen(function*() {
       const { ask, coordinator, states } = yield* start()
-      const begin = yield* Clock.currentTimeMillis
+      const begin = yield* monotonicNow
       ask(coordinator, (state, answer) => state.set({ a: "1" }, answer))
       yield* settle
       const waiting = ask(coordinator, (state, answer) => state.set({ a: "2" }, answer))

@@ -13,6 +13,7 @@ import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import type { Scope } from "effect/Scope"
+import { monotonicMs } from "../../model/Time.ts"
 import type { MetadataResponse } from "../../protocol/generated/Metadata.ts"
 import { backoffMs } from "../Backoff.ts"
 import type { ResolvedClientConfig } from "../ClientConfig.ts"
@@ -104,7 +105,7 @@ export const makeMetadata = ({ ask, config }: MetadataOptions): Effect.Effect<Me
 
     /** In ms from now; Infinity: nothing is to be asked. Begins a round for a view that is stale or too old. */
     const waitMs = (): number => {
-      const nowMs = clock.currentTimeMillisUnsafe()
+      const nowMs = monotonicMs(clock)
       const expiresMs = state.fullMs === undefined ? Infinity : state.fullMs + maxAgeMs
       if (next === undefined && (staled > renewed || expiresMs <= nowMs)) nextRound().isFull = true
       if (next === undefined) return expiresMs - nowMs
@@ -117,7 +118,7 @@ export const makeMetadata = ({ ask, config }: MetadataOptions): Effect.Effect<Me
       ...round.isAll ? [{ names: null, autoCreate: false }] : [],
       ...round.isAll && round.names.size === 0 && !round.isFull
         ? []
-        : state.plan(round.names, round.isFull, clock.currentTimeMillisUnsafe())
+        : state.plan(round.names, round.isFull, monotonicMs(clock))
     ]
 
     const askAll = (round: Round): Effect.Effect<Answer, ClientError> =>
@@ -132,9 +133,9 @@ export const makeMetadata = ({ ask, config }: MetadataOptions): Effect.Effect<Me
           viewChanged()
         }
         if (round.isFull) {
-          state.markFull(clock.currentTimeMillisUnsafe())
+          state.markFull(monotonicMs(clock))
           renewed = staledBefore
-        } else if (state.fullMs === undefined) state.markFull(clock.currentTimeMillisUnsafe())
+        } else if (state.fullMs === undefined) state.markFull(monotonicMs(clock))
         return { errors, all }
       })
 
@@ -144,7 +145,7 @@ export const makeMetadata = ({ ask, config }: MetadataOptions): Effect.Effect<Me
         const jitter = yield* Random.next
         isUnreachable = Exit.isFailure(exit)
         failures = isUnreachable || (Exit.isSuccess(exit) && exit.value.errors.size > 0) ? failures + 1 : 0
-        roundMs = clock.currentTimeMillisUnsafe()
+        roundMs = monotonicMs(clock)
         notBeforeMs = roundMs + backoffMs(retry, Math.max(failures, 1), jitter)
         yield* Deferred.done(round.done, exit)
       })
@@ -199,7 +200,7 @@ export const makeMetadata = ({ ask, config }: MetadataOptions): Effect.Effect<Me
     const topics: Metadata["topics"] = (names, { autoCreate, timeoutMs }) =>
       Effect.suspend(() => {
         if (isClosed) return Effect.fail(closedError())
-        state.want(names, autoCreate, clock.currentTimeMillisUnsafe())
+        state.want(names, autoCreate, monotonicMs(clock))
         // However old: the loop renews the view, and while no broker can be reached nothing newer is to be had.
         const known = knownOf(names)
         if (known.size === new Set(names).size) return Effect.succeed(known)
