@@ -1,6 +1,6 @@
 /**
- * Kafka's kafka-reassign-partitions and kafka-leader-election, and our commands of those names, each against Apache
- * Kafka's cluster of three brokers and against ours: all four must print the same.
+ * Kafka's kafka-reassign-partitions, kafka-leader-election and kafka-cluster, and our commands of those names, each
+ * against Apache Kafka's cluster of three brokers and against ours: all four must print the same.
  *
  *   npm run cluster-tools -- [--runtime node] [--verbose]
  */
@@ -26,13 +26,17 @@ interface Said {
   readonly text: string
 }
 
-type ToolName = "kafka-reassign-partitions" | "kafka-leader-election"
+type ToolName = "kafka-reassign-partitions" | "kafka-leader-election" | "kafka-cluster"
 type Tool = (cluster: ClusterPeer, name: ToolName, args: ReadonlyArray<string>) => Promise<Said>
 
 const classes: Readonly<Record<ToolName, string>> = {
   "kafka-reassign-partitions": "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
-  "kafka-leader-election": "org.apache.kafka.tools.LeaderElectionCommand"
+  "kafka-leader-election": "org.apache.kafka.tools.LeaderElectionCommand",
+  "kafka-cluster": "org.apache.kafka.tools.ClusterTool"
 }
+
+/** A row of list-endpoints. */
+const ENDPOINT = /^\d {10}127\.0\.0\.1 /
 
 /** What a person reads: without Java's stack traces, and the exception's name before a message that follows it alone. */
 const readable = (text: string): string =>
@@ -41,6 +45,9 @@ const readable = (text: string): string =>
     .filter((line) => !line.startsWith("No connection to "))
     .filter((line) => !/^(\tat |\t\.\.\. |Caused by: |\tSuppressed: |\t*org\.apache\.kafka\.\S+Exception: |java\.\S+Exception: )/.test(line))
     .map((line) => line.replace(/^(Error: )(org\.apache\.kafka\.\S+Exception: )/, "$1"))
+    // each cluster's own: its id, its ports, and the order in which it knows its brokers
+    .map((line) => line.replace(/^(Cluster ID: ).{22}$/, "$1(an id)").replace(/^(\d {10}127\.0\.0\.1 )\d{5}/, "$1(one)"))
+    .sort((a, b) => ENDPOINT.test(a) && ENDPOINT.test(b) ? a.localeCompare(b) : 0)
     // where each keeps its data, and where Kafka's dice would put it
     .map((line) => line.replace(/"\/[^"]*"/g, "\"(a directory)\""))
     .join("\n").replace(/(Proposed partition reassignment configuration\n).*/, "$1").trimEnd()
@@ -52,11 +59,11 @@ const said = ({ code, stderr, stdout }: { readonly code: number; readonly stderr
 })
 
 const kafkas: Tool = async (cluster, name, args) =>
-  said(await kafkaTool(classes[name], ["--bootstrap-server", cluster.bootstrap, ...args]))
+  said(await kafkaTool(classes[name], [...args, "--bootstrap-server", cluster.bootstrap]))
 
 const ours = (runtime: Runtime): Tool => async (cluster, name, args) => {
   const [program, ...words] = ottlaCommand(runtime)
-  return said(await run(program, [...words, name, "--bootstrap-server", cluster.bootstrap, ...args]))
+  return said(await run(program, [...words, name, ...args, "--bootstrap-server", cluster.bootstrap]))
 }
 
 const file = (name: string, content: unknown): string => {
@@ -100,6 +107,7 @@ const moveTo = (cluster: ClusterPeer, replicas: ReadonlyArray<number>): Promise<
 
 const reassign = (...args: ReadonlyArray<string>) => ["kafka-reassign-partitions", args] as const
 const elect = (...args: ReadonlyArray<string>) => ["kafka-leader-election", args] as const
+const cluster = (...args: ReadonlyArray<string>) => ["kafka-cluster", args] as const
 
 /** What is done, and with `until` again until that is said. */
 interface Step {
@@ -114,6 +122,8 @@ const first = places("first", [1, 2], [2, 3])
 const preferred = ["--election-type", "preferred"]
 
 const steps: ReadonlyArray<Step> = [
+  { call: cluster("cluster-id") },
+  { call: cluster("list-endpoints") },
   { call: reassign("--list") },
   { call: reassign("--execute", "--reassignment-json-file", swapped) },
   { call: reassign("--verify", "--reassignment-json-file", swapped), until: "Clearing" },
@@ -134,6 +144,8 @@ const steps: ReadonlyArray<Step> = [
   { before: (cluster) => moveTo(cluster, [1, 3, 2]), call: reassign("--list"), until: "No partition" },
   // From here on broker 3 is dead.
   { before: (cluster) => moveTo(cluster, [1, 2]).then(() => sleep(1000)).then(() => cluster.killBroker(3)).then(() => sleep(5000)).then(() => moveTo(cluster, [3, 1])), call: reassign("--list") },
+  { call: cluster("list-endpoints") },
+  { call: cluster("list-endpoints", "--include-fenced-brokers") },
   { call: reassign("--verify", "--reassignment-json-file", turned) },
   { call: reassign("--execute", "--reassignment-json-file", places("more", [2, 1])) },
   { call: reassign("--cancel", "--preserve-throttles", "--reassignment-json-file", places("cancelled", [3, 1])) },
