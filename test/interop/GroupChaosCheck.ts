@@ -6,45 +6,19 @@
  * Members are processes of confluent-kafka (librdkafka): a kill takes away what was not committed. Each prints what it
  * saw before it commits it.
  */
-import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
 import { Caller, type Fields } from "../../scripts/peers/Calls.ts"
 import { kafkaTool } from "../../scripts/peers/Kafka.ts"
 import type { Peer } from "../../scripts/peers/Processes.ts"
 import { sleep, waitFor } from "../../scripts/peers/Processes.ts"
-import { python, pythonPath } from "../../scripts/peers/Python.ts"
+import { python } from "../../scripts/peers/Python.ts"
 import { Random } from "../oracle/Random.ts"
 import { type Check, CheckFailed, expect, expectSays } from "./Check.ts"
+import { startPythonMember } from "./PythonMember.ts"
 
 const PARTITIONS = 100
 const MEMBERS = 10
 const [topic, group] = ["grp-chaos", "chaos-group"]
-
-/** Prints `= p p p` when its partitions change and `p offset value` for each record, then commits. */
-const memberProgram = `
-import sys
-from confluent_kafka import Consumer, KafkaException
-server, topic, group, strategy = sys.argv[1:5]
-consumer = Consumer({"bootstrap.servers": server, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest",
-    "partition.assignment.strategy": strategy, "session.timeout.ms": 6000, "heartbeat.interval.ms": 500, "fetch.wait.max.ms": 100})
-def changed(consumer, partitions):
-    print("=", *[p.partition for p in partitions], flush=True)
-consumer.subscribe([topic], on_assign=changed, on_revoke=changed, on_lost=changed)
-while True:
-    records = consumer.consume(500, 0.2)
-    lines = []
-    for record in records:
-        if record.error():
-            print("!", record.error(), flush=True)
-            continue
-        lines.append(f"{record.partition()} {record.offset()} {record.value().decode()}")
-    if lines:
-        print("\\n".join(lines), flush=True)
-        try:
-            consumer.commit(asynchronous=False)
-        except KafkaException as error:
-            print("#", error.args[0].name(), flush=True)
-`
 
 const producerProgram = `
 import sys, time
@@ -98,7 +72,8 @@ class Seen {
 }
 
 const startMember = async (peer: Peer, name: string, strategy: string, seen: Seen): Promise<Running> => {
-  const child = spawn(await pythonPath(), ["-c", memberProgram, peer.bootstrap, topic, group, strategy], { stdio: ["ignore", "pipe", "pipe"] })
+  const settings = { "partition.assignment.strategy": strategy, "session.timeout.ms": 6000 }
+  const child = await startPythonMember({ bootstrap: peer.bootstrap, topic, group, settings })
   createInterface({ input: child.stdout }).on("line", seen.reader(name))
   let words = ""
   child.stderr.on("data", (bytes: Buffer) => {

@@ -7,7 +7,7 @@ import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
 import { text } from "../../../core/client/facade/Client.ts"
 import { installKafka } from "../../../scripts/peers/Kafka.ts"
-import { pythonPath } from "../../../scripts/peers/Python.ts"
+import { startPythonMember } from "../PythonMember.ts"
 import { connect } from "./Connect.ts"
 
 const { Kafka, logLevel } = kafkaJs
@@ -56,42 +56,14 @@ export interface ReaderOptions {
 
 type Start = (options: ReaderOptions, seen: Seen) => Promise<RunningReader>
 
-/** Prints `=` when its partitions change and `partition offset value` for each record, then commits; ends with its standard input. */
-const confluentProgram = `
-import sys, threading
-from confluent_kafka import Consumer, KafkaException
-server, topic, group = sys.argv[1:4]
-stop = threading.Event()
-threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
-consumer = Consumer({"bootstrap.servers": server, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest",
-    "partition.assignment.strategy": "range", "session.timeout.ms": 10000, "heartbeat.interval.ms": 500, "fetch.wait.max.ms": 100,
-    "reconnect.backoff.max.ms": 500, "log_level": 0})
-def changed(consumer, partitions):
-    print("=", *[p.partition for p in partitions], flush=True)
-consumer.subscribe([topic], on_assign=changed, on_revoke=changed, on_lost=changed)
-while not stop.is_set():
-    records = consumer.consume(500, 0.2)
-    lines = []
-    for record in records:
-        if record.error():
-            print("#", record.error(), flush=True)
-            continue
-        lines.append(f"{record.partition()} {record.offset()} {record.value().decode()}")
-    if lines:
-        print("\\n".join(lines), flush=True)
-        try:
-            consumer.commit(asynchronous=False)
-        except KafkaException as error:
-            print("#", error.args[0].name(), flush=True)
-consumer.close()
-`
-
 const librdkafka: Start = async ({ bootstrap, topic }, seen) => {
-  const child = spawn(await pythonPath(), ["-c", confluentProgram, bootstrap, topic, seen.group], { stdio: ["pipe", "pipe", "inherit"] })
+  const settings = { "partition.assignment.strategy": "range", "session.timeout.ms": 10_000, "reconnect.backoff.max.ms": 500, "log_level": 0 }
+  const child = await startPythonMember({ bootstrap, topic, group: seen.group, settings })
+  child.stderr.pipe(process.stderr)
   const member = seen.member("librdkafka")
   createInterface({ input: child.stdout }).on("line", (line) => {
     if (line.startsWith("=")) return member.assigned()
-    if (line.startsWith("#")) return
+    if (line.startsWith("#") || line.startsWith("!")) return
     const [partition = "", offset = "", value = ""] = line.split(" ")
     member.record(Number(partition), Number(offset), value)
   })
