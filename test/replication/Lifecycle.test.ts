@@ -21,6 +21,13 @@ const create = (cluster: TestCluster, topic: string, partitions = 1, replication
     yield* until("all see it", () => [...cluster.running.values()].every(({ broker }) => broker.services.image().topicsById.has(topicId)))
   })
 
+/** A cluster with the topic `t`. */
+const startWith = (overrides = {}, ...topic: readonly [partitions?: number, replicationFactor?: number, configs?: object]) =>
+  Effect.tap(startCluster(overrides), (cluster) => create(cluster, "t", ...topic))
+
+const equalLogs = (cluster: TestCluster) =>
+  until("equal logs", () => new Set(IDS.map((id) => bytesOf(cluster.partition(id, "t")!))).size === 1)
+
 const produce = (client: TestClient, values: ReadonlyArray<string>, options: ProduceOptions = {}) =>
   Effect.map(withTime(client.produce("t", values, options)), ({ errorCode }) => expect(errorCode).toBe(ErrorCode.NONE))
 
@@ -37,8 +44,7 @@ const loseSession = (cluster: TestCluster, id: number): Effect.Effect<void> =>
 describe("Controlled shutdown", () => {
   it.effect("moves leaders and leaves the ISR before anything closes, and comes back as one that stopped cleanly", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster()
-      yield* create(cluster, "t", 6, 3, { "min.insync.replicas": "2" })
+      const cluster = yield* startWith({}, 6, 3, { "min.insync.replicas": "2" })
       for (const id of IDS) {
         const { broker } = cluster.running.get(id)!
         const { controller, image } = broker.services
@@ -71,8 +77,7 @@ describe("Controlled shutdown", () => {
 
   it.effect("has no gap: who waits for acks=all is answered, what comes next finds the new leader at once", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster()
-      yield* create(cluster, "t")
+      const cluster = yield* startWith()
       const first = cluster.partitionImage("t").leader
       const client = yield* cluster.leaderClient("t")
       yield* produce(client, ["a"])
@@ -88,8 +93,7 @@ describe("Controlled shutdown", () => {
 
   it.effect("leaves a partition without another replica leaderless, and leads it again after the start", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster()
-      yield* create(cluster, "t", 3, 1)
+      const cluster = yield* startWith({}, 3, 1)
       const id = 1
       const own = cluster.image().topicsByName.get("t")!.partitions.find(({ leader }) => leader === id)!.partition
       yield* cluster.stop(id)
@@ -102,8 +106,7 @@ describe("Controlled shutdown", () => {
 
   it.effect("gives nothing to a broker that is about to stop: no replica in an ISR, no leadership", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "5000" })
-      yield* create(cluster, "t")
+      const cluster = yield* startWith({ "replica.lag.time.max.ms": "5000" })
       const follower = cluster.followers("t")[0]!
       const { controller } = cluster.running.get(follower)!.broker.services
       yield* withTime(controller.controlledShutdown)
@@ -123,8 +126,7 @@ describe("Controlled shutdown", () => {
 
   it.effect("holds up nobody when all brokers stop at once, and all come back clean", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster()
-      yield* create(cluster, "t", 6, 3, { "min.insync.replicas": "2" })
+      const cluster = yield* startWith({}, 6, 3, { "min.insync.replicas": "2" })
       yield* produce(yield* cluster.leaderClient("t"), ["a"])
       const clock = yield* Clock.Clock
       const before = clock.currentTimeMillisUnsafe()
@@ -139,8 +141,7 @@ describe("Controlled shutdown", () => {
 
   it.effect("is given up when the metadata store cannot be reached, and left out when controlled.shutdown.enable is false", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster({ "controlled.shutdown.enable": "false" })
-      yield* create(cluster, "t")
+      const cluster = yield* startWith({ "controlled.shutdown.enable": "false" })
       yield* produce(yield* cluster.leaderClient("t"), ["a"])
       const first = cluster.partitionImage("t").leader
       let wasSeen = false
@@ -164,8 +165,7 @@ describe("Controlled shutdown", () => {
 describe("A start that is given up", () => {
   it.effect("leaves a clean broker clean, and an unclean one unclean", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster({ "broker.session.timeout.ms": "9000" })
-      yield* create(cluster, "t")
+      const cluster = yield* startWith({ "broker.session.timeout.ms": "9000" })
       yield* produce(yield* cluster.leaderClient("t"), ["a"])
       for (const isClean of [true, false]) {
         if (isClean) yield* cluster.stop(2)
@@ -185,8 +185,7 @@ describe("A start that is given up", () => {
 describe("A broker that loses its session while it lives", () => {
   it.effect("is fenced and loses its leaders, then registers again with a new epoch and joins the ISRs, its log whole", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster()
-      yield* create(cluster, "t")
+      const cluster = yield* startWith()
       for (let round = 0; round < 3; round++) {
         yield* produce(yield* cluster.leaderClient("t"), [`${round}`])
         const { leader, leaderEpoch } = cluster.partitionImage("t")
@@ -200,7 +199,7 @@ describe("A broker that loses its session while it lives", () => {
       }
       const client = yield* cluster.leaderClient("t")
       expect(yield* withTime(client.readAll("t"))).toEqual(["0", "1", "2"])
-      yield* until("equal logs", () => new Set(IDS.map((id) => bytesOf(cluster.partition(id, "t")!))).size === 1)
+      yield* equalLogs(cluster)
       // The mark of a clean stop names the registration that there is now.
       yield* cluster.stop(1)
       yield* cluster.start(1)
@@ -209,8 +208,7 @@ describe("A broker that loses its session while it lives", () => {
 
   it.effect("goes on serving by epochs while it does not know: nothing is acknowledged twice over, nothing is lost", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "5000" })
-      yield* create(cluster, "t", 1, 3, { "min.insync.replicas": "2" })
+      const cluster = yield* startWith({ "replica.lag.time.max.ms": "5000" }, 1, 3, { "min.insync.replicas": "2" })
       const first = cluster.partitionImage("t").leader
       const client = yield* cluster.leaderClient("t")
       yield* produce(client, ["a"])
@@ -235,7 +233,7 @@ describe("A broker that loses its session while it lives", () => {
       cluster.link(first).isWithoutStore = false
       yield* until("it follows", () => !old.isLeader)
       yield* cluster.isrIs("t", IDS)
-      yield* until("equal logs", () => new Set(IDS.map((id) => bytesOf(cluster.partition(id, "t")!))).size === 1)
+      yield* equalLogs(cluster)
       expect(yield* withTime(next.readAll("t"))).toEqual(["a", "b"])
     }))
 
@@ -255,8 +253,7 @@ describe("A broker that loses its session while it lives", () => {
 
   it.effect("tries until it has another session and is registered with it, whatever fails in between", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster()
-      yield* create(cluster, "t")
+      const cluster = yield* startWith()
       const link = cluster.link(2)
       const { broker } = cluster.running.get(2)!
       const before = broker.brokerEpoch
@@ -277,8 +274,7 @@ describe("A broker that loses its session while it lives", () => {
 describe("A broker that does not hear that it is registered", () => {
   it.effect("finds that it is, and does not wait for the end of its own session", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster()
-      yield* create(cluster, "t")
+      const cluster = yield* startWith()
       const link = cluster.link(2)
       const { broker } = cluster.running.get(2)!
       const before = broker.brokerEpoch
@@ -297,8 +293,7 @@ describe("A broker that does not hear that it is registered", () => {
 describe("A broker whose last log directory fails", () => {
   it.effect("gives itself up: its session ends, others lead, nobody can connect to it, and it comes back as unclean", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster()
-      yield* create(cluster, "t", 1, 3, { "min.insync.replicas": "2", "flush.messages": "1" })
+      const cluster = yield* startWith({}, 1, 3, { "min.insync.replicas": "2", "flush.messages": "1" })
       const first = cluster.partitionImage("t").leader
       const client = yield* cluster.leaderClient("t")
       yield* produce(client, ["a"])
@@ -317,7 +312,7 @@ describe("A broker whose last log directory fails", () => {
       yield* cluster.start(first)
       expect(cluster.image().brokers.get(first)!.cleanStart).toBe(false)
       yield* cluster.isrIs("t", IDS)
-      yield* until("equal logs", () => new Set(IDS.map((id) => bytesOf(cluster.partition(id, "t")!))).size === 1)
+      yield* equalLogs(cluster)
     }))
 })
 
@@ -333,8 +328,7 @@ describe("A broker of whose log directories one fails", () => {
 
   it.effect("leads what lies there no more, is in no ISR of it, and goes on with the rest", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster(directories)
-      yield* create(cluster, "t", 12, 3, { "min.insync.replicas": "2", "flush.messages": "1" })
+      const cluster = yield* startWith(directories, 12, 3, { "min.insync.replicas": "2", "flush.messages": "1" })
       const id = 1
       const broken = ledIn(cluster, id, "/one")
       const whole = ledIn(cluster, id, "/two")
@@ -374,8 +368,7 @@ describe("A broker of whose log directories one fails", () => {
 
   it.effect("makes no empty log in place of one that it cannot find at its start", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster(directories)
-      yield* create(cluster, "t", 12, 1)
+      const cluster = yield* startWith(directories, 12, 1)
       const id = 1
       const hidden = ledIn(cluster, id, "/one")
       const client = yield* cluster.running.get(id)!.connect
