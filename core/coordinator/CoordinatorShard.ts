@@ -117,12 +117,17 @@ export class CoordinatorShard<State extends CoordinatorState<Record>, Record> {
   }
 
   /**
-   * While `Active`: takes a step of the machine and does what it asks for.
+   * While `Active`: takes a step of the machine and does what it asks for. What was due before comes before, whether
+   * the timer has had its turn yet or not: a member whose session is over is gone for whoever asks then.
    * @throws what a broken machine threw: nobody was answered
    */
   run(decide: (state: State, now: Now) => Step<Record>): void {
     try {
-      this.#perform(decide(this.state, this.#host.now()))
+      const now = this.#host.now()
+      this.#whole(() => {
+        this.#fireDue(now)
+        this.#perform(decide(this.state, now))
+      })
     } catch (error) {
       this.#host.broken(this.partition.partition, error)
       throw error
@@ -154,15 +159,18 @@ export class CoordinatorShard<State extends CoordinatorState<Record>, Record> {
 
   /** Handles the timers that are due. */
   fireTimers(): void {
-    const now = this.#host.now()
     try {
-      while (this.status === "Active") {
-        const step = this.state.fire(now)
-        if (step === undefined) return
-        this.#perform(step)
-      }
+      this.#fireDue(this.#host.now())
     } catch (error) {
       this.#host.broken(this.partition.partition, error)
+    }
+  }
+
+  #fireDue(now: Now): void {
+    while (this.status === "Active" && this.state.nextDeadlineMs <= now.monotonicMs) {
+      const step = this.state.fire(now)
+      if (step === undefined) return
+      this.#perform(step)
     }
   }
 

@@ -111,6 +111,8 @@ const start = (configs: Readonly<Record<string, string>> = {}) =>
     const clock = yield* Clock.Clock
     const fork = yield* FiberSet.makeRuntime<never>()
     const states: Array<Registers> = []
+    /** How much later it is than timers know: a loop that has much to do. */
+    const late = { ms: 0 }
     const make = () =>
       new Coordinator<Registers, Assignment>({
         topic: "t",
@@ -123,7 +125,10 @@ const start = (configs: Readonly<Record<string, string>> = {}) =>
         codec,
         crypto: services.crypto,
         compression: services.compression,
-        now: () => nowOf(clock),
+        now: () => {
+          const { monotonicMs, wallMs } = nowOf(clock)
+          return { wallMs, monotonicMs: monotonicMs + late.ms }
+        },
         fork,
         commitTimeoutMs: () => 1000
       })
@@ -138,7 +143,7 @@ const start = (configs: Readonly<Record<string, string>> = {}) =>
       else shard.run((state) => decide(state, (answer) => answers.push(answer)))
       return answers
     }
-    return { world, client, services, coordinator, make, ask, states, partition: services.partitions.get("t", 0)! }
+    return { world, client, services, coordinator, make, ask, states, late, partition: services.partitions.get("t", 0)! }
   })
 
 describe("a coordinator", () => {
@@ -327,6 +332,26 @@ describe("a coordinator", () => {
       yield* TestClock.adjust(1000)
       yield* settle
       expect(states[0]!.values.get("late")).toMatch(/^at \d+$/)
+    }))
+
+  it.effect("decides a request after what was due before it, though no timer has had its turn", () =>
+    Effect.gen(function*() {
+      const { ask, coordinator, late, states } = yield* start()
+      const begin = yield* monotonicNow
+      ask(coordinator, (state) => state.setAt("a", begin + 100))
+      ask(coordinator, (state) => state.setAt("b", begin + 200))
+      late.ms = 99
+      expect(ask(coordinator, (state, answer) => state.read("a", answer))).toEqual([""])
+      expect(states[0]!.values.size).toBe(0)
+      late.ms = 150
+      const seen: Array<ReadonlyMap<string, string>> = []
+      ask(coordinator, (state, answer) => {
+        seen.push(new Map(state.values))
+        return state.read("a", answer)
+      })
+      expect(seen).toEqual([new Map([["a", `at ${begin + 150}`]])])
+      yield* settle
+      expect([...states[0]!.values.keys()]).toEqual(["a"])
     }))
 
   it.effect("refuses what can't be written down, and changes nothing", () =>
