@@ -271,7 +271,8 @@ export const make = (
         fork(Effect.logWarning(line))
       }
     }
-    applyConfigs(controller.image())
+    const startedWith = controller.image()
+    applyConfigs(startedWith)
     const logManager = yield* makeLogManager({
       logDirs: config.logDirs,
       brokerId: config.nodeId,
@@ -418,10 +419,13 @@ export const make = (
       logDirs: logManager.directories().map(({ id }) => id),
       previousBrokerEpoch: logManager.previousBrokerEpoch
     })
-    followImage(controller.image())
     yield* Effect.acquireRelease(
+      // In one turn: an image that came in between would never be followed.
       Effect.sync(() => {
         isFollowing = true
+        const image = controller.image()
+        if (image.brokerConfigs !== startedWith.brokerConfigs) applyConfigs(image)
+        followImage(image)
         return controller.onChange(applyImage)
       }),
       (stop) =>
