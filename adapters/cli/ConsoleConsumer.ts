@@ -2,12 +2,12 @@
  * `ottla console-consumer`: prints records until it has printed enough, none comes for long enough, nobody reads its
  * output or a signal ends it. Reads on only when what it printed has been taken.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { ClientError } from "../../core/client/ClientError.ts"
 import type { TopicPartition } from "../../core/client/ClusterView.ts"
 import { type Consumer, make, type PartitionRecords } from "../../core/client/Consumer.ts"
+import { monotonicNow } from "../../core/model/Time.ts"
 import { type Command, DONE, type ExitCode, FAILED, usage } from "./Command.ts"
 import { type ConsumerRequest, flags, parseConsumerCommand } from "./ConsumerCommand.ts"
 import { DeserializationError } from "./Deserializers.ts"
@@ -86,10 +86,10 @@ const consume = (consumer: Consumer, request: ConsumerRequest, terminal: Termina
   let total = 0
   const loop = Effect.gen(function*() {
     yield* begin(consumer, request)
-    let lastMs = yield* Clock.currentTimeMillis
+    let lastMs = yield* monotonicNow
     while (total < maxMessages) {
       const polled = yield* consumer.poll({ timeoutMs: Math.min(POLL_MS, timeoutMs) })
-      const nowMs = yield* Clock.currentTimeMillis
+      const nowMs = yield* monotonicNow
       if (polled.length === 0) {
         if (nowMs - lastMs > timeoutMs) return DONE
         continue
