@@ -16,8 +16,11 @@ export interface Now {
   readonly monotonicMs: number
 }
 
-/** Whole milliseconds, so that what sleeps until a deadline does not wake up a fraction before it. */
-export const monotonicMs = (clock: Clock.Clock): number => Math.floor(Number(clock.monotonicTimeNanosUnsafe()) / 1e6)
+/**
+ * Whole milliseconds, so that what sleeps until a deadline does not wake up a fraction before it. Divided as integers:
+ * a clock of tests counts from 1970, and so many nanoseconds are no number; one in eight milliseconds would be the one before.
+ */
+export const monotonicMs = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
 
 export const nowOf = (clock: Clock.Clock): Now => ({
   wallMs: clock.currentTimeMillisUnsafe(),
