@@ -11,11 +11,12 @@ export class SenderNode {
   notBeforeMs = 0
   /** Connections that failed in a row. */
   failures = 0
-  /** When it last took something. */
+  /** When it last took something, or something first waited for it. */
   lastDrainMs = 0
   /** Partitions that have something for it, while a poll looks. */
   candidates: Array<PartitionQueue> = []
-  #lastReadyMs = 0
+  /** When something last waited for it; undefined: never. */
+  #lastReadyMs: number | undefined
 
   constructor(id: number) {
     this.id = id
@@ -23,12 +24,12 @@ export class SenderNode {
 
   /** Something waits for it. */
   hasWork(nowMs: number): void {
-    if (this.#lastReadyMs === 0) this.lastDrainMs = nowMs
+    if (this.#lastReadyMs === undefined) this.lastDrainMs = nowMs
     this.#lastReadyMs = nowMs
   }
 
   /** Whether it took nothing for longer than `partitioner.availability.timeout.ms` although there was something; 0: never. */
   isStuck(timeoutMs: number): boolean {
-    return timeoutMs > 0 && this.#lastReadyMs - this.lastDrainMs > timeoutMs
+    return timeoutMs > 0 && this.#lastReadyMs !== undefined && this.#lastReadyMs - this.lastDrainMs > timeoutMs
   }
 }
