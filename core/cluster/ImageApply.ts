@@ -20,7 +20,15 @@ interface StoredBroker {
   readonly rack: string | null
   readonly listeners: ReadonlyArray<BrokerListener>
   readonly logDirs: ReadonlyArray<string>
+  /** False: `uncleanEpoch` is the epoch of this registration. */
   readonly cleanStart: boolean
+  /** Left out: never. */
+  readonly uncleanEpoch?: number
+}
+
+const decodeBroker = ({ modRevision, value }: Entry): Omit<StoredBroker, "cleanStart"> & { readonly epoch: number; readonly uncleanEpoch: number } => {
+  const { cleanStart, uncleanEpoch = -1, ...stored } = JSON.parse(value) as StoredBroker
+  return { ...stored, epoch: modRevision, uncleanEpoch: cleanStart ? uncleanEpoch : modRevision }
 }
 
 /** Left out: false, none. */
@@ -159,8 +167,7 @@ export class ImageState {
             parsed.id,
             entry && {
               id: parsed.id,
-              epoch: entry.modRevision,
-              ...(JSON.parse(entry.value) as StoredBroker),
+              ...decodeBroker(entry),
               fenced: !this.live.has(parsed.id),
               ...(this.live.get(parsed.id) ?? NO_LIFE)
             }

@@ -5,7 +5,7 @@
  * |---|---|---|
  * | metadata/cluster | `{clusterId}` | whoever starts first |
  * | metadata/controller | `{brokerId}` | the session that holds it |
- * | metadata/brokers/ID | `{rack, listeners, logDirs, cleanStart}`; its modRevision is the broker epoch | registration only |
+ * | metadata/brokers/ID | `{rack, listeners, logDirs, cleanStart, uncleanEpoch}`; its modRevision is the broker epoch | registration only |
  * | metadata/live/ID | `{session, shuttingDown?: true, offline?: ["TOPIC_ID/N", …]}` | the broker's session: gone = fenced |
  * | metadata/topics/NAME | `{id, partitions}` | controller |
  * | metadata/partitions/TOPIC_ID/N | StoredPartition | controller, the partition's leader |

@@ -23,8 +23,12 @@ export interface BrokerRegistration {
   readonly listeners: ReadonlyArray<BrokerListener>
   /** Directory ids (meta.properties `directory.id`), Kafka's 22 characters. */
   readonly logDirs: ReadonlyArray<string>
-  /** Its log has all that it had when its last registration ended (the clean-shutdown marker had that epoch). */
-  readonly cleanStart: boolean
+  /**
+   * With which epoch it last registered after an unclean stop (no clean-shutdown marker of its registration before that); -1: never.
+   * It may lack what it had before, in every partition that did not change since: later registrations change nothing
+   * of that, so they carry it on.
+   */
+  readonly uncleanEpoch: number
   /** A fenced broker is registered, leads nothing and is not told to clients: its session is gone. */
   readonly fenced: boolean
   /** The session that it lives by; "" when it is fenced. */
@@ -39,6 +43,10 @@ export const NO_REPLICAS: ReadonlySet<string> = new Set()
 
 /** A partition, as brokers name those of their replicas that are offline. */
 export const replicaName = (topicId: string, partition: number): string => `${topicId}/${partition}`
+
+/** It stopped uncleanly since the partition last changed: if it counts for that partition, it must not any more. */
+export const restartedUnclean = ({ brokers }: MetadataImage, id: number, { modRevision }: PartitionImage): boolean =>
+  (brokers.get(id)?.uncleanEpoch ?? -1) > modRevision
 
 /** May lead, be in an ISR and be given replicas: its session lives, and it does not want to stop. */
 export const isActive = (broker: Pick<BrokerRegistration, "fenced" | "inControlledShutdown"> | undefined): boolean =>

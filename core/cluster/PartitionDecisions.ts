@@ -12,7 +12,7 @@ import type { AlterPartition, AlterPartitionResult, PartitionResult } from "./Co
 import { changeOf, put } from "./Decision.ts"
 import type { Change, Decided } from "./Decision.ts"
 import { brokerKey, clearedElrKey, liveKey, partitionKey, partitionValue } from "./Keys.ts"
-import { isActive } from "./MetadataImage.ts"
+import { isActive, restartedUnclean } from "./MetadataImage.ts"
 import type { MetadataImage, PartitionImage, TopicImage } from "./MetadataImage.ts"
 import type { ChangedPartition } from "./PartitionChange.ts"
 import {
@@ -59,11 +59,10 @@ export const dueElection = (
   const minIsr = context.minInSyncReplicas(topic.name)
   /** Registered again since the partition's last change: what it led and held it led and held in an earlier life. */
   const restarted = (id: number): boolean => (image.brokers.get(id)?.epoch ?? -1) > before.modRevision
-  const restartedUnclean = (id: number): boolean => restarted(id) && image.brokers.get(id)?.cleanStart === false
 
   const wasLed = before.leader !== -1
   const lost = wasLed && (!isLive(before.leader) || restarted(before.leader))
-  const drop = union(before.isr, before.elr).filter(restartedUnclean)
+  const drop = union(before.isr, before.elr).filter((id) => restartedUnclean(image, id, before))
   const ends = isReassigning(before) && completed(before, before.isr, minIsr) !== undefined
   if (wasLed && !lost && drop.length === 0 && before.isr.every(isLive) && !ends) return undefined
 
@@ -155,10 +154,7 @@ export const decideAlterPartition = (
   }
   if (!isr.includes(request.leader)) return answer(ErrorCode.INVALID_REQUEST, "a leader cannot leave its ISR")
   const isLive = liveIn(image, topic.id, partition.partition)
-  const restartedUnclean = (id: number): boolean => {
-    const broker = image.brokers.get(id)
-    return broker !== undefined && broker.epoch > partition.modRevision && !broker.cleanStart
-  }
+  const cameBackUnclean = (id: number): boolean => restartedUnclean(image, id, partition)
   for (const { brokerId, brokerEpoch } of request.newIsr) {
     const broker = image.brokers.get(brokerId)
     if (broker === undefined || !isActive(broker) || (brokerEpoch !== -1 && brokerEpoch !== broker.epoch)) {
@@ -166,11 +162,11 @@ export const decideAlterPartition = (
     }
     if (!isLive(brokerId)) return answer(ErrorCode.INELIGIBLE_REPLICA, `the replica of broker ${brokerId} is offline`)
     // This change would make it look as if the broker had been there all the time: the controller takes it out first.
-    if (partition.isr.includes(brokerId) && restartedUnclean(brokerId)) {
+    if (partition.isr.includes(brokerId) && cameBackUnclean(brokerId)) {
       return answer(ErrorCode.INELIGIBLE_REPLICA, `broker ${brokerId} came back after an unclean stop`)
     }
   }
-  const changed = changePartition(partition, { isr, unclean: union(partition.isr, partition.elr).filter(restartedUnclean) }, {
+  const changed = changePartition(partition, { isr, unclean: union(partition.isr, partition.elr).filter(cameBackUnclean) }, {
     minInSyncReplicas: context.minInSyncReplicas(topic.name),
     isLive,
     election: context.uncleanLeaderElection(topic.name) ? "Unclean" : "Online"

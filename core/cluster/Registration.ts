@@ -33,12 +33,14 @@ export const decideRegisterBroker = (
   }
   const { rack, listeners, logDirs, previousBrokerEpoch } = request
   const cleanStart = known === undefined || known.epoch === previousBrokerEpoch
+  // The controller may not have taken it out of ISRs and ELRs yet: this registration must not hide that it has to.
+  const earlier = cleanStart && known !== undefined && known.uncleanEpoch !== -1 ? { uncleanEpoch: known.uncleanEpoch } : {}
   return {
     result: { error: ErrorCode.NONE, message: null },
     change: changeOf(
       [{ key: brokerKey(request.id), modRevision: known?.epoch ?? 0 }, { key: liveKey(request.id), modRevision: 0 }],
       [
-        put(brokerKey(request.id), JSON.stringify({ rack, listeners, logDirs, cleanStart })),
+        put(brokerKey(request.id), JSON.stringify({ rack, listeners, logDirs, cleanStart, ...earlier })),
         put(liveKey(request.id), JSON.stringify({ session }), session)
       ]
     )

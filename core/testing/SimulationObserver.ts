@@ -4,7 +4,7 @@
  */
 import { replicationConfigFor } from "../cluster/configs/TopicConfigs.ts"
 import { ImageState } from "../cluster/ImageApply.ts"
-import { type MetadataImage, type PartitionImage, type TopicImage, topicConfigOf } from "../cluster/MetadataImage.ts"
+import { type MetadataImage, type PartitionImage, restartedUnclean, type TopicImage, topicConfigOf } from "../cluster/MetadataImage.ts"
 import type { WatchEvent } from "../ports/MetadataStore.ts"
 import { RECORD_BATCH_OVERHEAD, RecordBatch } from "../records/RecordBatch.ts"
 import type { Partition } from "../replication/Partition.ts"
@@ -289,8 +289,8 @@ export class SimulationObserver {
     for (const [id, broker] of image.brokers) {
       const was = before.brokers.get(id)
       if (was?.epoch !== broker.epoch) {
-        this.note("broker", `is registered, epoch ${broker.epoch}${broker.cleanStart ? "" : ", after an unclean stop"}`, id)
-        if (!broker.cleanStart) this.counters.uncleanRestarts++
+        this.note("broker", `is registered, epoch ${broker.epoch}${broker.uncleanEpoch === broker.epoch ? ", after an unclean stop" : ""}`, id)
+        if (broker.uncleanEpoch === broker.epoch) this.counters.uncleanRestarts++
       } else if (broker.fenced && !was.fenced) this.note("broker", "is fenced", id)
     }
   }
@@ -387,12 +387,11 @@ export class SimulationObserver {
   }
 
   #snapshot(key: string, topic: TopicImage, partition: PartitionImage): PartitionSnapshot {
-    const { brokers } = this.image()
+    const image = this.image()
     const replicas: Array<ReplicaSnapshot> = []
     const unclean = new Set<number>()
     for (const broker of this.#cluster.brokers.values()) {
-      const registration = brokers.get(broker.id)
-      if (registration !== undefined && registration.epoch > partition.modRevision && !registration.cleanStart) unclean.add(broker.id)
+      if (restartedUnclean(image, broker.id, partition)) unclean.add(broker.id)
       const mirror = this.#mirrors.get(broker.id)?.get(key)
       if (mirror === undefined || broker.broker === undefined || mirror.incarnation !== broker.starts) continue
       if (mirror.partition.isOffline || mirror.partition.isDeleted) continue

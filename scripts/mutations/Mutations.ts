@@ -156,13 +156,13 @@ export const mutations: ReadonlyArray<Mutation> = [
     patches: [
       {
         file: DECISIONS,
-        find: "const drop = union(before.isr, before.elr).filter(restartedUnclean)",
-        replace: "const drop = before.isr.filter(restartedUnclean)"
+        find: "const drop = union(before.isr, before.elr).filter((id) => restartedUnclean(image, id, before))",
+        replace: "const drop = before.isr.filter((id) => restartedUnclean(image, id, before))"
       },
       {
         file: DECISIONS,
-        find: "unclean: union(partition.isr, partition.elr).filter(restartedUnclean) }",
-        replace: "unclean: partition.isr.filter(restartedUnclean) }"
+        find: "unclean: union(partition.isr, partition.elr).filter(cameBackUnclean) }",
+        replace: "unclean: partition.isr.filter(cameBackUnclean) }"
       }
     ]
   },

@@ -129,7 +129,7 @@ describe("a controller on one broker", () => {
         if (round > 0) expect(controller.image().brokers.get(1)?.fenced).toBe(true)
         const broker = yield* controller.registerBroker(registration(1, clean ? previous : -1))
         expect(broker.epoch).toBeGreaterThan(previous)
-        expect(broker.cleanStart).toBe(clean)
+        expect(broker.uncleanEpoch).toBe(clean ? -1 : broker.epoch)
         if (round === 0) yield* controller.createTopics([newTopic("t", 10)])
         for (const partition of controller.image().topicsByName.get("t")?.partitions ?? []) {
           expect(partition).toMatchObject({ leader: 1, isr: [1], elr: [], lastKnownElr: [], leaderEpoch: round, partitionEpoch: round })

@@ -15,7 +15,7 @@ const elected = (image: MetadataImage, minIsr = 1, unclean = false) =>
   decideElections(image, context(minIsr, unclean)).map(({ result }) => ({ ...result.after, unclean: result.unclean }))
 
 /** Broker 1 registered after the partition last changed. */
-const again = (cleanStart: boolean) => [broker(1, { epoch: 200, cleanStart }), broker(2), broker(3)]
+const again = (cleanStart: boolean) => [broker(1, { epoch: 200, uncleanEpoch: cleanStart ? -1 : 200 }), broker(2), broker(3)]
 
 describe("elections", () => {
   it("changes nothing where the ISR is live", () => {
@@ -84,9 +84,16 @@ describe("elections", () => {
     ])
   })
 
+  it("takes out who came back after an unclean stop, though it has registered again since", () => {
+    const again = broker(3, { epoch: 300, uncleanEpoch: 200 })
+    expect(elected(imageOf(partition(), [broker(1), broker(2), again]))).toMatchObject([{ leader: 1, isr: [1, 2], leaderEpoch: 3 }])
+    // Done once: the partition has changed since it came back.
+    expect(elected(imageOf(partition({ modRevision: 250 }), [broker(1), broker(2), again]))).toEqual([])
+  })
+
   it("elects a lone replica after an unclean stop, and says so", () => {
     const lone = partition({ replicas: [1], isr: [1] })
-    expect(elected(imageOf(lone, [broker(1, { epoch: 200, cleanStart: false })]))).toMatchObject([
+    expect(elected(imageOf(lone, [broker(1, { epoch: 200, uncleanEpoch: 200 })]))).toMatchObject([
       { leader: 1, isr: [1], elr: [], lastKnownElr: [], leaderEpoch: 4, unclean: true }
     ])
   })
@@ -94,7 +101,7 @@ describe("elections", () => {
   it("elects the last leader, and says so, when all that were eligible come back after an unclean stop", () => {
     const dead = partition({ leader: 3, isr: [3], elr: [2] })
     const returned = (...ids: ReadonlyArray<number>) => live.map((one) =>
-      ids.includes(one.id) ? { ...one, epoch: 200, cleanStart: false } : { ...one, fenced: true })
+      ids.includes(one.id) ? { ...one, epoch: 200, uncleanEpoch: 200 } : { ...one, fenced: true })
     const [first] = elected(imageOf(dead, returned(1, 2)), 2)
     expect(first).toMatchObject({ leader: -1, isr: [], elr: [3], lastKnownElr: [3], leaderEpoch: 4 })
     const { unclean: _, ...after } = first!
@@ -113,7 +120,7 @@ describe("elections", () => {
           leader: fc.constantFrom(-1, 1, 2, 3),
           minIsr: fc.integer({ min: 1, max: 3 }),
           unclean: fc.boolean(),
-          brokers: fc.array(fc.record({ fenced: fc.boolean(), cleanStart: fc.boolean(), restarted: fc.boolean() }), {
+          brokers: fc.array(fc.record({ fenced: fc.boolean(), unclean: fc.boolean(), restarted: fc.boolean() }), {
             minLength: 3,
             maxLength: 3
           })
@@ -121,8 +128,8 @@ describe("elections", () => {
         ({ brokers, elr, isr, leader, minIsr, unclean }) => {
           fc.pre(leader === -1 || isr.includes(leader))
           const before = partition({ isr, elr: elr.filter((id) => !isr.includes(id)), leader })
-          const registered = brokers.map(({ restarted, ...rest }, index) =>
-            broker(index + 1, { ...rest, epoch: restarted ? 200 : 1 }))
+          const registered = brokers.map(({ fenced, restarted, unclean }, index) =>
+            broker(index + 1, { fenced, epoch: restarted ? 200 : 1, uncleanEpoch: unclean ? restarted ? 200 : 1 : -1 }))
           const [decision] = decideElections(imageOf(before, registered), context(minIsr, unclean))
           if (decision === undefined) return
           const { after } = decision.result
@@ -201,7 +208,7 @@ describe("a leader's change of the ISR", () => {
 
   it("keeps nobody in the ISR who came back after an unclean stop, whatever epoch the leader knows of it", () => {
     const unknown = { newIsr: [{ brokerId: 1, brokerEpoch: 1 }, { brokerId: 2, brokerEpoch: -1 }] }
-    const returned = (cleanStart: boolean) => [broker(1), broker(2, { epoch: 200, cleanStart }), broker(3)]
+    const returned = (cleanStart: boolean) => [broker(1), broker(2, { epoch: 200, uncleanEpoch: cleanStart ? -1 : 200 }), broker(3)]
     const change = (one: PartitionImage, cleanStart: boolean) =>
       decideAlterPartition(imageOf(one, returned(cleanStart)), request(unknown), context()).result.error
     expect(change(partition(), false)).toBe(ErrorCode.INELIGIBLE_REPLICA)

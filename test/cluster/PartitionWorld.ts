@@ -76,7 +76,9 @@ export class PartitionWorld {
   }
 
   register(id: number, cleanStart: boolean): void {
-    this.brokers.set(id, { ...this.brokers.get(id)!, fenced: false, cleanStart, epoch: ++this.#revision })
+    const epoch = ++this.#revision
+    const known = this.brokers.get(id)!
+    this.brokers.set(id, { ...known, fenced: false, epoch, uncleanEpoch: cleanStart ? known.uncleanEpoch : epoch })
   }
 
   #commit<Result>(decided: Decided<Result>): Result {

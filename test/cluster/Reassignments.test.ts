@@ -269,10 +269,7 @@ describe("whatever happens to a partition", () => {
             if (before.elr.includes(leader)) seen.fromElr++
           }
           // Who lost its tail is out, whatever changed the partition.
-          const unclean = (id: number) => {
-            const broker = world.brokers.get(id)!
-            return broker.epoch > before.modRevision && !broker.cleanStart
-          }
+          const unclean = (id: number) => world.brokers.get(id)!.uncleanEpoch > before.modRevision
           const safeBefore = [...before.isr, ...before.elr].filter((id) => !unclean(id))
           if (!mayLose && safeBefore.length > 0) {
             const reached = one._tag === "Isr" ? [...safeBefore, ...isr] : safeBefore

@@ -88,7 +88,7 @@ export const broker = (id: number, over: Partial<BrokerRegistration> = {}): Brok
   rack: null,
   listeners: [],
   logDirs: [],
-  cleanStart: true,
+  uncleanEpoch: -1,
   fenced: false,
   session: "",
   inControlledShutdown: false,

@@ -70,7 +70,7 @@ describe("Controlled shutdown", () => {
           expect(cluster.running.has(leader)).toBe(true)
         }
         yield* cluster.start(id)
-        expect(cluster.image().brokers.get(id)).toMatchObject({ cleanStart: true, fenced: false, inControlledShutdown: false })
+        expect(cluster.image().brokers.get(id)).toMatchObject({ uncleanEpoch: -1, fenced: false, inControlledShutdown: false })
         yield* until("in every ISR", () => cluster.image().topicsByName.get("t")!.partitions.every(({ isr }) => isr.length === 3))
       }
     }))
@@ -134,7 +134,7 @@ describe("Controlled shutdown", () => {
       expect(clock.currentTimeMillisUnsafe() - before).toBeLessThan(1000)
       cluster.running.clear()
       for (const id of IDS) yield* cluster.start(id)
-      for (const id of IDS) expect(cluster.image().brokers.get(id)!.cleanStart).toBe(true)
+      for (const id of IDS) expect(cluster.image().brokers.get(id)!.uncleanEpoch).toBe(-1)
       yield* until("in every ISR", () => cluster.image().topicsByName.get("t")!.partitions.every(({ isr }) => isr.length === 3))
       expect(yield* withTime((yield* cluster.leaderClient("t")).readAll("t"))).toEqual(["a"])
     }))
@@ -158,7 +158,7 @@ describe("Controlled shutdown", () => {
       yield* second.stop(2)
       second.link(2).isWithoutStore = false
       yield* second.start(2)
-      expect(second.image().brokers.get(2)!.cleanStart).toBe(true)
+      expect(second.image().brokers.get(2)!.uncleanEpoch).toBe(-1)
     }))
 })
 
@@ -176,7 +176,8 @@ describe("A start that is given up", () => {
         expect(failed._tag).toBe("MetadataStoreError")
         cluster.link(2).isWithoutStore = false
         yield* cluster.start(2)
-        expect(cluster.image().brokers.get(2)!.cleanStart).toBe(isClean)
+        const { epoch, uncleanEpoch } = cluster.image().brokers.get(2)!
+        expect(uncleanEpoch).toBe(isClean ? -1 : epoch)
         yield* cluster.isrIs("t", IDS)
       }
     }))
@@ -193,7 +194,7 @@ describe("A broker that loses its session while it lives", () => {
         const before = broker.brokerEpoch
         yield* loseSession(cluster, leader)
         yield* until("registered again", () => broker.brokerEpoch > before && cluster.image().brokers.get(leader)!.fenced === false)
-        expect(cluster.image().brokers.get(leader)).toMatchObject({ epoch: broker.brokerEpoch, cleanStart: true })
+        expect(cluster.image().brokers.get(leader)).toMatchObject({ epoch: broker.brokerEpoch, uncleanEpoch: -1 })
         yield* until("another epoch", () => cluster.partitionImage("t").leaderEpoch > leaderEpoch)
         yield* cluster.isrIs("t", IDS)
       }
@@ -203,7 +204,7 @@ describe("A broker that loses its session while it lives", () => {
       // The mark of a clean stop names the registration that there is now.
       yield* cluster.stop(1)
       yield* cluster.start(1)
-      expect(cluster.image().brokers.get(1)!.cleanStart).toBe(true)
+      expect(cluster.image().brokers.get(1)!.uncleanEpoch).toBe(-1)
     }))
 
   it.effect("goes on serving by epochs while it does not know: nothing is acknowledged twice over, nothing is lost", () =>
@@ -286,7 +287,7 @@ describe("A broker that does not hear that it is registered", () => {
       const { epoch } = other.image().brokers.get(2)!
       yield* until("it knows", () => broker.brokerEpoch === epoch)
       yield* cluster.isrIs("t", IDS)
-      expect(other.image().brokers.get(2)).toMatchObject({ epoch, cleanStart: true, fenced: false })
+      expect(other.image().brokers.get(2)).toMatchObject({ epoch, uncleanEpoch: -1, fenced: false })
     }))
 })
 
@@ -310,7 +311,7 @@ describe("A broker whose last log directory fails", () => {
       expect(disk.disk.stat("/data/.kafka_cleanshutdown")).toBeUndefined()
       disk.failWhen(undefined)
       yield* cluster.start(first)
-      expect(cluster.image().brokers.get(first)!.cleanStart).toBe(false)
+      expect(cluster.image().brokers.get(first)).toMatchObject({ uncleanEpoch: cluster.image().brokers.get(first)!.epoch })
       yield* cluster.isrIs("t", IDS)
       yield* equalLogs(cluster)
     }))
