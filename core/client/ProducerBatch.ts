@@ -296,6 +296,8 @@ export class ProducerBatch {
     if (this.#codec !== 0) {
       try {
         bytes = decompressWith(compression, this.#codec, stored, this.#uncompressedBytes)
+        // A codec may be wrong without a word: what is no run of records must not become half of the parts.
+        for (const whole = new RecordReader(bytes, this.#count); whole.next(););
       } catch (error) {
         this.#failed("split into smaller batches", error)
         return parts
