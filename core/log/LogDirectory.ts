@@ -70,7 +70,10 @@ export class LogDirectory {
   /** Why it takes nothing more. */
   failure: DiskError | undefined
   private readonly disk: Disk
+  /** What a checkpoint's file says, where that is known. */
   private readonly lastWritten = new Map<string, string>()
+  /** By checkpoint: the number of the write that began last. */
+  private readonly lastWrites = new Map<string, number>()
 
   private constructor(disk: Disk, path: string, id: string, cleanBrokerEpoch: number | undefined) {
     this.disk = disk
@@ -133,21 +136,33 @@ export class LogDirectory {
     return (text === undefined ? undefined : parseOffsets(text)) ?? new Map()
   }
 
-  /** Nothing when the file says that already. */
+  /** Nothing when the file says that already, or when a later write overtakes this one. */
   writeOffsets(name: string, offsets: ReadonlyArray<PartitionOffset>): Effect.Effect<void, DiskError> {
     return Effect.suspend(() => {
       const text = showOffsets(offsets)
       if (this.lastWritten.get(name) === text) return Effect.void
-      return Effect.map(replaceFileDurably(this.disk, `${this.path}/${name}`, text), () => {
-        this.lastWritten.set(name, text)
+      const write = this.beginWrite(name)
+      const isLatest = (): boolean => this.lastWrites.get(name) === write
+      return Effect.map(replaceFileDurably(this.disk, `${this.path}/${name}`, text, isLatest), () => {
+        if (isLatest()) this.lastWritten.set(name, text)
       })
     })
   }
 
-  /** The same at once; durable with the next sync. @throws DiskError */
+  /**
+   * The same at once; durable with the next sync. One that waits for its sync has older offsets: they must not replace
+   * these, whose file it would find gone, too. @throws DiskError
+   */
   writeOffsetsNow(name: string, offsets: ReadonlyArray<PartitionOffset>): void {
-    this.lastWritten.delete(name)
+    this.beginWrite(name)
     replaceFile(this.disk, `${this.path}/${name}`, showOffsets(offsets))
+  }
+
+  private beginWrite(name: string): number {
+    const write = (this.lastWrites.get(name) ?? 0) + 1
+    this.lastWrites.set(name, write)
+    this.lastWritten.delete(name)
+    return write
   }
 
   markCleanShutdown(brokerEpoch: number): Effect.Effect<void, DiskError> {

@@ -9,6 +9,7 @@
  *     <base offset, 20 digits>.log .index .timeindex .txnindex     a segment; .txnindex only once a transaction aborted
  *     <offset, 20 digits>.snapshot                                 producers as they were before that offset
  *     *.deleted                                                    waits for file.delete.delay.ms
+ *     *.tmp                                                        not whole yet
  *     *.cleaned, then *.swap                                       a segment that compaction makes, then one it has made
  *   <topic>-<partition>.<32 hex digits>-delete/                    a deleted topic's, waiting the same way
  *   <topic>-<partition>.<32 hex digits>-stray/                     a partition that no topic of the metadata has
@@ -22,6 +23,8 @@ export const SNAPSHOT_SUFFIX = ".snapshot"
 export const DELETED_SUFFIX = ".deleted"
 export const CLEANED_SUFFIX = ".cleaned"
 export const SWAP_SUFFIX = ".swap"
+/** Of what is not whole yet: a start removes it. */
+export const TEMPORARY_SUFFIX = ".tmp"
 
 export const LEADER_EPOCH_CHECKPOINT = "leader-epoch-checkpoint"
 export const PARTITION_METADATA = "partition.metadata"

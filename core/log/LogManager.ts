@@ -80,12 +80,6 @@ export interface LogManager {
   readonly previousBrokerEpoch: number
   /** For the clean-shutdown marker; until then it names the one before, which is still what the logs are of. */
   readonly setBrokerEpoch: (epoch: number) => void
-  /** Retention of all logs, now. */
-  readonly retainAll: Effect.Effect<void>
-  /** Compaction of what is due, now; gives the number of logs compacted. */
-  readonly cleanAll: Effect.Effect<number>
-  /** All checkpoints, now. */
-  readonly checkpointAll: Effect.Effect<void>
 }
 export const LogManager: Context.Service<LogManager, LogManager> = Context.Service("ottla/LogManager")
 
@@ -436,11 +430,6 @@ export const make = (
       previousBrokerEpoch,
       setBrokerEpoch: (epoch) => {
         brokerEpoch = epoch
-      },
-      retainAll,
-      cleanAll: cleaner,
-      checkpointAll: Effect.suspend(() =>
-        Effect.andThen(Effect.andThen(checkpointRecoveryPoints(), checkpointLogStarts()), checkpointHighWatermarks())
-      )
+      }
     }
   })

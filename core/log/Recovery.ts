@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import { ZERO_TOPIC_ID } from "../model/Ids.ts"
-import type { DiskError } from "../ports/Disk.ts"
+import { DiskError } from "../ports/Disk.ts"
 import { scanBatches } from "../records/BatchScan.ts"
 import type { RecordBatch } from "../records/RecordBatch.ts"
 import { parseEpochs, parsePartitionMetadata, showEpochs, showPartitionMetadata } from "./Checkpoints.ts"
@@ -19,7 +19,8 @@ import {
   offsetOfName,
   PARTITION_METADATA,
   SEGMENT_SUFFIXES,
-  SWAP_SUFFIX
+  SWAP_SUFFIX,
+  TEMPORARY_SUFFIX
 } from "./LogFiles.ts"
 import { PartitionLog } from "./PartitionLog.ts"
 import { loadProducers, observeBatch, ProducerSnapshots } from "./ProducerSnapshots.ts"
@@ -48,22 +49,33 @@ export interface LoadOptions {
   readonly nowMs: number
 }
 
-/** A new log: its directory, partition.metadata and an empty segment. @throws DiskError */
+/**
+ * A new log: its directory, partition.metadata and an empty segment. Nothing is left of one that the disk refused: it may
+ * be made in another log directory then, and no broker starts with one log in two of them. @throws DiskError
+ */
 export const createLog = (
   context: LogContext,
   options: Omit<LoadOptions, "logStartOffset" | "recoveryPoint" | "isClean"> & { readonly topicId: string }
 ): PartitionLog => {
   const { config, directory, nowMs, partition, topic, topicId } = options
   const { disk } = context
-  disk.makeDirectory(directory)
-  replaceFile(disk, `${directory}/${PARTITION_METADATA}`, showPartitionMetadata(topicId))
+  const isThere = disk.stat(directory) !== undefined
+  let first: Segment
+  try {
+    disk.makeDirectory(directory)
+    replaceFile(disk, `${directory}/${PARTITION_METADATA}`, showPartitionMetadata(topicId))
+    first = Segment.create(context, directory, 0, nowMs)
+  } catch (error) {
+    if (!isThere) removeIfPossible(context, directory)
+    throw error
+  }
   return new PartitionLog(context, {
     topic,
     partition,
     topicId,
     directory,
     config,
-    segments: new Segments([Segment.create(context, directory, 0, nowMs)]),
+    segments: new Segments([first]),
     producers: new ProducerState(),
     snapshots: new ProducerSnapshots(context, directory, []),
     epochs: new LeaderEpochCache(),
@@ -72,6 +84,14 @@ export const createLog = (
     flushedOffset: 0,
     isDurable: false
   })
+}
+
+const removeIfPossible = (context: LogContext, path: string): void => {
+  try {
+    context.disk.remove(path)
+  } catch (error) {
+    if (!(error instanceof DiskError)) throw error
+  }
 }
 
 /** What `partition.metadata` says; undefined without a whole one. @throws DiskError */
@@ -103,7 +123,7 @@ const tidy = (context: LogContext, directory: string): ReadonlyArray<string> => 
   let firstCleaned = Infinity
   for (const name of names) firstCleaned = Math.min(firstCleaned, segmentOffset(name, CLEANED_SUFFIX) ?? Infinity)
   remove((name) =>
-    name.endsWith(DELETED_SUFFIX) || name.endsWith(CLEANED_SUFFIX) || name.endsWith(".tmp") ||
+    name.endsWith(DELETED_SUFFIX) || name.endsWith(CLEANED_SUFFIX) || name.endsWith(TEMPORARY_SUFFIX) ||
     (name.endsWith(SWAP_SUFFIX) && (segmentOffset(name, SWAP_SUFFIX) ?? Infinity) >= firstCleaned)
   )
   // The rest of the .swap files are complete: they take the place of the segments in their range.

@@ -1,6 +1,7 @@
 /** Small files that are read and replaced as a whole: a new file, then a rename, so a crash leaves the old or the new. */
 import * as Effect from "effect/Effect"
 import type { Disk, DiskError } from "../ports/Disk.ts"
+import { TEMPORARY_SUFFIX } from "./LogFiles.ts"
 
 /** Beyond this a checkpoint is not one of ours, in bytes. */
 const MAX_BYTES = 64 * 1024 * 1024
@@ -25,7 +26,7 @@ export const readText = (disk: Disk, path: string): string | undefined => {
 }
 
 const writeTemporary = (disk: Disk, path: string, content: Uint8Array): string => {
-  const temporary = `${path}.tmp`
+  const temporary = path + TEMPORARY_SUFFIX
   // One that a crash left. A file of its own, not new bytes in the old: another crash might leave some of each.
   if (disk.stat(temporary) !== undefined) disk.remove(temporary)
   const file = disk.open(temporary, "createNew")
@@ -46,19 +47,29 @@ export const replaceFile = (disk: Disk, path: string, content: Uint8Array | stri
   disk.rename(writeTemporary(disk, path, bytes), path)
 }
 
-/** The same, and survives a crash of the machine once done. */
+/**
+ * The same, and survives a crash of the machine once done.
+ * @param isLatest asked when the new bytes are durable: who replaced the file meanwhile has newer ones, which stay
+ */
 export const replaceFileDurably = (
   disk: Disk,
   path: string,
-  content: Uint8Array | string
+  content: Uint8Array | string,
+  isLatest: () => boolean = () => true
 ): Effect.Effect<void, DiskError> =>
   Effect.gen(function*() {
     const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content
-    const temporary = yield* attempt(() => writeTemporary(disk, path, bytes))
-    const file = yield* attempt(() => disk.open(temporary, "readWrite"))
+    const { file, temporary } = yield* attempt(() => {
+      const temporary = writeTemporary(disk, path, bytes)
+      return { file: disk.open(temporary, "readWrite"), temporary }
+    })
     yield* Effect.ensuring(file.sync, Effect.sync(() => file.close()))
-    yield* attempt(() => disk.rename(temporary, path))
-    yield* disk.syncDirectory(path.slice(0, path.lastIndexOf("/")))
+    const isReplaced = yield* attempt(() => {
+      if (!isLatest()) return false
+      disk.rename(temporary, path)
+      return true
+    })
+    if (isReplaced) yield* disk.syncDirectory(path.slice(0, path.lastIndexOf("/")))
   })
 
 /** A synchronous piece of work with the disk as an effect. */

@@ -258,6 +258,21 @@ describe("logs", () => {
       }))
   })
 
+  test("a log that a full disk refused may be made in another directory, and the next start finds it once", async () => {
+    const memory = new MemoryDisk()
+    const two = options({}, { logDirs: ["/one", "/two"] })
+    await withLogs(memory, two, (manager) =>
+      Effect.sync(() => {
+        memory.limitBytes = memory.usedBytes
+        expect(() => create(manager, "a", 0)).toThrow("no space")
+        memory.limitBytes = Infinity
+        expect(manager.directoryOf(create(manager, "b", 0))).toBe("/one")
+        expect(manager.directoryOf(create(manager, "a", 0))).toBe("/two")
+      }))
+    await withLogs(memory, two, (manager) =>
+      Effect.sync(() => expect([...manager.all()].map((log) => manager.directoryOf(log)).sort()).toEqual(["/one", "/two"])))
+  })
+
   test("a full disk is no failure", async () => {
     const memory = new MemoryDisk()
     await withLogs(memory, options(), (manager) =>
@@ -292,6 +307,26 @@ describe("background, by the clock alone", () => {
         expect(log.logStartOffset).toBe(4)
         yield* TestClock.adjust(1000)
         expect(memory.disk.list("/data/a-0").filter((name) => name.includes(".log"))).toHaveLength(1)
+      }))
+  })
+
+  test("a truncation while the recovery points wait for their sync: what it writes down stays, and nothing goes offline", async () => {
+    let isDeviceBusy = false
+    const memory = new MemoryDisk({ device: Effect.suspend(() => isDeviceBusy ? Effect.sleep(1000) : Effect.yieldNow) })
+    await withLogs(memory, options(), (manager) =>
+      Effect.gen(function*() {
+        const log = create(manager, "a", 0)
+        append(log, ["x"])
+        append(log, ["y"])
+        yield* log.flush
+        isDeviceBusy = true
+        yield* TestClock.adjust(90_000)
+        log.truncateTo(1)
+        isDeviceBusy = false
+        yield* TestClock.adjust(1000)
+        yield* settle
+        expect(manager.isOffline(log)).toBe(false)
+        expect(textOf(memory, "/data/recovery-point-offset-checkpoint")).toBe("0\n1\na 0 1\n")
       }))
   })
 
