@@ -176,11 +176,12 @@ export class LogAppender {
     const { staging, state } = this
     const { count, rolls } = staging
     if (count === 0) return
-    const startedAt = state.segments.active
-    const sizeBefore = startedAt.size
+    let startedAt = state.segments.active
+    let sizeBefore = startedAt.size
     try {
       if (state.failure !== undefined) throw state.failure
       writeFacts(state)
+      retireFences(state)
       if (this.isTailDirty) {
         startedAt.cutUnwritten()
         this.isTailDirty = false
@@ -190,6 +191,11 @@ export class LogAppender {
         if (index > from) this.writeGroup(from, index)
         this.beginSegment(baseOffset, snapshot, this.stagedMs)
         from = index
+        if (state.fences.length === 0) continue
+        // A later one of these segments may need a fence's name. So this one stays, empty, should the rest be refused.
+        startedAt = state.segments.active
+        sizeBefore = 0
+        retireFences(state)
       }
       this.writeGroup(from, count)
     } catch (error) {

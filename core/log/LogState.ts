@@ -86,10 +86,11 @@ export const retire = (state: LogState, segment: Segment): void => {
   state.context.schedule(state.config.fileDeleteDelayMs, () => segment.remove())
 }
 
-/** Once nothing needs them. @throws DiskError */
+/** Once nothing needs them. The log does not grow before they are gone: it may need their names. @throws DiskError */
 export const retireFences = (state: LogState): void => {
-  const { fences, segments } = state
-  if (fences.length === 0 || segments.active.hasStaleTail) return
-  state.fences = []
-  for (const fence of fences) retire(state, fence)
+  if (state.fences.length === 0 || state.segments.active.hasStaleTail) return
+  for (const fence of state.fences) {
+    retire(state, fence)
+    state.fences = state.fences.filter((other) => other !== fence)
+  }
 }

@@ -16,6 +16,7 @@ import type { LeaderEpochCache } from "./LeaderEpochCache.ts"
 import { LogAppender } from "./LogAppender.ts"
 import type { LogConfig } from "./LogConfig.ts"
 import type { LogContext } from "./LogContext.ts"
+import { TEMPORARY_SUFFIX } from "./LogFiles.ts"
 import { findAborted, findByTimestamp, findMaxTimestamp } from "./LogQueries.ts"
 import { LogReader } from "./LogReader.ts"
 import { distrust, guarded, type LogState, retire, retireFences, writeFacts } from "./LogState.ts"
@@ -296,22 +297,28 @@ export class PartitionLog {
     guarded(state, () => {
       const found = segment.locate(offset)
       const position = found?.position ?? segment.size
-      const end = found === undefined ? offset : Math.min(offset, found.baseOffset)
       // What a reader has stays in the old file, and the log goes on in a new one. Until that is there the segment
       // behind says where the old file's batches count no more.
       const goesOnElsewhere = position > 0 && (segment.hasStaleTail || segment.isLeasedPast(position))
       const fence = goesOnElsewhere ? later[0] : undefined
-      for (let i = later.length - 1; i >= 0; i--) {
-        // The same holds among those that go.
-        if (later[i - 1]?.hasStaleTail === true) later[i - 1]!.cut(0, later[i - 1]!.baseOffset)
-        if (later[i] !== fence) this.removeSegments([later[i]!])
+      let end = state.endOffset
+      try {
+        for (let i = later.length - 1; i >= 0; i--) {
+          // The same holds among those that go.
+          if (later[i - 1]?.hasStaleTail === true) later[i - 1]!.cut(0, later[i - 1]!.baseOffset)
+          if (later[i] === fence) break
+          this.removeSegments([later[i]!])
+          end = later[i]!.baseOffset
+        }
+        if (fence !== undefined) segments.replace([fence], [])
+        state.unflushed.remove(segment)
+        const cutAt = found === undefined ? offset : Math.min(offset, found.baseOffset)
+        segment.cut(position, cutAt)
+        end = cutAt
+      } finally {
+        // What is gone is gone, should the disk not let the rest go.
+        if (end < state.endOffset) this.shrunkTo(end)
       }
-      if (fence !== undefined) segments.replace([fence], [])
-      state.unflushed.remove(segment)
-      segment.cut(position, end)
-      this.endedAt(end)
-      if (state.epochs.cache.truncateFromEnd(end)) state.epochs.changed()
-      loadProducers(this.producers, state.snapshots, segments, end, this.context)
       if (fence !== undefined) state.fences = [...state.fences, fence]
       if (goesOnElsewhere) this.rollUnlessFull(this.appender.lastAppendMs)
       else retireFences(state)
@@ -324,10 +331,13 @@ export class PartitionLog {
     const { segments, state } = this
     this.appender.requireNothingStaged()
     guarded(state, () => {
+      // First, and under a name that no other has: where there is no room for it all stays as it is.
+      const empty = Segment.create(this.context, state.directory, offset, this.appender.lastAppendMs, TEMPORARY_SUFFIX)
       const old = segments.all
-      for (const segment of old) retire(state, segment)
-      segments.replace(old, [this.emptySegment(offset)])
-      retireFences(state)
+      for (const segment of [...old, ...state.fences]) retire(state, segment)
+      state.fences = []
+      empty.changeSuffix("")
+      segments.replace(old, [empty])
       state.startOffset = offset
       state.flushedOffset = offset
       this.producers.clear(offset)
@@ -339,8 +349,12 @@ export class PartitionLog {
     this.writeFactsUnlessFull()
   }
 
-  private emptySegment(baseOffset: number): Segment {
-    return Segment.create(this.context, this.state.directory, baseOffset, this.appender.lastAppendMs)
+  /** The segments end there now. @throws DiskError */
+  private shrunkTo(end: number): void {
+    const { epochs, snapshots } = this.state
+    this.endedAt(end)
+    if (epochs.cache.truncateFromEnd(end)) epochs.changed()
+    loadProducers(this.producers, snapshots, this.segments, end, this.context)
   }
 
   private endedAt(end: number): void {

@@ -211,6 +211,66 @@ describe("a disk that refuses", () => {
       .toEqual(["0:value 0", "1:other 1", "2:other 2", "3:other 3", "4:other 4"])
   })
 
+  test("a write that begins several segments takes the names of those that a full disk had to keep", async () => {
+    const memory = new MemoryDisk()
+    const { log, scheduled } = newLog({ segmentBytes: 250, indexIntervalBytes: 0 }, memory)
+    for (let i = 0; i < 9; i++) append(log, [`value ${i}`.padEnd(40)])
+    expect(log.segments.all.map(({ baseOffset }) => baseOffset)).toEqual([0, 2, 4, 6, 8])
+    const leased = log.read(0, { maxBytes: 1e6, minOneBatch: true, endOffset: log.logEndOffset })
+    if (leased._tag !== "Read" || leased.slice === undefined) throw new Error("nothing was read")
+    memory.limitBytes = 0
+    // The segment at 2 says until when that at 0 counts.
+    log.truncateTo(1)
+    const stage = (i: number) => log.appendAsLeader(batchOf([`other ${i}`.padEnd(170)]), { leaderEpoch: 0, nowMs: 1000, apiVersion: 13 })
+    for (let i = 1; i < 5; i++) stage(i)
+    memory.limitBytes = memory.usedBytes + 600
+    expect(() => log.write()).toThrow("no space")
+    expect(log.logEndOffset).toBe(1)
+    memory.limitBytes = Infinity
+    for (let i = 1; i < 5; i++) stage(i)
+    log.write()
+    expect(log.segments.all.map(({ baseOffset }) => baseOffset)).toEqual([0, 1, 2, 3, 4])
+    leased.slice.release()
+    for (const run of scheduled) run()
+    memory.crash({ _tag: "process" })
+    expect(values(await reload(memory), 0).map((value) => value.trim()))
+      .toEqual(["0:value 0", "1:other 1", "2:other 2", "3:other 3", "4:other 4"])
+  })
+
+  test("a full disk that has no room for the new segment of a log that begins elsewhere leaves the log as it is", async () => {
+    const memory = new MemoryDisk()
+    const { log, scheduled } = newLog({}, memory)
+    append(log, ["a"])
+    memory.failWhen((operation) => operation === "create" ? "NoSpace" : undefined)
+    expect(() => log.truncateFullyAndStartAt(100)).toThrow("fault")
+    for (const run of scheduled.splice(0)) run()
+    expect([log.logStartOffset, log.logEndOffset, log.failed]).toEqual([0, 1, undefined])
+    expect(values(log, 0)).toEqual(["0:a"])
+    memory.failWhen(undefined)
+    expect(append(log, ["b"])).toBe(1)
+    memory.crash({ _tag: "process" })
+    expect(values(await reload(memory), 0)).toEqual(["0:a", "1:b"])
+  })
+
+  test("a truncation that a full disk stops in the middle leaves a log that ends where its segments do", async () => {
+    const memory = new MemoryDisk()
+    const { log } = newLog({ segmentBytes: 250, indexIntervalBytes: 0 }, memory)
+    for (let i = 0; i < 9; i++) append(log, [`value ${i}`.padEnd(40)], { producerId: 1, producerEpoch: 0, baseSequence: i, leaderEpoch: i })
+    const leased = log.read(2, { maxBytes: 1e6, minOneBatch: true, endOffset: log.logEndOffset })
+    if (leased._tag !== "Read" || leased.slice === undefined) throw new Error("nothing was read")
+    memory.failWhen((operation) => operation === "create" ? "NoSpace" : undefined)
+    expect(() => log.truncateTo(2)).toThrow("fault")
+    expect([log.logEndOffset, log.latestEpoch, log.failed]).toEqual([4, 3, undefined])
+    expect(log.activeProducers()).toMatchObject([{ producerId: 1, lastSequence: 3 }])
+    expect(values(log, 0)).toHaveLength(4)
+    memory.failWhen(undefined)
+    log.truncateTo(2)
+    expect([log.logEndOffset, log.latestEpoch]).toEqual([2, 1])
+    leased.slice.release()
+    memory.crash({ _tag: "process" })
+    expect(values(await reload(memory), 0).map((value) => value.trim())).toEqual(["0:value 0", "1:value 1"])
+  })
+
   test("any other failure is the end of the log until a restart", () => {
     const { log, memory } = newLog()
     append(log, ["a"])
