@@ -169,10 +169,15 @@ export class Fetcher {
       if (known && now < state.preferredUntilMs) return state.preferredReplica
       state.preferredReplica = -1
     }
-    const partition = this.#cluster.topic(state.topic)?.partitions[state.partition]
+    const leader = this.#leaderOf(state)
     // Asked for at most every retry.backoff.ms; the new view calls here again.
-    if (partition !== undefined && partition.leader < 0) this.#cluster.invalidate()
-    return partition?.leader ?? -1
+    if (leader === -1) this.#cluster.invalidate()
+    return leader ?? -1
+  }
+
+  /** -1: nobody leads; undefined: not known. */
+  #leaderOf({ partition, topic }: AssignedPartition): number | undefined {
+    return this.#cluster.topic(topic)?.partitions[partition]?.leader
   }
 
   #send(nodeId: number, states: ReadonlyArray<AssignedPartition>): void {
@@ -300,11 +305,11 @@ export class Fetcher {
     const code = data.errorCode
     state.retryAtMs = now + this.#options.retryBackoffMs
     if (code === ErrorCode.OFFSET_OUT_OF_RANGE) {
-      // A follower may not have it yet, or any more: the leader knows.
-      if (state.preferredReplica >= 0 && node.id === state.preferredReplica) {
+      // A follower may not have it yet, or any more, and is perhaps no longer the one that the leader names: the leader knows.
+      if (node.id === state.preferredReplica) {
         state.preferredReplica = -1
         state.retryAtMs = 0
-      } else this.#host.outOfRange(state)
+      } else if (node.id === this.#leaderOf(state)) this.#host.outOfRange(state)
       return
     }
     state.preferredReplica = -1

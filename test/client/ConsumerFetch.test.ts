@@ -220,6 +220,29 @@ describe("Consumer and its brokers", () => {
       expect(valuesOf(yield* take(log, consumer, 1))).toEqual(["c"])
     }).pipe(Effect.scoped))
 
+  it.effect("does not begin again because a follower has lost its log that is no longer the one to read from", () =>
+    Effect.gen(function*() {
+      const { brokers, log } = yield* world(1, 2)
+      log.append("a", "b")
+      log.preferred = 2
+      const consumer = yield* start(brokers, { "client.rack": "here", "metadata.max.age.ms": 1000 })
+      yield* consumer.assign([here])
+      expect(valuesOf(yield* take(log, consumer, 2))).toEqual(["a", "b"])
+      // The follower does not answer; after a while the leader is asked again, and names nobody.
+      const asked = (nodeId: number) => brokers.asked(ApiKey.Fetch, nodeId).length
+      const before = [asked(1), asked(2)]
+      const polled = yield* Effect.forkChild(consumer.poll({ timeoutMs: 60_000 }))
+      while (asked(2) === before[1]) yield* advance(100, 5)
+      log.preferred = -1
+      while (asked(1) === before[0]) yield* advance(100, 5)
+      log.copies.get(2)!.length = 0
+      log.preferred = 2
+      log.release()
+      log.preferred = -1
+      log.copies.get(1)!.push({ value: "c", epoch: 0 })
+      expect((yield* whileTimePasses(log, Fiber.join(polled))).flatMap(({ records }) => valuesOf(records))).toEqual(["c"])
+    }).pipe(Effect.scoped))
+
   it.effect("begins again by policy where the log no longer is", () =>
     Effect.gen(function*() {
       const { brokers, log } = yield* world(1)
