@@ -29,33 +29,46 @@ export interface NewTopic {
   readonly configs?: Readonly<Record<string, string>>
 }
 
+/** What has configurations. */
 export interface ConfigResource {
   readonly type: "topic" | "broker" | "group" | "broker-logger"
-  /** "" with "broker": the default of all brokers. */
+  /** A topic, a broker's id, a group. "" with "broker": the default of all brokers. */
   readonly name: string
 }
 
 export interface ConfigEntry {
   readonly name: string
+  /** Null: none, or one that is not shown. */
   readonly value: string | null
+  /**
+   * Who says so, by Kafka's numbers: 1 the topic, 2 this broker and 3 all brokers (changed while they run), 4 the
+   * broker's server.properties, 5 nobody: the default, 6 a logger's level, 8 the group.
+   */
   readonly source: number
   readonly isDefault: boolean
+  /** A password or its like: its value is null. */
   readonly isSensitive: boolean
+  /** Only a broker's start can change it. */
   readonly isReadOnly: boolean
+  /** 1 boolean, 2 string, 3 int, 4 short, 5 long, 6 double, 7 list, 8 class, 9 password; 0: not told. */
   readonly type: number
   readonly documentation: string | null
+  /** All who say something to it, the first of whom counts; empty unless asked for. */
   readonly synonyms: ReadonlyArray<{ readonly name: string; readonly value: string | null; readonly source: number }>
 }
 
 export interface ConfigAlteration {
   readonly name: string
+  /** DELETE goes back to what holds without it; APPEND and SUBTRACT add to a list and take from it. */
   readonly operation: "SET" | "DELETE" | "APPEND" | "SUBTRACT"
   readonly value?: string
 }
 
 export interface GroupListing {
   readonly groupId: string
+  /** "consumer" for consumers; "" where nobody has ever joined. */
   readonly protocolType: string
+  /** "Stable", "Empty", "PreparingRebalance", "CompletingRebalance", …; "" from brokers before KIP-518. */
   readonly state: string
   /** "classic", "consumer", …; "" from brokers before KIP-848. */
   readonly type: string
@@ -73,13 +86,14 @@ export interface GroupDescription {
   readonly groupId: string
   readonly state: string
   readonly protocolType: string
-  /** The assignor's name. */
+  /** The name of the assignor that deals out its partitions. */
   readonly protocol: string
+  /** The id of the broker that keeps it. */
   readonly coordinator: number
   readonly members: ReadonlyArray<GroupMember>
 }
 
-/** -1 latest, -2 earliest, -3 max timestamp, or ms since 1970. */
+/** The end of the log, its beginning, its record with the largest timestamp, or the first record at or after a time (ms since 1970). */
 export type OffsetSpec = "latest" | "earliest" | "max-timestamp" | number
 
 /**
@@ -104,17 +118,23 @@ export interface OffsetReset extends TopicPartition {
 }
 
 export interface ListedOffset extends TopicPartition {
+  /** -1: there is no such record. */
   readonly offset: number
+  /** Of the record, in ms since 1970; -1 for the log's beginning and end. */
   readonly timestamp: number
   readonly leaderEpoch: number
 }
 
+/** One of the directories in which a broker keeps its logs. */
 export interface LogDir {
   readonly nodeId: number
   readonly path: string
+  /** Why it cannot be used. */
   readonly error: ClientError | undefined
+  /** Of its file system; -1: not told. */
   readonly totalBytes: number
   readonly usableBytes: number
+  /** `offsetLag`: how far it is behind what is committed. `isFuture`: it is being moved here from another directory. */
   readonly replicas: ReadonlyArray<TopicPartition & { readonly sizeBytes: number; readonly offsetLag: number; readonly isFuture: boolean }>
 }
 
@@ -138,17 +158,20 @@ export type ElectionType = "preferred" | "unclean"
 export type Results<K, A> = ReadonlyMap<K, A | ClientError>
 
 export interface Admin {
+  /** `validateOnly`, here and below: says what would be and changes nothing. */
   readonly createTopics: (
     topics: ReadonlyArray<NewTopic>,
     options?: { readonly validateOnly?: boolean }
   ) => Effect.Effect<Results<string, { readonly id: string; readonly partitions: number; readonly replicationFactor: number }>, ClientError>
   readonly deleteTopics: (names: ReadonlyArray<string>) => Effect.Effect<Results<string, void>, ClientError>
+  /** Makes them as many as `totalCount`, which is more than there are. `assignments`: the replicas of each new one. */
   readonly createPartitions: (
     topics: ReadonlyArray<{ readonly name: string; readonly totalCount: number; readonly assignments?: ReadonlyArray<ReadonlyArray<number>> }>,
     options?: { readonly validateOnly?: boolean }
   ) => Effect.Effect<Results<string, void>, ClientError>
   readonly listTopics: (options?: { readonly includeInternal?: boolean }) => Effect.Effect<ReadonlyArray<TopicView>, ClientError>
   readonly describeTopics: (names: ReadonlyArray<string>) => Effect.Effect<Results<string, TopicView>, ClientError>
+  /** The values that hold, whoever says so. */
   readonly describeConfigs: (
     resources: ReadonlyArray<ConfigResource>,
     options?: { readonly synonyms?: boolean; readonly documentation?: boolean }
@@ -157,6 +180,7 @@ export interface Admin {
     changes: ReadonlyArray<{ readonly resource: ConfigResource; readonly alterations: ReadonlyArray<ConfigAlteration> }>,
     options?: { readonly validateOnly?: boolean }
   ) => Effect.Effect<ReadonlyArray<{ readonly resource: ConfigResource; readonly error: ClientError | undefined }>, ClientError>
+  /** All before an offset; -1: all that is committed. `lowWatermark`: the first offset that is left, on every replica; -1 with an error. */
   readonly deleteRecords: (
     partitions: ReadonlyArray<TopicPartition & { readonly offset: number }>
   ) => Effect.Effect<ReadonlyArray<TopicPartition & { readonly lowWatermark: number; readonly error: ClientError | undefined }>, ClientError>
@@ -164,11 +188,13 @@ export interface Admin {
     partitions: ReadonlyArray<TopicPartition & { readonly spec: OffsetSpec }>,
     options?: { readonly isolation?: "read_uncommitted" | "read_committed" }
   ) => Effect.Effect<ReadonlyArray<ListedOffset | (TopicPartition & { readonly error: ClientError })>, ClientError>
+  /** Of every broker; `states` and `types` as GroupListing has them. */
   readonly listGroups: (options?: {
     readonly states?: ReadonlyArray<string>
     readonly types?: ReadonlyArray<string>
   }) => Effect.Effect<ReadonlyArray<GroupListing>, ClientError>
   readonly describeGroups: (groupIds: ReadonlyArray<string>) => Effect.Effect<Results<string, GroupDescription>, ClientError>
+  /** With their committed offsets; only groups without members. */
   readonly deleteGroups: (groupIds: ReadonlyArray<string>) => Effect.Effect<Results<string, void>, ClientError>
   /** Undefined partitions: all that the group has. */
   readonly listGroupOffsets: (
@@ -187,10 +213,12 @@ export interface Admin {
     target: OffsetTarget,
     options?: { readonly dryRun?: boolean }
   ) => Effect.Effect<ReadonlyArray<OffsetReset>, ClientError>
+  /** Forgets what is committed; not of topics that a member subscribes to. */
   readonly deleteGroupOffsets: (
     groupId: string,
     partitions: ReadonlyArray<TopicPartition>
   ) => Effect.Effect<ReadonlyArray<TopicPartition & { readonly error: ClientError | undefined }>, ClientError>
+  /** Puts members out, each by its id or its `group.instance.id`; who lives joins again. */
   readonly removeMembers: (
     groupId: string,
     members: ReadonlyArray<{ readonly memberId?: string; readonly groupInstanceId?: string }>,
@@ -217,6 +245,7 @@ export interface Admin {
     partitions?: ReadonlyArray<TopicPartition>
   ) => Effect.Effect<ReadonlyArray<PartitionResult>, ClientError>
   readonly describeCluster: Effect.Effect<Pick<ClusterView, "clusterId" | "controllerId" | "nodes">, ClientError>
+  /** Of these brokers; undefined: of all. */
   readonly describeLogDirs: (nodeIds?: ReadonlyArray<number>) => Effect.Effect<ReadonlyArray<LogDir>, ClientError>
 }
 export const Admin: Context.Service<Admin, Admin> = Context.Service("ottla/client/Admin")

@@ -16,10 +16,13 @@ export interface PartitionView {
   readonly partition: number
   /** -1: none. */
   readonly leader: number
-  /** -1: not told. */
+  /** Counts the partition's leaders. -1: not told. */
   readonly leaderEpoch: number
+  /** Ids of the brokers that have it, or shall; the first leads when it can. */
   readonly replicas: ReadonlyArray<number>
+  /** Of the replicas those that are in sync: each has all that is acknowledged to `acks=all`. */
   readonly isr: ReadonlyArray<number>
+  /** Of the replicas those whose broker, or its log directory, is away. */
   readonly offlineReplicas: ReadonlyArray<number>
 }
 
@@ -27,6 +30,7 @@ export interface TopicView {
   readonly name: string
   /** Base64url without padding, as Kafka prints it; `AAAAAAAAAAAAAAAAAAAAAA` before topics had ids. */
   readonly id: string
+  /** The brokers' own, like `__consumer_offsets`. */
   readonly isInternal: boolean
   /** By partition: index = partition. */
   readonly partitions: ReadonlyArray<PartitionView>

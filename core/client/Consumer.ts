@@ -20,43 +20,50 @@ import type { OffsetResetName } from "./OffsetReset.ts"
 
 /** Under Kafka's names with Kafka 4.3's defaults. */
 export interface ConsumerConfig extends ClientConfig {
+  /** The group that `subscribe` joins and that commits go to: its members share the partitions of their topics. */
   readonly "group.id"?: string
-  /** KIP-345: a static member. */
+  /**
+   * Makes this a static member (KIP-345): a name that no other member of the group has. It may be away for
+   * `session.timeout.ms` and finds its partitions again, without a rebalance of the others.
+   */
   readonly "group.instance.id"?: string
   /**
-   * Where to begin without a committed offset: "latest" (default), "earliest", "none" (fails), or for example
+   * Where to begin without a committed offset, or where that is no longer in the log: "latest" (default), "earliest", "none" (fails), or for example
    * "by_duration:PT1H": at the first record of the last hour (KIP-1106).
    */
   readonly "auto.offset.reset"?: OffsetResetName
   /** Default true: commits what earlier polls returned, at the next poll after the interval. */
   readonly "enable.auto.commit"?: boolean
-  /** Default 5000. */
+  /** In ms. Default 5000. */
   readonly "auto.commit.interval.ms"?: number
-  /** Names of assignors in order of preference: range, roundrobin, sticky, cooperative-sticky. Default "range,cooperative-sticky". */
+  /**
+   * How the group deals out its partitions, in order of preference, separated by commas: range, roundrobin, sticky,
+   * cooperative-sticky. All members need one in common. Default "range,cooperative-sticky".
+   */
   readonly "partition.assignment.strategy"?: string
-  /** Default 45000. */
+  /** A member that the group has not heard of for so long loses its partitions to the others, in ms. Default 45000. */
   readonly "session.timeout.ms"?: number
-  /** Default 3000. */
+  /** How often the group hears of this member, in ms; lower than `session.timeout.ms`. Default 3000. */
   readonly "heartbeat.interval.ms"?: number
-  /** Default 300000: a consumer that does not poll for so long leaves its group. */
+  /** A consumer that does not poll for so long leaves its group, in ms. Default 300000. */
   readonly "max.poll.interval.ms"?: number
   /** Default 500: the most records of one poll. */
   readonly "max.poll.records"?: number
-  /** Default 1. */
+  /** A broker answers as soon as it has so many bytes, or after `fetch.max.wait.ms`. Default 1. */
   readonly "fetch.min.bytes"?: number
-  /** Default 52428800. */
+  /** Of one answer of a broker; its first batch comes whole, however large. Default 52428800. */
   readonly "fetch.max.bytes"?: number
-  /** Default 500. */
+  /** How long a broker waits for `fetch.min.bytes`, in ms. Default 500. */
   readonly "fetch.max.wait.ms"?: number
-  /** Default 1048576. */
+  /** Of one partition in such an answer. Default 1048576. */
   readonly "max.partition.fetch.bytes"?: number
   /** Not Kafka's: bytes fetched and not yet given to the application. Default 67108864. */
   readonly "fetch.buffer.bytes"?: number
-  /** Default "read_uncommitted". */
+  /** "read_committed" leaves out records of transactions that are open or were aborted. Default "read_uncommitted". */
   readonly "isolation.level"?: "read_uncommitted" | "read_committed"
-  /** Default true. */
+  /** Default true: the checksums of what is fetched are checked. */
   readonly "check.crcs"?: boolean
-  /** Default true. */
+  /** Default true: a topic that is asked for and does not exist may be created by the broker, if it does such things. */
   readonly "allow.auto.create.topics"?: boolean
   /** Default true: internal topics do not match patterns. */
   readonly "exclude.internal.topics"?: boolean
@@ -66,10 +73,11 @@ export interface ConsumerRecord {
   readonly topic: string
   readonly partition: number
   readonly offset: number
-  /** In ms; -1: none. */
+  /** In ms since 1970; -1: none. */
   readonly timestamp: number
+  /** Whose time it is: the producer's, or the broker's when it appended the record. */
   readonly timestampType: "CreateTime" | "LogAppendTime"
-  /** -1: unknown. */
+  /** Which of the partition's leaders appended it: they are counted. -1: unknown. */
   readonly leaderEpoch: number
   /** Views on what was fetched; copy what outlives the record. */
   readonly key: Uint8Array | null
@@ -80,7 +88,7 @@ export interface ConsumerRecord {
 /** A position to save: the offset of the next record to read. */
 export interface OffsetAndMetadata {
   readonly offset: number
-  /** Default "". */
+  /** Any text, kept beside the offset. Default "". */
   readonly metadata?: string
   /** Of the last record processed; -1 (default): unknown. */
   readonly leaderEpoch?: number
@@ -93,7 +101,10 @@ export interface PartitionRecords extends TopicPartition {
   readonly records: ReadonlyArray<ConsumerRecord>
   /** Where the next read begins. */
   readonly nextOffset: number
-  /** The partition's high watermark when it was fetched (last stable offset for read_committed). */
+  /**
+   * Where the readable part of the partition ended when this was fetched: at the high watermark, before which all
+   * replicas in sync have everything; for read_committed at the last stable offset, before which no transaction is open.
+   */
   readonly endOffset: number
 }
 
@@ -113,25 +124,36 @@ export interface RebalanceHooks {
   readonly onLost?: (partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<void, ClientError>
 }
 
+/** As what the group knows this consumer. */
 export interface GroupMetadata {
   readonly groupId: string
+  /** Counts the group's rebalances; -1: in none of them. */
   readonly generationId: number
+  /** Given by the broker; "": not yet. */
   readonly memberId: string
+  /** `group.instance.id`. */
   readonly groupInstanceId: string | undefined
 }
 
 export interface Consumer {
   /** As it was given. */
   readonly config: ConsumerConfig
-  /** Replaces the subscription; joins the group with the next poll. */
+  /** Replaces the subscription; joins the group of `group.id` with the next poll, and is given some of the partitions. */
   readonly subscribe: (subscription: Subscription, hooks?: RebalanceHooks) => Effect.Effect<void, ClientError>
-  /** Replaces the assignment; no group. `offset` undefined: the committed one, else auto.offset.reset. */
+  /**
+   * Replaces the assignment, without a group: nobody else is asked, so others may read the same. `offset` undefined: the
+   * one that `group.id` has committed, else `auto.offset.reset`. Not together with `subscribe`.
+   */
   readonly assign: (
     partitions: ReadonlyArray<TopicPartition & { readonly offset?: number }>
   ) => Effect.Effect<void, ClientError>
+  /** Gives up every partition (auto-commit saves the positions first) and leaves the group. */
   readonly unsubscribe: Effect.Effect<void, ClientError>
+  /** The topics subscribed to; of a pattern those that match now. */
   readonly subscription: () => ReadonlyArray<string>
+  /** The partitions that are read now. */
   readonly assignment: () => ReadonlyArray<TopicPartition>
+  /** Undefined without a `group.id`. */
   readonly groupMetadata: () => GroupMetadata | undefined
 
   /**
@@ -150,37 +172,42 @@ export interface Consumer {
     ClientError
   >
 
-  /** Undefined: what polls have returned so far. Fails with REBALANCE_IN_PROGRESS, ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID when the group has moved on. */
+  /** Saves positions in the group. Undefined: what polls have returned so far. Fails with REBALANCE_IN_PROGRESS, ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID when the group has moved on. */
   readonly commit: (offsets?: ReadonlyArray<PartitionOffset>) => Effect.Effect<void, ClientError>
-  /** Of these partitions; absent ones have none. */
+  /** What the group has committed of these partitions; one that is left out of the answer has nothing committed. */
   readonly committed: (
     partitions: ReadonlyArray<TopicPartition>
   ) => Effect.Effect<ReadonlyArray<PartitionOffset>, ClientError>
   /** The offset of the next record to be given out. */
   readonly position: (partition: TopicPartition) => Effect.Effect<number, ClientError>
+  /** Goes on at this offset, at the first record from there on. */
   readonly seek: (partition: TopicPartition, offset: number) => Effect.Effect<void, ClientError>
-  /** Empty: all assigned ones. */
+  /** To the first record that the log still has. No partitions: all assigned ones. */
   readonly seekToBeginning: (partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<void, ClientError>
+  /** Behind the last record. No partitions: all assigned ones. */
   readonly seekToEnd: (partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<void, ClientError>
-  /** To the first record at or after a time (ms); to the end where there is none. */
+  /** To the first record at or after a time (ms since 1970); to the end where there is none. */
   readonly seekToTimestamp: (
     partitions: ReadonlyArray<TopicPartition>,
     timestamp: number
   ) => Effect.Effect<void, ClientError>
+  /** Polls give no records of these partitions until `resume`; they stay this consumer's. */
   readonly pause: (partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<void, ClientError>
   readonly resume: (partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<void, ClientError>
   readonly paused: () => ReadonlyArray<TopicPartition>
+  /** Of the first record that each log still has. */
   readonly beginningOffsets: (
     partitions: ReadonlyArray<TopicPartition>
   ) => Effect.Effect<ReadonlyArray<PartitionOffset>, ClientError>
+  /** Behind each partition's last readable record. */
   readonly endOffsets: (
     partitions: ReadonlyArray<TopicPartition>
   ) => Effect.Effect<ReadonlyArray<PartitionOffset>, ClientError>
-  /** The first offset at or after each time; absent where there is none. */
+  /** Of the first record at or after each time (ms since 1970), with its own; left out where there is none. */
   readonly offsetsForTimes: (
     partitions: ReadonlyArray<TopicPartition & { readonly timestamp: number }>
   ) => Effect.Effect<ReadonlyArray<PartitionOffset & { readonly timestamp: number }>, ClientError>
-  /** End offset minus position, from the last fetch; undefined before the first. */
+  /** How many offsets it is from the position to the end, as of the last fetch; undefined before the first. */
   readonly lag: (partition: TopicPartition) => number | undefined
 
   /** Commits (with auto-commit), leaves the group (a static member stays), ends. Also done by its scope. */

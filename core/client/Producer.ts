@@ -21,9 +21,9 @@ export type CompressionType = "none" | "gzip" | "snappy" | "lz4" | "zstd"
 
 /** Under Kafka's names with Kafka 4.3's defaults. */
 export interface ProducerConfig extends ClientConfig {
-  /** "0": no answer is awaited; "1": the leader's append; "all" (default): the commit. */
+  /** When a record counts as acknowledged. "0": when it is sent; "1": when its leader has it; "all" (default): when every replica in sync has it. */
   readonly "acks"?: "0" | "1" | "all" | "-1"
-  /** Default true, unless acks, retries or max in flight rule it out. */
+  /** What is sent again is in the log once. Default true, unless acks, retries or max.in.flight rule it out. */
   readonly "enable.idempotence"?: boolean
   /** How long a batch waits for more records, in ms. Default 5. */
   readonly "linger.ms"?: number
@@ -37,20 +37,25 @@ export interface ProducerConfig extends ClientConfig {
   readonly "max.block.ms"?: number
   /** From acceptance to acknowledgement or failure, in ms. Default 120000. */
   readonly "delivery.timeout.ms"?: number
-  /** Default 2147483647. */
+  /** How often a batch is sent again, within `delivery.timeout.ms`. Default 2147483647: as often as that allows. */
   readonly "retries"?: number
-  /** Default 5; at most 5 with idempotence. */
+  /** Requests that a broker has not answered yet. Default 5; at most 5 with idempotence. */
   readonly "max.in.flight.requests.per.connection"?: number
   /** Bytes of one request, default 1048576. */
   readonly "max.request.size"?: number
+  /** Of whole batches. Default "none". */
   readonly "compression.type"?: CompressionType
+  /** 1 (fast) to 9 (small); default -1: the codec's own. */
   readonly "compression.gzip.level"?: number
+  /** 1 (fast) to 17 (small); default: the codec's own. */
   readonly "compression.lz4.level"?: number
+  /** -131072 (fast) to 22 (small); default: the codec's own. */
   readonly "compression.zstd.level"?: number
   /** Default true: keyless records avoid slow brokers (KIP-794). */
   readonly "partitioner.adaptive.partitioning.enable"?: boolean
+  /** A broker that took nothing for so long, though something waited for it, gets no keyless records, in ms. Default 0: it does. */
   readonly "partitioner.availability.timeout.ms"?: number
-  /** Default false. */
+  /** Default false; true: a record with a key goes where one without a key would go. */
   readonly "partitioner.ignore.keys"?: boolean
 }
 
@@ -62,10 +67,10 @@ export interface ProducerRecord {
   readonly key?: Uint8Array | null
   /** The key before its Serde, for the partitioner alone. */
   readonly keyObject?: unknown
-  /** Null or undefined: a tombstone. */
+  /** Null or undefined: a tombstone, which says in a compacted topic that the key is gone. */
   readonly value?: Uint8Array | null
   readonly headers?: ReadonlyArray<RecordHeader>
-  /** In ms. Default: when it was accepted. */
+  /** In ms since 1970. Default: when it was accepted. */
   readonly timestamp?: number
 }
 
@@ -75,7 +80,7 @@ export interface RecordMetadata {
   readonly partition: number
   /** -1: unknown; with acks=0, and when a broker that restarted remembers that it has the record but not where. */
   readonly offset: number
-  /** Of the record, or the log's with log-append time; -1: unknown. */
+  /** Of the record; of its append, in ms since 1970, where the topic's message.timestamp.type is LogAppendTime. -1: unknown. */
   readonly timestamp: number
 }
 

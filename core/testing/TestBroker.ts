@@ -1,5 +1,5 @@
 /**
- * A broker of one's own in a test, ready in about a millisecond: the production broker on a disk and a metadata store in
+ * A broker of one's own in a test, ready in a few milliseconds: the production broker on a disk and a metadata store in
  * memory, which nobody else sees and which are gone with it.
  *
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * Kafka in tests: a broker in this process in a millisecond, the laws of what others may implement, and whole clusters
+ * Kafka in tests: a broker in this process within milliseconds, the laws of what others may implement, and whole clusters
  * simulated under a seed. docs/testing.md shows the first two, docs/simulation.md the third.
  *
  * @module

@@ -46,6 +46,7 @@ export interface Librdkafka {
   readonly murmur2Random: Partitioner
   /** Sarama's hash; records without a key all share one partition. */
   readonly fnv1a: Partitioner
+  /** Sarama's hash; records without a key as Kafka's default. */
   readonly fnv1aRandom: Partitioner
 }
 
