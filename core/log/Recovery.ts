@@ -324,6 +324,11 @@ export const loadLog = (context: LogContext, options: LoadOptions): Effect.Effec
     const firstUnflushed = isClean ? list.length : new Segments(list).floor(Math.max(0, recoveryPoint - 1))
     const epochs = yield* attempt(() => readEpochs(context, directory, list.slice(0, firstUnflushed)))
     const epochsOnDisk = epochs.entries
+    // The first epoch begins where the log does, and is written down when records are deleted: the checkpoint of log
+    // starts may be older. Records from before there were epochs (KIP-101) have none.
+    const firstEpochStart = epochsOnDisk[0]?.startOffset ?? 0
+    const isStartKnown = firstEpochStart > Math.max(options.logStartOffset, list[0]!.baseOffset) &&
+      (yield* attempt(() => firstEpoch(list[0]!, context))) >= 0
     const producers = new ProducerState()
 
     // Which segments can't be taken as they are: all from the recovery point on after a crash, one without indexes, one
@@ -372,7 +377,7 @@ export const loadLog = (context: LogContext, options: LoadOptions): Effect.Effec
 
     const segments = new Segments(list)
     let logEndOffset = yield* attempt(() => nextOffsetOf(segments.active, context) ?? segments.active.baseOffset)
-    const logStartOffset = Math.max(options.logStartOffset, segments.first.baseOffset)
+    const logStartOffset = Math.max(options.logStartOffset, isStartKnown ? firstEpochStart : 0, segments.first.baseOffset)
     if (logStartOffset > logEndOffset) {
       // Records below the log start are gone for readers, and no others are there.
       yield* attempt(() => {

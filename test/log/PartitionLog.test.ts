@@ -354,6 +354,29 @@ describe("leader epochs", () => {
     expect(log.latestEpoch).toBe(2)
   })
 
+  test("a log begins where its first epoch does: deleted records do not come back with an older checkpoint of log starts", async () => {
+    const { log, memory } = newLog({ segmentBytes: 150 })
+    append(log, ["a"], { leaderEpoch: 0 })
+    append(log, ["b"], { leaderEpoch: 1 })
+    append(log, ["c", "d"], { leaderEpoch: 1 })
+    for (const logStartOffset of [1, 3, 4]) {
+      log.incrementLogStartOffset(logStartOffset)
+      for (const isClean of [false, true]) {
+        const again = await reload(memory, { isClean, recoveryPoint: isClean ? 4 : 0 })
+        expect(again).toMatchObject({ logStartOffset, logEndOffset: 4 })
+      }
+    }
+  })
+
+  test("a log begins with records from before there were epochs, too", async () => {
+    const { log, memory } = newLog()
+    log.appendAsFollower(batchOf(["a", "b"], { leaderEpoch: -1 }), { nowMs: 0 })
+    log.write()
+    append(log, ["c"], { leaderEpoch: 2 })
+    expect(log.epochEntries).toEqual([{ epoch: 2, startOffset: 2 }])
+    expect(await reload(memory)).toMatchObject({ logStartOffset: 0, logEndOffset: 3 })
+  })
+
   test("epochs are found again in the batches when a crash took the checkpoint", async () => {
     const { log, memory } = newLog()
     append(log, ["a", "b"], { leaderEpoch: 2 })
