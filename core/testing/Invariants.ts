@@ -15,7 +15,7 @@
  * | EpochMatching                | one leader epoch writes one batch at an offset                                      |
  * | LeaderCompleteness           | a leader has every committed batch                                                  |
  * | LeaderCandidateCompleteness  | so has every running member of ISR and ELR                                          |
- * | NoDuplicateBatch             | a producer's batch is committed once                                                |
+ * | NoDuplicateBatch             | a producer's batch is committed once, where its record was not deleted               |
  *
  * "Committed" is what a leader's high watermark has passed: this class remembers it, not the brokers. Observe a
  * partition after every step that may have changed it: what happens between two looks is seen as one change.
@@ -266,7 +266,8 @@ export class Invariants {
       if (batch.producerId < 0 || batch.isControl || batch.baseSequence < 0) continue
       const sequence = `${batch.producerId}/${batch.producerEpoch}/${batch.baseSequence}`
       const earlier = memory.sequences.get(sequence)
-      if (earlier !== undefined && earlier !== batch.baseOffset) {
+      // A leader that has only what was not deleted does not know the others' producers, as in Kafka.
+      if (earlier !== undefined && earlier !== batch.baseOffset && earlier >= replica.logStartOffset) {
         found(
           "NoDuplicateBatch",
           `the batch of producer ${batch.producerId} (epoch ${batch.producerEpoch}, sequence ${batch.baseSequence}) is at ${earlier} and at ${batch.baseOffset}`

@@ -138,6 +138,9 @@ class Run {
       partitionsOf: (topic) => this.observer.image().topicsByName.get(topic)?.partitions.length ?? 1,
       isProducing: () => this.#isProducing,
       isConsuming: () => this.#isConsuming,
+      mayHaveSaved: (group, offsets) => {
+        for (const { offset, partition, topic } of offsets) this.#perhapsSaved.set(`${group} ${topic}-${partition}`, offset)
+      },
       isOff: (client) => this.injector.isOff(client)
     }
   }
@@ -259,6 +262,8 @@ class Run {
   }
 
   readonly #saved: Map<string, number> = new Map()
+  /** By members that were killed meanwhile: else they are read and saved again. */
+  readonly #perhapsSaved: Map<string, number> = new Map()
   #savedUpTo = 0
   #savedOf(group: string, topic: string, partition: number): number {
     const { events } = this.history
@@ -267,7 +272,8 @@ class Run {
       if (event._tag !== "Committed") continue
       this.#saved.set(`${event.group} ${event.topic}-${event.partition}`, event.offset)
     }
-    return this.#saved.get(`${group} ${topic}-${partition}`) ?? 0
+    const key = `${group} ${topic}-${partition}`
+    return Math.max(this.#saved.get(key) ?? 0, this.#perhapsSaved.get(key) ?? 0)
   }
 
   result(failure: SimulationFailure | undefined): SimulationResult {

@@ -13,6 +13,12 @@ import type { SimClient } from "./SimClient.ts"
 import type { SimCluster } from "./SimCluster.ts"
 import type { ProcessKilled } from "./SimProcess.ts"
 
+export interface SavedOffset {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+}
+
 /** What a client tells the simulation beside its history. */
 export interface ClientWatch {
   readonly history: History
@@ -24,6 +30,8 @@ export interface ClientWatch {
   /** Producers stop sending, members stop polling. */
   readonly isProducing: () => boolean
   readonly isConsuming: () => boolean
+  /** A member was killed while it saved these: nobody knows whether they are saved. */
+  readonly mayHaveSaved: (group: string, offsets: Iterable<SavedOffset>) => void
   /** A client that was killed stays dead for now. */
   readonly isOff: (client: string) => boolean
 }
@@ -110,6 +118,8 @@ export const runMember = (
   const consumer = client.name
   const { history } = watch
   const { sim } = cluster
+  /** Where it stands in what it holds and has not saved yet: what could not be saved is saved with the next. */
+  const unsaved = new Map<string, SavedOffset>()
   const life = Effect.gen(function*() {
     const member = yield* Consumer.make({
       "bootstrap.servers": cluster.bootstrap,
@@ -125,8 +135,7 @@ export const runMember = (
     })
     /** Partitions of which something was given out since they were assigned. */
     const reading = new Set<string>()
-    /** Where it stands in what it holds and has not saved yet: what could not be saved is saved with the next. */
-    const unsaved = new Map<string, { readonly topic: string; readonly partition: number; readonly offset: number }>()
+    unsaved.clear()
     const gone = (partitions: ReadonlyArray<{ readonly topic: string; readonly partition: number }>): Effect.Effect<void> =>
       Effect.sync(() => {
         for (const { partition, topic } of partitions) {
@@ -173,7 +182,12 @@ export const runMember = (
     }
   })
   const lives: Effect.Effect<void> = Effect.suspend(() =>
-    Effect.ignore(watch.isOff(consumer) ? Effect.void : client.run(life)).pipe(
+    (watch.isOff(consumer) ? Effect.void : client.run(life)).pipe(
+      Effect.catch((error) =>
+        Effect.sync(() => {
+          if (error._tag === "ProcessKilled") watch.mayHaveSaved(group.name, unsaved.values())
+        })
+      ),
       Effect.andThen(Effect.suspend(() => watch.isConsuming() ? Effect.andThen(Effect.sleep(PAUSE_MS), lives) : Effect.void))
     )
   )
