@@ -28,8 +28,8 @@ export interface ConsumerConfig extends ClientConfig {
    */
   readonly "group.instance.id"?: string
   /**
-   * Where to begin without a committed offset, or where that is no longer in the log: "latest" (default), "earliest", "none" (fails), or for example
-   * "by_duration:PT1H": at the first record of the last hour (KIP-1106).
+   * Where to begin without a committed offset, or when that is no longer in the log: "latest" (default), "earliest",
+   * "none" (fails), or for example "by_duration:PT1H": at the first record of the last hour (KIP-1106).
    */
   readonly "auto.offset.reset"?: OffsetResetName
   /** Default true: commits what earlier polls returned, at the next poll after the interval. */
