@@ -14,6 +14,7 @@ import { Crypto } from "../ports/Crypto.ts"
 import { type ClientError, FatalError, RetriableError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
 import type { TopicPartition } from "./ClusterView.ts"
+import { checkConfig } from "./ConfigKeys.ts"
 import type { Consumer, ConsumerConfig, PartitionOffset, PartitionRecords, RebalanceHooks } from "./Consumer.ts"
 import { ConsumerCommits, noGroup } from "./ConsumerCommits.ts"
 import { fetchCommitted, isClientError, type ListedOffset, listOffsets } from "./ConsumerOffsets.ts"
@@ -67,6 +68,8 @@ export const makeConsumer = (
   Effect.gen(function*() {
     const settings = consumerSettings(config, assignors)
     if (settings instanceof FatalError) return yield* Effect.fail(settings)
+    const wrong = checkConfig("consumer", config)
+    if (wrong !== undefined) return yield* Effect.fail(wrong)
     const compression = yield* Compression
     const crypto = yield* Crypto
     const clock = yield* Clock.Clock

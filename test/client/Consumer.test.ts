@@ -210,6 +210,14 @@ overBroker("Consumer with assigned partitions", (test) => {
       expect(yield* Effect.flip(consumer.seek({ topic: "a", partition: 0 }, 0))).toMatchObject({ reason: "INVALID_ARGUMENT" })
       expect(yield* Effect.flip(consumerOf(broker, { "fetch.min.bytes": -1 }))).toMatchObject({ reason: "INVALID_ARGUMENT" })
       expect(yield* Effect.flip(consumerOf(broker, { "partition.assignment.strategy": "best" }))).toMatchObject({ reason: "INVALID_ARGUMENT" })
+      // Who writes JavaScript hears of it here.
+      const misspelled = { "enable.auto.comit": false } as Partial<Consumer.ConsumerConfig>
+      expect(yield* Effect.flip(consumerOf(broker, misspelled))).toMatchObject({
+        reason: "INVALID_ARGUMENT",
+        message: "enable.auto.comit is no configuration of a consumer: did you mean enable.auto.commit?"
+      })
+      const text = { "enable.auto.commit": "false" } as unknown as Partial<Consumer.ConsumerConfig>
+      expect(yield* Effect.flip(consumerOf(broker, text))).toMatchObject({ reason: "INVALID_ARGUMENT" })
       yield* consumer.close
       expect(yield* Effect.flip(consumer.poll())).toMatchObject({ reason: "CLOSED" })
     }))
