@@ -305,7 +305,8 @@ export class PartitionLog {
       try {
         for (let i = later.length - 1; i >= 0; i--) {
           // The same holds among those that go.
-          if (later[i - 1]?.hasStaleTail === true) later[i - 1]!.cut(0, later[i - 1]!.baseOffset)
+          const before = i > 0 ? later[i - 1]! : segment
+          if (before.hasStaleTail && (i > 0 || position === 0)) before.cut(0, before.baseOffset)
           if (later[i] === fence) break
           this.removeSegments([later[i]!])
           end = later[i]!.baseOffset

@@ -243,9 +243,11 @@ export class Segment {
    * nothing may be appended to this segment any more (`hasStaleTail`). @throws DiskError
    */
   cut(position: number, offset: number): void {
-    if (!this.isLeasedPast(position)) this.file.truncate(position)
-    else if (position === 0) this.replaceByEmpty()
-    else this.hasStaleTail = true
+    const isLeased = this.isLeasedPast(position)
+    // A stale tail goes by a name, as what tells its end does: cut in the file, a crash could bring back the tail alone.
+    if (position === 0 && (isLeased || this.hasStaleTail)) this.replaceByEmpty()
+    else if (isLeased) this.hasStaleTail = true
+    else this.file.truncate(position)
     this.size = position
     this.isDirty = true
     this.offsetIndex.truncateTo(offset)

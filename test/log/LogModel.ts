@@ -44,6 +44,10 @@ export class LogModel {
   private readonly stalled: Array<{ readonly slice: FileSlice; readonly bytes: Uint8Array }> = []
   private counter = 0
   private isRetaining = false
+  /** Since the last flush. */
+  private hasBegunElsewhere = false
+  /** A crash came before that was durable: segments that went may have left their producers in a snapshot. */
+  private mayKnowMore = false
 
   constructor(seed: number) {
     this.random = seeded(seed)
@@ -102,6 +106,8 @@ export class LogModel {
     if (dice < 0.85) return this.retain()
     if (dice < 0.88) return this.deleteRecords()
     if (dice < 0.93) return this.fullDisk()
+    if (dice < 0.935) return this.beginElsewhere()
+    if (dice < 0.94) return this.beginEpoch()
     if (dice < 0.96) return this.crash()
     return this.restart()
   }
@@ -112,7 +118,9 @@ export class LogModel {
     if (this.random() < 0.1) this.epoch += 1 + this.int(2)
     const records = Array.from({ length: 1 + this.int(3) }, () => text(`${this.counter++} ${"x".repeat(this.int(60))}`))
     const producerId = this.random() < 0.5 ? this.int(3) : -1
-    const baseSequence = producerId < 0 ? -1 : (this.sequences.get(producerId) ?? -1) + 1
+    const known = (): number | undefined =>
+      this.mayKnowMore ? this.log.activeProducers().find((each) => each.producerId === producerId)?.lastSequence : undefined
+    const baseSequence = producerId < 0 ? -1 : (this.sequences.get(producerId) ?? known() ?? -1) + 1
     const bytes = batchOf(records.map((value, i) => ({ timestamp: 1000 + this.int(500) + i, value })), {
       producerId,
       producerEpoch: producerId < 0 ? -1 : 0,
@@ -150,16 +158,49 @@ export class LogModel {
     expect(this.log.logEndOffset).toBe(this.logEndOffset)
   }
 
-  private fullDisk(): void {
+  /** No room for so many bytes, or for the names of files either. */
+  private whileFull(work: () => void, refused: () => void): void {
     this.memory.limitBytes = this.memory.usedBytes + this.int(900)
-    const before = new Map(this.sequences)
-    const epoch = this.epoch
+    const namesLeft = this.random() < 0.5 ? Infinity : this.int(4)
+    let names = 0
+    this.memory.failWhen((operation) => operation === "create" && ++names > namesLeft ? "NoSpace" : undefined)
     try {
-      this.append()
+      work()
     } catch (error) {
       if (!(error instanceof DiskError) || error.kind !== "NoSpace") throw error
       this.note("refused")
+      refused()
       // The machine may stop while what was refused is taken back.
+      if (this.log.failed !== undefined) expect(this.log.failed.message).toContain("stopped")
+    } finally {
+      this.memory.limitBytes = Infinity
+      this.memory.failWhen(undefined)
+    }
+  }
+
+  private fullDisk(): void {
+    const dice = this.random()
+    if (dice < 0.6) return this.appendWhileFull()
+    if (dice < 0.65) return this.whileFull(() => this.retain(), () => this.retained())
+    if (dice < 0.7) return this.whileFull(() => this.beginElsewhere(), () => undefined)
+    if (dice < 0.75) return this.whileFull(() => this.beginEpoch(), () => undefined)
+    if (dice < 0.8) return this.whileFull(() => this.roll(), () => undefined)
+    const before = this.batches
+    return this.whileFull(() => this.truncate(), () => {
+      // It is what is left of it, and ends there.
+      const end = this.log.logEndOffset
+      expect(end).toBeGreaterThanOrEqual(this.logEndOffset)
+      this.batches = before.filter(({ lastOffset }) => lastOffset < end)
+      this.logEndOffset = end
+      this.logStartOffset = this.log.logStartOffset
+      this.resequence()
+    })
+  }
+
+  private appendWhileFull(): void {
+    const before = new Map(this.sequences)
+    const epoch = this.epoch
+    this.whileFull(() => this.append(), () => {
       if (this.log.failed !== undefined) this.ghosts.push(...this.staged)
       // Pages that were on the device before it was taken back, and no sync since.
       this.refused.push(...this.staged)
@@ -168,17 +209,17 @@ export class LogModel {
       for (const [id, sequence] of before) this.sequences.set(id, sequence)
       this.epoch = epoch
       expect(this.log.logEndOffset).toBe(this.logEndOffset)
-    } finally {
-      this.memory.limitBytes = Infinity
-    }
+    })
   }
 
   private async flush(): Promise<void> {
     this.note(`flush ${this.logEndOffset}`)
     await Effect.runPromise(this.log.flush)
     this.flushedOffset = this.logEndOffset
-    this.ghosts = []
     this.refused = []
+    this.hasBegunElsewhere = false
+    // Until there is room to go on elsewhere, what was truncated under a reader is still in its file.
+    if (!this.log.segments.active.hasStaleTail) this.ghosts = []
   }
 
   private roll(): void {
@@ -221,10 +262,48 @@ export class LogModel {
   private retain(): void {
     this.isRetaining = true
     this.log.retain(2000, this.logEndOffset)
+    this.retained()
+  }
+
+  private retained(): void {
     this.note(`retain from ${this.log.logStartOffset}`)
     expect(this.log.logStartOffset).toBeGreaterThanOrEqual(this.logStartOffset)
     this.logStartOffset = this.log.logStartOffset
     this.isRetaining = false
+  }
+
+  /** As a follower whose leader's log begins behind its own end. */
+  private beginElsewhere(): void {
+    const offset = this.logEndOffset + this.int(4)
+    this.note(`begin at ${offset}`)
+    const { batches, logEndOffset } = this
+    // Until it is done, a crash may leave all, or only the last of it; a machine's crash may also after that.
+    this.ghosts.push(...batches)
+    this.batches = []
+    this.flushedOffset = 0
+    this.logEndOffset = 0
+    this.isRetaining = true
+    this.hasBegunElsewhere = true
+    try {
+      this.log.truncateFullyAndStartAt(offset)
+      this.logEndOffset = offset
+      this.logStartOffset = offset
+      this.sequences.clear()
+    } catch (error) {
+      if (error instanceof DiskError && error.kind === "NoSpace") {
+        this.batches = batches
+        this.logEndOffset = logEndOffset
+        this.isRetaining = false
+      }
+      throw error
+    }
+    this.isRetaining = false
+  }
+
+  private beginEpoch(): void {
+    this.epoch++
+    this.note(`epoch ${this.epoch} begins`)
+    this.log.assignEpoch(this.epoch, this.logEndOffset)
   }
 
   private deleteRecords(): void {
@@ -285,6 +364,7 @@ export class LogModel {
     this.staged = []
     this.epoch = Math.max(this.epoch, this.log.latestEpoch)
     this.resequence()
+    if (this.hasBegunElsewhere) this.mayKnowMore = true
     this.check()
     // A recovered log is flushed before it counts as that.
     await this.flush()

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest"
 import { MemoryDisk } from "../../core/memory/MemoryDisk.ts"
 import { DiskError } from "../../core/ports/Disk.ts"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
-import { append, batchesIn, batchOf, bytesOf, newLog, readAll, reload, text, values } from "./TestLog.ts"
+import { append, batchesIn, batchOf, bytesOf, newLog, readAll, reload, seeded, text, values } from "./TestLog.ts"
 
 describe("append and read", () => {
   test("offsets are given in order and every offset reads from its batch on", () => {
@@ -315,6 +315,24 @@ describe("leases", () => {
     slice.release()
     memory.crash({ _tag: "process" })
     expect(values(await reload(memory), 0)).toEqual(["0:value 0", "1:value 1", "2:other 2", "3:other 3"])
+  })
+
+  test("what was truncated under a reader stays away when the rest of its segment goes too, and then the power", async () => {
+    for (let seed = 1; seed <= 40; seed++) {
+      const { log, memory, slice } = stalled()
+      const [, second] = log.segments.all
+      const base = second!.baseOffset
+      const read = log.read(base, { maxBytes: 400, minOneBatch: true, endOffset: 12 })
+      if (read._tag !== "Read" || read.slice === undefined) throw new Error("nothing read")
+      for (const path of ["/", "/logs"]) await Effect.runPromise(memory.disk.syncDirectory(path))
+      log.truncateTo(base + 1)
+      await Effect.runPromise(log.flush)
+      slice.release()
+      read.slice.release()
+      log.truncateTo(base)
+      memory.crash({ _tag: "machine", random: seeded(seed) })
+      expect((await reload(memory)).logEndOffset, `seed ${seed}`).toBeLessThanOrEqual(base + 1)
+    }
   })
 
   test("a log that is truncated fully, and a log that is closed, keep what is leased", () => {
