@@ -59,7 +59,10 @@ export interface LogManager {
    * is tried. @throws DiskError when the disk is full, or no directory is online
    */
   readonly create: (topic: string, partition: number, topicId: string, config: LogConfig) => PartitionLog
-  /** Takes the log away at once; its files go after file.delete.delay.ms. @throws DiskError */
+  /**
+   * Takes the log away at once; its files go after file.delete.delay.ms. One that the disk refuses to rename stays here:
+   * another under its name would get its segments. @throws DiskError
+   */
   readonly remove: (topic: string, partition: number) => void
   /** The same for a log whose topic the metadata does not have: its files stay, under a name with "-stray". @throws DiskError */
   readonly removeStray: (topic: string, partition: number) => void
@@ -363,17 +366,20 @@ export const make = (
       const log = logs.get(key)
       const directory = log === undefined ? undefined : directoryOf.get(log)
       if (log === undefined || directory === undefined) return
+      if (directory.failure === undefined) {
+        const path = `${directory.path}/${retiredDirectoryName(topic, partition, hex(crypto.randomBytes(16)), state)}`
+        try {
+          disk.rename(log.directory, path)
+        } catch (error) {
+          if (error instanceof DiskError && isFailure(error)) goOffline(directory, error)
+          throw error
+        }
+        log.moved(path)
+        if (state === "delete") removeLater(path, log.config.fileDeleteDelayMs)
+      }
       logs.delete(key)
       directoryOf.delete(log)
-      if (directory.failure !== undefined) return log.close()
-      const path = `${directory.path}/${retiredDirectoryName(topic, partition, hex(crypto.randomBytes(16)), state)}`
-      try {
-        disk.rename(log.directory, path)
-        log.moved(path)
-      } finally {
-        log.close()
-      }
-      if (state === "delete") removeLater(path, log.config.fileDeleteDelayMs)
+      log.close()
     }
 
     return {

@@ -212,6 +212,34 @@ describe("logs", () => {
       }))
   })
 
+  test.each(["NoSpace", "Busy"] as const)("a log that cannot be removed (%s) keeps its name, and no other gets its records", async (kind) => {
+    const memory = new MemoryDisk()
+    await withLogs(memory, options(), (manager) =>
+      Effect.sync(() => {
+        const log = create(manager, "a", 0, { segmentBytes: 100 })
+        for (let i = 0; i < 6; i++) append(log, [`old ${i}`])
+        memory.failWhen((operation, path) => operation === "rename" && path === "/data/a-0" ? kind : undefined)
+        expect(() => manager.remove("a", 0)).toThrow("fault")
+        expect(manager.get("a", 0)).toBe(log)
+        memory.failWhen(undefined)
+        manager.remove("a", 0)
+        append(create(manager, "a", 0), ["new"])
+      }))
+    await withLogs(memory, options(), (manager) => Effect.sync(() => expect(values(manager.get("a", 0)!, 0)).toEqual(["0:new"])))
+  })
+
+  test("a disk that fails when a log is removed takes its directory offline", async () => {
+    const memory = new MemoryDisk()
+    await withLogs(memory, options({}, { logDirs: ["/one", "/two"] }), (manager) =>
+      Effect.sync(() => {
+        create(manager, "a", 0)
+        memory.failWhen((operation) => operation === "rename" ? "Io" : undefined)
+        expect(() => manager.remove("a", 0)).toThrow("fault")
+        expect(manager.directories().map(({ isOnline }) => isOnline)).toEqual([false, true])
+        memory.failWhen(undefined)
+      }))
+  })
+
   test("logs spread over the directories; one whose disk fails goes offline alone", async () => {
     const memory = new MemoryDisk()
     const two = { logDirs: ["/one", "/two"] }
