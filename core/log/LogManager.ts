@@ -73,7 +73,7 @@ export interface LogManager {
   readonly isOffline: (log: PartitionLog) => boolean
   /** Called once for each log whose directory fails. */
   readonly onOffline: (listener: (log: PartitionLog) => void) => void
-  /** Called once, when the last directory that was online fails: nothing can be kept any more. */
+  /** Called once, when the last directory that was online fails, or at once when it has: nothing can be kept any more. */
   readonly onAllOffline: (listener: (error: DiskError) => void) => void
   /** From replication-offset-checkpoint as it was at start; 0 when not there. */
   readonly checkpointedHighWatermark: (topic: string, partition: number) => number
@@ -119,6 +119,8 @@ export const make = (
     const directoryOf = new Map<PartitionLog, LogDirectory>()
     const listeners: Array<(log: PartitionLog) => void> = []
     const allOfflineListeners: Array<(error: DiskError) => void> = []
+    /** Of the last directory that was online. */
+    let lastFailure: DiskError | undefined
     const highWatermarks = new Map<string, number>()
     let highWatermarkOf: (topic: string, partition: number) => number | undefined = () => undefined
 
@@ -167,7 +169,9 @@ export const make = (
         )
       )
       for (const log of logsIn(directory)) for (const listener of listeners) listener(log)
-      if (online().length === 0) for (const listener of allOfflineListeners) listener(error)
+      if (online().length > 0) return
+      lastFailure = error
+      for (const listener of allOfflineListeners) listener(error)
     }
     /** Work in a directory that nobody waits for: a failure takes the directory offline, a full disk only a log line. */
     const inDirectory = (directory: LogDirectory, work: Effect.Effect<void, DiskError>): Effect.Effect<void> =>
@@ -428,7 +432,10 @@ export const make = (
       directoryOf: (log) => directoryOf.get(log)?.path ?? log.directory.slice(0, log.directory.lastIndexOf("/")),
       isOffline: (log) => directoryOf.get(log)?.failure !== undefined,
       onOffline: (listener) => void listeners.push(listener),
-      onAllOffline: (listener) => void allOfflineListeners.push(listener),
+      onAllOffline: (listener) => {
+        allOfflineListeners.push(listener)
+        if (lastFailure !== undefined) listener(lastFailure)
+      },
       checkpointedHighWatermark,
       setHighWatermarks: (source) => {
         highWatermarkOf = source

@@ -228,6 +228,18 @@ describe("logs", () => {
     await withLogs(memory, options(), (manager) => Effect.sync(() => expect(values(manager.get("a", 0)!, 0)).toEqual(["0:new"])))
   })
 
+  test("who asks when all directories are offline already hears of it at once", async () => {
+    const memory = new MemoryDisk()
+    await withLogs(memory, options(), (manager) =>
+      Effect.sync(() => {
+        memory.failWhen((operation) => operation === "write" ? "Io" : undefined)
+        expect(() => create(manager, "a", 0)).toThrow("no log directory is online")
+        const heard: Array<string> = []
+        manager.onAllOffline(({ message }) => heard.push(message))
+        expect(heard).toEqual(["write /data/a-0/partition.metadata.tmp: fault"])
+      }))
+  })
+
   test("a disk that fails when a log is removed takes its directory offline", async () => {
     const memory = new MemoryDisk()
     await withLogs(memory, options({}, { logDirs: ["/one", "/two"] }), (manager) =>
