@@ -50,6 +50,8 @@ interface SeenReplica {
   readonly highWatermark: number
   readonly logEndOffset: number
   readonly isUnderMinIsr: boolean
+  /** Where its log ended when its last life did: a leader may hear late of what it had then. */
+  readonly lastLifeEnd: number
   /** Its log has the committed batches below this offset. */
   matchEnd: number
   /** Its batches below this offset went into `written`. */
@@ -175,6 +177,7 @@ export class Invariants {
       highWatermark,
       logEndOffset,
       isUnderMinIsr: replica.isr.length < replica.minIsr,
+      lastLifeEnd: before === undefined ? 0 : before.incarnation === incarnation ? before.lastLifeEnd : before.logEndOffset,
       matchEnd: before === undefined || before.incarnation !== incarnation ? 0 : Math.min(before.matchEnd, replica.stableEnd),
       writtenEnd: before === undefined || before.incarnation !== incarnation ? 0 : Math.min(before.writtenEnd, replica.stableEnd)
     }
@@ -248,8 +251,10 @@ export class Invariants {
     const { batches, brokerId, highWatermark, leaderEpoch, minIsr } = replica
     const holders = new Set([brokerId])
     for (const { brokerId, logEndOffset } of snapshot.replicas) if (logEndOffset >= highWatermark) holders.add(brokerId)
-    // Who is down had it when it was last seen: its leader cannot know better.
-    for (const [id, { logEndOffset }] of memory.replicas) if (logEndOffset >= highWatermark) holders.add(id)
+    // Who is down, or back from it, had it when it was last seen: its leader cannot know better.
+    for (const [id, { lastLifeEnd, logEndOffset }] of memory.replicas) {
+      if (Math.max(lastLifeEnd, logEndOffset) >= highWatermark) holders.add(id)
+    }
     if (holders.size < Math.min(minIsr, memory.smallestMinIsr)) {
       found(
         "CommittedOnMinIsr",
