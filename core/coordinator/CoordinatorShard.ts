@@ -14,7 +14,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Now } from "../model/Time.ts"
-import type { Compression, CompressionCodec } from "../ports/Compression.ts"
+import { type Compression, type CompressionCodec, CompressionError } from "../ports/Compression.ts"
 import type { Crypto } from "../ports/Crypto.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import { ProtocolError } from "../protocol/ProtocolError.ts"
@@ -278,7 +278,16 @@ export class CoordinatorShard<State extends CoordinatorState<Record>, Record> {
     this.#open = undefined
     const { partition } = this
     if (partition.leaderEpoch !== this.leaderEpoch) return this.#fail(open, ErrorCode.NOT_LEADER_OR_FOLLOWER)
-    const staged = partition.appendAsLeader(open.builder.build(), -1, {
+    let batch: Uint8Array
+    try {
+      batch = open.builder.build()
+    } catch (error) {
+      if (!(error instanceof CompressionError)) throw error
+      const { partition: index, topic } = partition
+      this.#host.fork(Effect.annotateLogs(Effect.logError(`a coordinator's records don't compress: ${error.message}`), { topic, partition: index }))
+      return this.#fail(open, ErrorCode.UNKNOWN_SERVER_ERROR)
+    }
+    const staged = partition.appendAsLeader(batch, -1, {
       nowMs: this.#host.now().wallMs,
       apiVersion: PRODUCE_VERSION,
       isCoordinator: true

@@ -4,6 +4,7 @@
  */
 import type { Compression, CompressionCodec } from "../ports/Compression.ts"
 import type { Crypto } from "../ports/Crypto.ts"
+import { compressWith } from "./Codec.ts"
 import type { RecordHeader } from "./Record.ts"
 import {
   CONTROL_FLAG,
@@ -191,7 +192,7 @@ export class BatchBuilder {
     this.#bytes = grown
   }
 
-  /** The batch, in bytes of its own. The builder is done with. */
+  /** The batch, in bytes of its own. The builder is done with. @throws CompressionError when the codec fails */
   build(): Uint8Array {
     const options = this.#options
     const codec = this.#count === 0 ? 0 : options.codec ?? 0
@@ -199,7 +200,7 @@ export class BatchBuilder {
     let end = this.#position
     if (codec !== 0) {
       if (options.compression === undefined) throw new TypeError("a codec needs the Compression port")
-      const packed = options.compression.compress(codec, bytes.subarray(RECORD_BATCH_OVERHEAD, end), options.level)
+      const packed = compressWith(options.compression, codec, bytes.subarray(RECORD_BATCH_OVERHEAD, end), options.level)
       end = RECORD_BATCH_OVERHEAD + packed.length
       bytes = new Uint8Array(end)
       bytes.set(packed, RECORD_BATCH_OVERHEAD)

@@ -9,9 +9,11 @@ import { Coordinator } from "../../core/coordinator/Coordinator.ts"
 import { type CoordinatorState, type RecordCodec, type Step, StepBuilder } from "../../core/coordinator/CoordinatorState.ts"
 import { LOAD_BYTES } from "../../core/coordinator/LogReplay.ts"
 import { Timer, TimerQueue } from "../../core/coordinator/TimerQueue.ts"
+import type { Compression } from "../../core/ports/Compression.ts"
 import { monotonicNow, type Now, nowOf } from "../../core/model/Time.ts"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
 import { ProtocolError } from "../../core/protocol/ProtocolError.ts"
+import { compression } from "../records/Ports.ts"
 import { makeWorld, recordsIn, startBroker } from "../broker/TestBroker.ts"
 
 interface Assignment {
@@ -101,7 +103,7 @@ class Registers implements CoordinatorState<Assignment> {
 /** Lets everything that can happen without time passing happen. */
 const settle = TestClock.adjust(0).pipe(Effect.andThen(Effect.yieldNow), Effect.repeat({ times: 20 }))
 
-const start = (configs: Readonly<Record<string, string>> = {}) =>
+const start = (configs: Readonly<Record<string, string>> = {}, gzip?: Compression) =>
   Effect.gen(function*() {
     const world = yield* makeWorld()
     const running = yield* startBroker(world)
@@ -124,7 +126,8 @@ const start = (configs: Readonly<Record<string, string>> = {}) =>
         },
         codec,
         crypto: services.crypto,
-        compression: services.compression,
+        compression: gzip ?? services.compression,
+        compressionCodec: gzip === undefined ? 0 : 1,
         now: () => {
           const { monotonicMs, wallMs } = nowOf(clock)
           return { wallMs, monotonicMs: monotonicMs + late.ms }
@@ -198,6 +201,32 @@ describe("a coordinator", () => {
       yield* settle
       expect(again).toEqual(["done"])
       expect(states[0]!.offsets).toEqual([0, 1])
+    }))
+
+  it.effect("whose codec throws says so to all requests of the batch, and goes on with what it has", () =>
+    Effect.gen(function*() {
+      let isBroken = false
+      const gzip: Compression = {
+        ...compression,
+        compress: (codec, bytes) => {
+          if (isBroken) throw new RangeError("a codec's bug")
+          return compression.compress(codec, bytes)
+        }
+      }
+      const { ask, coordinator, states } = yield* start({}, gzip)
+      ask(coordinator, (state, answer) => state.set({ a: "1" }, answer))
+      yield* settle
+      isBroken = true
+      const answers = ["2", "3"].map((value) => ask(coordinator, (state, answer) => state.set({ a: value }, answer)))
+      yield* settle
+      const failed = [`error ${ErrorCode.UNKNOWN_SERVER_ERROR}`]
+      expect(answers).toEqual([failed, failed])
+      expect([...states[0]!.values]).toEqual([["a", "1"]])
+      expect(states).toHaveLength(1)
+      isBroken = false
+      const again = ask(coordinator, (state, answer) => state.set({ a: "4" }, answer))
+      yield* settle
+      expect(again).toEqual(["done"])
     }))
 
   it.effect("refuses records that no batch can hold, and splits those that don't fit one", () =>
