@@ -94,7 +94,7 @@ const produce = (producer: Producer, request: ProducerRequest, terminal: Termina
       if (sync) for (const record of records) yield* sendAlone(producer, record)
       for (let at = sync ? records.length : sending.offerAll(records, 0); at < records.length; at = sending.offerAll(records, at)) {
         // no memory in time, or no such topic: this record has failed, the next may do better
-        const refused = yield* Effect.match(producer.ready(topic), { onFailure: (error) => error, onSuccess: () => undefined })
+        const refused = yield* Effect.match(producer.ready(records[at]!), { onFailure: (error) => error, onSuccess: () => undefined })
         if (refused !== undefined) sending.failed(records[at++]!, refused)
       }
       if (wrong !== undefined) {

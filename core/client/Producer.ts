@@ -109,11 +109,14 @@ export interface Producer {
   readonly sink: Sink.Sink<number, ProducerRecord, never, ClientError>
   /**
    * The hot path: a plain function. "Accepted": `listener` will be called once. "Full": no memory or no metadata yet,
-   * nothing was accepted; await `ready` and offer again. An error: this record cannot be sent.
+   * nothing was accepted; await `ready` of the record and offer again. An error: this record cannot be sent.
    */
   readonly offer: (record: ProducerRecord, listener?: SendListener) => "Accepted" | "Full" | ClientError
-  /** Done when an `offer` to this topic may succeed: there is memory and metadata. Waits up to `max.block.ms`. */
-  readonly ready: (topic: string) => Effect.Effect<void, ClientError>
+  /**
+   * Done when an `offer` of this record may succeed: there are metadata, with its partition, and memory. Waits up to
+   * `max.block.ms`. A topic stands for a record of it that names no partition and fits in a batch of `batch.size`.
+   */
+  readonly ready: (of: string | ProducerRecord) => Effect.Effect<void, ClientError>
   /** Done when every record accepted before has ended. */
   readonly flush: Effect.Effect<void>
   /** Flushes, then ends; later sends fail with CLOSED. Also done when the scope it was made in closes. */
@@ -209,7 +212,7 @@ const producerOf = (engine: ProducerEngine): Producer => {
       const queue = engine.offer(record, listener)
       return queue instanceof Error ? queue : typeof queue === "string" ? "Full" : "Accepted"
     },
-    ready: (topic) => engine.ready(topic),
+    ready: (of) => engine.ready(typeof of === "string" ? { topic: of } : of),
     flush: engine.flush,
     close: engine.close
   }

@@ -34,8 +34,10 @@ import { closedError, isHopeless, type ProduceCall, SenderState, type Todo } fro
 /** Someone who waits for memory. */
 interface Waiter {
   readonly topic: string
-  /** Undefined: only wants to know that there is room. */
+  /** Undefined: only wants to know that there is room for one. */
   readonly record: ProducerRecord | undefined
+  /** What it would claim. */
+  readonly claimBytes: number
   readonly listener: SendListener | undefined
   readonly resume: (result: PartitionQueue | undefined | ClientError) => void
 }
@@ -216,18 +218,19 @@ export class ProducerEngine {
     const deadlineMs = this.nowMs() + this.settings.maxBlockMs
     return Effect.gen({ self: this }, function*() {
       yield* this.#awaitTopic(record.topic, record.partition ?? 0, deadlineMs)
-      const queue = yield* this.#awaitMemory(record.topic, record, listener, deadlineMs)
+      const queue = yield* this.#awaitMemory(record.topic, record, listener, 0, deadlineMs)
       return queue!
     })
   }
 
-  /** Done when there may be room for another record of the topic. */
-  ready(topic: string): Effect.Effect<void, ClientError> {
+  /** Done when there may be room for such a record, and its topic has its partition. */
+  ready({ headers, key, partition = 0, topic, value }: ProducerRecord): Effect.Effect<void, ClientError> {
     return Effect.suspend(() => {
+      const claimBytes = this.#accumulator.claimOf(maxSizeOfOne(key ?? null, value ?? null, headers ?? NO_HEADERS))
       const deadlineMs = this.nowMs() + this.settings.maxBlockMs
       return Effect.andThen(
-        this.#awaitTopic(topic, 0, deadlineMs),
-        Effect.asVoid(this.#awaitMemory(topic, undefined, undefined, deadlineMs))
+        this.#awaitTopic(topic, partition, deadlineMs),
+        Effect.asVoid(this.#awaitMemory(topic, undefined, undefined, claimBytes, deadlineMs))
       )
     })
   }
@@ -264,6 +267,7 @@ export class ProducerEngine {
     topic: string,
     record: ProducerRecord | undefined,
     listener: SendListener | undefined,
+    claimBytes: number,
     deadlineMs: number
   ): Effect.Effect<PartitionQueue | undefined, ClientError> {
     return Effect.callback<PartitionQueue | undefined, ClientError>((resume) => {
@@ -271,6 +275,7 @@ export class ProducerEngine {
         topic,
         record,
         listener,
+        claimBytes,
         resume: (result) => resume(result instanceof Error ? Effect.fail(result) : Effect.succeed(result))
       }
       this.#waiters.add(waiter)
@@ -302,7 +307,7 @@ export class ProducerEngine {
         continue
       }
       if (waiter.record === undefined) {
-        if (!this.#accumulator.memory.hasRoom(this.settings.batchBytes)) return
+        if (!this.#accumulator.memory.hasRoom(waiter.claimBytes)) return
         this.#waiters.delete(waiter)
         waiter.resume(undefined)
         continue

@@ -98,6 +98,27 @@ overBroker("the client without Effect", (test) => {
     expect(seen).toEqual(["a", "b", "c", "c", "d"])
   })
 
+  plain("waits max.block.ms for a partition that a topic does not have, and lets others go on meanwhile", async ({ client, topic }) => {
+    const producer = client.producer({ "max.block.ms": 300 })
+    await producer.send({ topic, value: "here" })
+    const nowhere = producer.send({ topic, partition: 99, value: "nowhere" })
+    const several = producer.sendAll([{ topic, partition: 98, value: "nowhere" }])
+    for (const sent of [nowhere, several]) {
+      await expect(sent).rejects.toMatchObject({ _tag: "RetriableError", reason: "TIMED_OUT", message: expect.stringContaining(`of topic ${topic}`) })
+    }
+    expect(await producer.send({ topic, value: "here" })).toMatchObject({ topic })
+  })
+
+  plain("waits for room for a record of any size, and lets others go on meanwhile", async ({ client, topic }) => {
+    const value = new Uint8Array(600_000)
+    // Two have room; what is left then is enough for a batch, but not for a third.
+    const producer = client.producer({ "buffer.memory": 1_500_000 })
+    const all = await producer.sendAll(Array.from({ length: 7 }, () => ({ topic, value })))
+    expect(all.map(({ offset }) => offset)).toEqual([0, 1, 2, 3, 4, 5, 6])
+    const each = await Promise.all(Array.from({ length: 7 }, () => producer.send({ topic, value })))
+    expect(each.map(({ offset }) => offset)).toEqual([7, 8, 9, 10, 11, 12, 13])
+  })
+
   plain("ends an iteration when its consumer is closed", async ({ client, group, topic }) => {
     await produce(client, topic, ["a"])
     const consumer = client.consumer({ "group.id": group, "auto.offset.reset": "earliest" })

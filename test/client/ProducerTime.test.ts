@@ -118,6 +118,34 @@ describe("A producer in time", () => {
       expect(offsets).toEqual([0, 1, 2, 3, 4])
     }))
 
+  test("is ready for a record when it has room for all of it, and its partition", (broker) =>
+    Effect.gen(function*() {
+      const { offer, producer, topic } = yield* warm(broker, {
+        "batch.size": 100, "buffer.memory": 2000, "linger.ms": 0, "max.block.ms": 300,
+        "request.timeout.ms": 500, "delivery.timeout.ms": 1000
+      })
+      yield* broker.stop
+      expect(offer({ value: new Uint8Array(1200) })).toBe("Accepted")
+      const large = { topic, value: new Uint8Array(900) }
+      expect(offer(large)).toBe("Full")
+      yield* producer.ready(topic)
+      for (const [record, reason] of [[large, "BUFFER_EXHAUSTED"], [{ topic, partition: 9 }, "TIMED_OUT"]] as const) {
+        const late = yield* Effect.forkChild(Effect.flip(producer.ready(record)), { startImmediately: true })
+        yield* settle
+        yield* TestClock.adjust(299)
+        yield* settle
+        expect(late.pollUnsafe()).toBeUndefined()
+        yield* TestClock.adjust(1)
+        expect(yield* Fiber.join(late)).toMatchObject({ _tag: "RetriableError", reason })
+      }
+      yield* TestClock.adjust(1000)
+      yield* settle
+      yield* producer.ready(large)
+      expect(offer(large)).toBe("Accepted")
+      yield* TestClock.adjust(1000)
+      yield* settle
+    }))
+
   test("serves those who wait for memory in their order", (broker) =>
     Effect.gen(function*() {
       const { producer, topic } = yield* warm(broker, { "batch.size": 500, "buffer.memory": 500, "linger.ms": 0 })

@@ -1,4 +1,7 @@
-/** {@link ProducerClient} over a Producer: a record is offered by a plain call, an effect runs only where it must wait. */
+/**
+ * {@link ProducerClient} over a Producer: a record is offered by a plain call, an effect runs only where it must wait. Then
+ * the record itself waits, in its turn and for `max.block.ms` at most, until the producer takes it.
+ */
 import type * as Effect from "effect/Effect"
 import type { Scope } from "effect/Scope"
 import type { RecordHeader } from "../../records/Record.ts"
@@ -38,12 +41,8 @@ export const makeProducerClient = (
     settle: (result: RecordMetadata | ClientError) => void
   ): Promise<void> => {
     const producer = await part.get()
-    while (true) {
-      const answer = producer.offer(record, settle)
-      if (answer === "Accepted") return
-      if (answer !== "Full") throw answer
-      await run(runtime, producer.ready(record.topic))
-    }
+    const { acknowledged } = await run(runtime, producer.enqueue(record))
+    run(runtime, acknowledged).then(settle, settle)
   }
 
   const sendAll: ProducerClient["sendAll"] = async (records) => {
@@ -98,7 +97,7 @@ export const makeProducerClient = (
         const record = recordOf(outgoing)
         // Nearly every record: the producer is made and has room.
         const answer = producer?.offer(record, settle) ?? "Full"
-        if (answer === "Full") accept(record, settle).catch(reject)
+        if (answer === "Full") part.use((producer) => producer.send(record)).then(resolve, reject)
         else if (answer !== "Accepted") reject(answer)
       })
     },
