@@ -278,7 +278,8 @@ export const make = (
       brokerId: config.nodeId,
       clusterId: controller.image().clusterId,
       config,
-      configFor: (topic: string) => logConfigFor(topicConfigOf(controller.image(), topic), config.texts)
+      configFor: (topic: string) => logConfigFor(topicConfigOf(controller.image(), topic), config.texts),
+      topicIdOf: (topic) => controller.image().topicsByName.get(topic)?.id
     })
 
     // Before the logs close, which name the registration that the next start goes on from; a start that did not come so

@@ -10,6 +10,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import type { Scope } from "effect/Scope"
+import { ZERO_TOPIC_ID } from "../model/Ids.ts"
 import { Compression } from "../ports/Compression.ts"
 import { Crypto } from "../ports/Crypto.ts"
 import { Disk, DiskError } from "../ports/Disk.ts"
@@ -28,6 +29,7 @@ import { parsePartitionDirectory, retiredDirectoryName } from "./LogFiles.ts"
 import { isFailure } from "./LogState.ts"
 import type { PartitionLog } from "./PartitionLog.ts"
 import { createLog, loadLog, readTopicId } from "./Recovery.ts"
+import { attempt } from "./TextFile.ts"
 
 export { InconsistentLogDirectory }
 
@@ -93,6 +95,8 @@ export interface LogManagerOptions {
   /** Broker keys: intervals and limits of the background work. */
   readonly config: { readonly number: (key: string) => number }
   readonly configFor: (topic: string, topicId: string) => LogConfig
+  /** As the metadata has it; undefined where it has no such topic. */
+  readonly topicIdOf?: (topic: string) => string | undefined
 }
 
 const keyOf = (topic: string, partition: number): string => `${topic}-${partition}`
@@ -221,6 +225,17 @@ export const make = (
       logs.set(keyOf(log.topic, log.partition), log)
       directoryOf.set(log, directory)
     }
+    const retiredPath = ({ partition, topic }: PartitionLog, directory: LogDirectory, state: "delete" | "stray"): string =>
+      `${directory.path}/${retiredDirectoryName(topic, partition, hex(crypto.randomBytes(16)), state)}`
+    /**
+     * Of two logs of one name, the one that is not the present topic's: its directory was away when that was made.
+     * Undefined: nobody can tell.
+     */
+    const strayOf = (log: PartitionLog, other: PartitionLog): PartitionLog | undefined => {
+      const ids = [log.topicId, other.topicId]
+      if (options.topicIdOf === undefined || ids[0] === ids[1] || ids.includes(ZERO_TOPIC_ID)) return undefined
+      return log.topicId === options.topicIdOf(log.topic) ? other : log
+    }
     const removeLater = (path: string, delayMs: number): void => context.schedule(delayMs, () => disk.remove(path))
 
     // -- loading -------------------------------------------------------------------------------------------------
@@ -228,7 +243,7 @@ export const make = (
       Effect.gen(function*() {
         const recoveryPoints = directory.readOffsets(RECOVERY_POINT_CHECKPOINT)
         const logStarts = directory.readOffsets(LOG_START_CHECKPOINT)
-        for (const [key, offset] of directory.readOffsets(HIGH_WATERMARK_CHECKPOINT)) highWatermarks.set(key, offset)
+        const checkpointed = directory.readOffsets(HIGH_WATERMARK_CHECKPOINT)
         const isClean = directory.cleanBrokerEpoch !== undefined
         const found: Array<Effect.Effect<void, DiskError | InconsistentLogDirectory>> = []
         for (const name of disk.list(directory.path)) {
@@ -253,10 +268,20 @@ export const make = (
               isClean,
               nowMs: nowMs()
             })
-            if (logs.has(key)) {
-              return yield* Effect.fail(new InconsistentLogDirectory(directory.path, `${key} is in another one too`))
+            const other = logs.get(key)
+            if (other !== undefined) {
+              const stray = strayOf(log, other)
+              if (stray === undefined) {
+                return yield* Effect.fail(new InconsistentLogDirectory(directory.path, `${key} is in another one too`))
+              }
+              yield* Effect.logWarning("log of no topic is put aside").pipe(Effect.annotateLogs({ topic, partition, path: stray.directory }))
+              yield* attempt(() => disk.rename(stray.directory, retiredPath(stray, stray === log ? directory : directoryOf.get(other)!, "stray")))
+              stray.close()
+              if (stray === log) return
+              directoryOf.delete(other)
             }
             register(log, directory)
+            highWatermarks.set(key, checkpointed.get(key) ?? 0)
           }))
         }
         if (!isClean && found.length > 0) {
@@ -371,7 +396,7 @@ export const make = (
       const directory = log === undefined ? undefined : directoryOf.get(log)
       if (log === undefined || directory === undefined) return
       if (directory.failure === undefined) {
-        const path = `${directory.path}/${retiredDirectoryName(topic, partition, hex(crypto.randomBytes(16)), state)}`
+        const path = retiredPath(log, directory, state)
         try {
           disk.rename(log.directory, path)
         } catch (error) {

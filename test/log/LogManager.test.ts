@@ -228,6 +228,39 @@ describe("logs", () => {
     await withLogs(memory, options(), (manager) => Effect.sync(() => expect(values(manager.get("a", 0)!, 0)).toEqual(["0:new"])))
   })
 
+  test("a directory comes back with a log of a topic that was made anew meanwhile: it is put aside", async () => {
+    const memory = new MemoryDisk()
+    const next = "AAAAAAAAAAAAAAAAAAAAAg"
+    const two = options({}, { logDirs: ["/one", "/two"], topicIdOf: () => next })
+    let highWatermark = 1
+    await withLogs(memory, two, (manager) =>
+      Effect.gen(function*() {
+        manager.setHighWatermarks(() => highWatermark)
+        const old = create(manager, "a", 0)
+        append(old, ["old"])
+        yield* TestClock.adjust(5000)
+        memory.failWhen((_, path) => path.startsWith("/one") ? "Io" : undefined)
+        expect(() => append(old, ["more"])).toThrow("fault")
+        manager.remove("a", 0)
+        append(manager.create("a", 0, next, defaultLogConfig), ["new"])
+        highWatermark = 0
+      }))
+    memory.failWhen(undefined)
+    const namesInOne = () => memory.disk.list("/one").filter((name) => name.startsWith("a-0"))
+    const startIn = (...logDirs: ReadonlyArray<string>) =>
+      withLogs(memory, { ...two, logDirs }, (manager) =>
+        Effect.sync(() => {
+          expect(values(manager.get("a", 0)!, 0)).toEqual(["0:new"])
+          expect(manager.checkpointedHighWatermark("a", 0)).toBe(0)
+        }))
+    await startIn("/two", "/one")
+    const [stray] = namesInOne()
+    expect(stray).toMatch(/-stray$/)
+    memory.disk.rename(`/one/${stray}`, "/one/a-0")
+    await startIn("/one", "/two")
+    expect(namesInOne()).toEqual([expect.stringMatching(/-stray$/)])
+  })
+
   test("who asks when all directories are offline already hears of it at once", async () => {
     const memory = new MemoryDisk()
     await withLogs(memory, options(), (manager) =>
