@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Scope } from "effect/Scope"
 import { MetadataStore, MetadataStoreError } from "../ports/MetadataStore.ts"
-import type { CommitResult, Comparison, Operation, Session } from "../ports/MetadataStore.ts"
+import type { CommitResult, Comparison, Operation, Revision, Session } from "../ports/MetadataStore.ts"
 import { MAX_HISTORY_COMMITS, MetadataStoreState } from "./MetadataStoreState.ts"
 
 export interface MemoryMetadataStoreOptions {
@@ -35,9 +35,13 @@ export const make = (options: MemoryMetadataStoreOptions = {}): MemoryMetadataSt
   const sessions = new Map<string, Deferred.Deferred<void>>()
   let nextSession = 1
 
-  const apply = (operations: ReadonlyArray<Operation>): void => {
+  /** Gives the commit's revision. Who watches it may commit before `publish` returns. */
+  const apply = (operations: ReadonlyArray<Operation>): Revision => {
     const effective = state.effective(operations)
-    if (effective.length > 0) state.publish(state.apply(effective))
+    if (effective.length === 0) return state.revision
+    const revision = state.apply(effective)
+    state.publish(revision)
+    return revision
   }
 
   const commit = (
@@ -52,8 +56,7 @@ export const make = (options: MemoryMetadataStoreOptions = {}): MemoryMetadataSt
         }
       }
       if (!state.holds(comparisons)) return Effect.succeed<CommitResult>({ _tag: "Conflict" })
-      apply(operations)
-      return Effect.succeed<CommitResult>({ _tag: "Committed", revision: state.revision })
+      return Effect.succeed<CommitResult>({ _tag: "Committed", revision: apply(operations) })
     })
 
   const loseSession = (id: string): void => {

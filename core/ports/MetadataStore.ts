@@ -33,6 +33,7 @@ export type Operation =
   | { readonly _tag: "Put"; readonly key: string; readonly value: string; readonly session?: string }
   | { readonly _tag: "Delete"; readonly key: string }
 
+/** The revision is the commit's own, or the store's present one where it changed nothing. */
 export type CommitResult =
   | { readonly _tag: "Committed"; readonly revision: Revision }
   | { readonly _tag: "Conflict" }

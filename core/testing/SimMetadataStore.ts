@@ -18,6 +18,7 @@ import {
   type MetadataStore,
   MetadataStoreError,
   type Operation,
+  type Revision,
   type Session
 } from "../ports/MetadataStore.ts"
 import type { Sim } from "./Sim.ts"
@@ -221,9 +222,9 @@ export class SimMetadataStore {
     })
   }
 
-  #apply(operations: ReadonlyArray<Operation>): void {
+  #apply(operations: ReadonlyArray<Operation>): Revision {
     const effective = this.state.effective(operations)
-    if (effective.length === 0) return
+    if (effective.length === 0) return this.state.revision
     this.commits++
     for (const operation of effective) {
       this.#sim.trace.text(operation._tag === "Put" ? `${operation.key}=${operation.value}` : `-${operation.key}`)
@@ -234,6 +235,7 @@ export class SimMetadataStore {
       events: effective.map(({ _tag, key }) => _tag === "Put" ? { _tag, entry: this.state.get(key)! } : { _tag, key })
     })
     this.state.publish(revision)
+    return revision
   }
 
   #commit(comparisons: ReadonlyArray<Comparison>, operations: ReadonlyArray<Operation>): CommitResult {
@@ -249,8 +251,7 @@ export class SimMetadataStore {
       this.conflicts++
       return { _tag: "Conflict" }
     }
-    this.#apply(operations)
-    return { _tag: "Committed", revision: this.state.revision }
+    return { _tag: "Committed", revision: this.#apply(operations) }
   }
 
   // -- the port ------------------------------------------------------------------------------------------------

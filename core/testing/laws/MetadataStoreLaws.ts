@@ -115,6 +115,19 @@ export const metadataStoreLaws = (
         }, "the listing")
       })),
 
+    on("a commit is answered with its own revision, when who watches it commits at once, too", (store) =>
+      Effect.gen(function*() {
+        const { revision: start } = yield* store.list("")
+        const answers = Stream.runForEach(store.watch("asked", start), () => store.commit([], [put("answer", "")]))
+        yield* Effect.forkChild(answers, { startImmediately: true })
+        for (let round = 0; round < 5; round++) {
+          const revision = yield* committed(store, put("asked", `${round}`))
+          const { entries } = yield* store.list("asked")
+          ensureSame(entries.map(({ modRevision }) => modRevision), [revision], "the revision of what it put")
+          yield* Stream.runHead(store.watch("answer", revision))
+        }
+      })),
+
     on("a key's life starts again when it was deleted in between", (store) =>
       Effect.gen(function*() {
         yield* committed(store, put("k", "1"))

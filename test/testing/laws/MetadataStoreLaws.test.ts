@@ -26,6 +26,15 @@ describeBroken([
         ? Effect.succeed(result)
         : commit([], [{ _tag: "Put", key: "extra", value: "" }]))
   })), ["each commit has", "any sequence"]],
+  ["a commit is answered with the newest revision", () => lawsOf(({ commit, list }) => ({
+    commit: (comparisons, operations) =>
+      Effect.gen(function*() {
+        const result = yield* commit(comparisons, operations)
+        if (result._tag === "Conflict") return result
+        yield* Effect.yieldNow
+        return { ...result, revision: (yield* list("")).revision }
+      })
+  })), ["a commit is answered"]],
   ["an entry is always of its first revision", () => lawsOf(({ list }) => ({
     list: (prefix) => Effect.map(list(prefix), ({ entries, revision }) => ({ revision, entries: entries.map((entry) => ({ ...entry, modRevision: entry.createRevision })) }))
   })), ["each commit has", "any sequence"]],
@@ -74,5 +83,5 @@ it("a store that does not answer breaks every law that waits for it, after the p
   const names = await brokenLaws(
     metadataStoreLaws(() => Effect.succeed({ ...MemoryMetadataStore.make(), watch: () => Stream.never }), HASTY)
   )
-  expect(names.map((name) => name.slice(0, 13))).toEqual(["a watch shows", "there is no r", "a lost sessio"])
+  expect(names.map((name) => name.slice(0, 13))).toEqual(["a commit is a", "a watch shows", "there is no r", "a lost sessio"])
 })
