@@ -12,17 +12,18 @@
  * is fenced then and its leaders move, which it learns late or never as long as it does not see the store; until then
  * it goes on serving, held by epochs alone: its followers follow someone else, so it commits nothing that the whole ISR
  * does not have. As soon as the store gives it another session it registers again, with a new broker epoch, as one that
- * stopped cleanly: its log has all that it had.
+ * stopped cleanly: its log has all that it had. A session that is lost while its first registration is under way is made
+ * good by who registers, as soon as it hears what became of that.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import type { MetadataStore, MetadataStoreError, Session } from "../ports/MetadataStore.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
-import type { ItemResult, RegisterBroker } from "./Commands.ts"
+import type { RegisterBroker } from "./Commands.ts"
 import type { Decided } from "./Decision.ts"
 import type { ImageFollower } from "./ImageFollower.ts"
-import type { BrokerRegistration, MetadataImage } from "./MetadataImage.ts"
+import type { MetadataImage } from "./MetadataImage.ts"
 import { decideLife, decideRegisterBroker } from "./Registration.ts"
 import type { Submitter } from "./Submit.ts"
 
@@ -35,7 +36,7 @@ export interface BrokerSession {
   /** Of the last registration that this process made; -1 before the first. */
   readonly brokerEpoch: () => number
   /** Done when the broker is registered, which may have to wait for the end of an older session of its id. */
-  readonly register: (request: RegisterBroker) => Effect.Effect<BrokerRegistration, MetadataStoreError>
+  readonly register: (request: RegisterBroker) => Effect.Effect<void, MetadataStoreError>
   /** Done when this broker leads nothing any more, or is fenced: nobody waits for a broker whose session is over. */
   readonly controlledShutdown: Effect.Effect<void, MetadataStoreError>
   /** These replicas lie in a log directory that failed: others are to lead, and no ISR is to wait for them. */
@@ -44,6 +45,13 @@ export interface BrokerSession {
   readonly abandon: Effect.Effect<void>
   /** One loss of a session, waited for and made good; to be run again and again, after a failure too. */
   readonly keep: Effect.Effect<void, MetadataStoreError, Scope.Scope>
+}
+
+/** What came of asking for a registration: of whose session, and with which broker epoch. */
+interface Asked {
+  readonly error: number
+  readonly holder: string
+  readonly epoch: number
 }
 
 /** Does the broker lead any partition? */
@@ -74,33 +82,46 @@ export const make = (
     /** What the loss of a session still asks for. */
     let missing: "nothing" | "session" | "registration" | "life" = "nothing"
 
-    const registerOnce = (request: RegisterBroker): Effect.Effect<BrokerRegistration, MetadataStoreError> =>
+    /** Gives the session that holds the registration: it may be over by the time that this broker knows of it. */
+    const registerOnce = (request: RegisterBroker): Effect.Effect<string, MetadataStoreError> =>
       Effect.gen(function*() {
+        const decide = (now: MetadataImage): ReadonlyArray<Decided<Asked>> => {
+          const holder = session.id
+          const { change, result: { error } } = decideRegisterBroker(now, request, holder)
+          const asked = { error, holder, epoch: now.brokers.get(brokerId)?.epoch ?? -1 }
+          if (change === undefined) return [{ result: asked }]
+          return [{ result: asked, change, committedAt: (epoch) => ({ ...asked, epoch }) }]
+        }
         for (;;) {
-          const decide = (now: MetadataImage): ReadonlyArray<Decided<ItemResult>> => [decideRegisterBroker(now, request, session.id)]
-          const [result] = yield* submitter.submit([request], decide)
-          const seen = image().brokers.get(brokerId)
-          if (result?.error !== ErrorCode.DUPLICATE_BROKER_REGISTRATION) {
-            brokerEpoch = seen?.epoch ?? -1
-            return seen as BrokerRegistration
+          const [asked] = yield* submitter.submit([request], decide)
+          const { epoch, error, holder } = asked as Asked
+          if (error !== ErrorCode.DUPLICATE_BROKER_REGISTRATION) {
+            // Not the image's, which may have another process's registration by now: its log is not this one's.
+            brokerEpoch = epoch
+            return holder
           }
           yield* Effect.logInfo(`broker ${brokerId} is still registered by another session, waiting for its end`)
+          const seen = image().brokers.get(brokerId)
           yield* follower.awaitImage((now) => now.brokers.get(brokerId)?.fenced === true || now.brokers.get(brokerId) !== seen)
         }
       })
 
-    const register = (request: RegisterBroker): Effect.Effect<BrokerRegistration, MetadataStoreError> =>
-      registerOnce(request).pipe(
-        // The session was lost before it had a registration; `keep` has another soon.
-        Effect.catchIf(
-          (error) => error.kind === "SessionLost",
-          () => Effect.andThen(Effect.sleep(SESSION_RETRY_MS), Effect.suspend(() => register(request)))
-        ),
-        Effect.tap(() => {
-          registered = request
-          return Effect.void
-        })
-      )
+    const register = (first: RegisterBroker): Effect.Effect<void, MetadataStoreError> =>
+      Effect.gen(function*() {
+        for (let request = first;;) {
+          const holder = yield* registerOnce(request).pipe(
+            // The session was lost before it had a registration; `keep` has another soon.
+            Effect.catchIf(({ kind }) => kind === "SessionLost", () => Effect.as(Effect.sleep(SESSION_RETRY_MS), undefined))
+          )
+          if (holder === session.id) {
+            // In one turn with the comparison: a session that is lost later finds that it has a registration to make good.
+            registered = request
+            return
+          }
+          // Lost before its registration was known here: `keep` has another session by now, and had nothing to register.
+          if (holder !== undefined) request = { ...first, previousBrokerEpoch: brokerEpoch }
+        }
+      })
 
     /** What the new registration would not say by itself. */
     const sayLife: Effect.Effect<void, MetadataStoreError> = Effect.asVoid(

@@ -1,7 +1,7 @@
 /**
  * What a command decided: an answer and a change for each of its items. Pure data; Controller.ts commits it.
  */
-import type { Comparison, Operation } from "../ports/MetadataStore.ts"
+import type { Comparison, Operation, Revision } from "../ports/MetadataStore.ts"
 
 /** A change that becomes visible at once or not at all. */
 export interface Change {
@@ -19,6 +19,8 @@ export interface Change {
 export interface Decided<Result> {
   readonly result: Result
   readonly change?: Change
+  /** The answer once the change is committed, where that has to name the revision; used by `Submitter.submit`. */
+  readonly committedAt?: (revision: Revision) => Result
 }
 
 export const changeOf = (

@@ -3,7 +3,7 @@
  * prepared in commits of its own first (see Decision.ts), so that each becomes visible at once.
  */
 import * as Effect from "effect/Effect"
-import type { Comparison, MetadataStore, MetadataStoreError, Operation } from "../ports/MetadataStore.ts"
+import type { Comparison, MetadataStore, MetadataStoreError, Operation, Revision } from "../ports/MetadataStore.ts"
 import { MetadataStoreError as StoreError } from "../ports/MetadataStore.ts"
 import type { Change, Decided } from "./Decision.ts"
 import type { ImageFollower } from "./ImageFollower.ts"
@@ -51,30 +51,31 @@ export const make = (store: MetadataStore, follower: ImageFollower): Submitter =
     function*(image: MetadataImage, comparisons: ReadonlyArray<Comparison>, operations: ReadonlyArray<Operation>) {
       const controller: Comparison = { key: CONTROLLER_KEY, modRevision: image.revisions.get(CONTROLLER_KEY) ?? 0 }
       const result = yield* store.commit([controller, ...comparisons], operations)
-      if (result._tag === "Conflict") return false
+      if (result._tag === "Conflict") return undefined
       yield* follower.awaitImage((now) => now.revision >= result.revision)
-      return true
+      return result.revision
     }
   )
 
   const commitEach = Effect.fnUntraced(function*(image: MetadataImage, operations: ReadonlyArray<Operation>) {
     for (let at = 0; at < operations.length; at += store.maxOperations) {
-      if (!(yield* commit(image, [], operations.slice(at, at + store.maxOperations)))) return false
+      if ((yield* commit(image, [], operations.slice(at, at + store.maxOperations))) === undefined) return false
     }
     return true
   })
 
-  /** Commits all changes it can. Returns the positions in `changes` that are committed. */
+  /** Commits all changes it can. Returns the items whose changes are committed, and with which revision. */
   const commitChanges = Effect.fnUntraced(
     function*(image: MetadataImage, changes: ReadonlyArray<readonly [item: number, change: Change]>) {
-      const committed: Array<number> = []
+      const committed = new Map<number, Revision>()
       let pack = emptyPack()
       const flush = Effect.fnUntraced(function*() {
         const full = pack
         pack = emptyPack()
         if (full.operations.length === 0) return
-        if (!(yield* commit(image, [...full.comparisons.values()], full.operations))) return
-        committed.push(...full.items)
+        const revision = yield* commit(image, [...full.comparisons.values()], full.operations)
+        if (revision === undefined) return
+        for (const item of full.items) committed.set(item, revision)
         // Not a condition of success: what is left is an orphan, and orphans are removed by the next controller.
         yield* commitEach(image, full.cleanup)
       })
@@ -114,7 +115,12 @@ export const make = (store: MetadataStore, follower: ImageFollower): Submitter =
           results[index] = one.result
           if (one.change !== undefined && !validateOnly) changes.push([index, one.change])
         }
-        const committed = new Set(yield* commitChanges(image, changes))
+        const committed = yield* commitChanges(image, changes)
+        for (const [at, { committedAt }] of decided.entries()) {
+          const index = pending[at] as number
+          const revision = committed.get(index)
+          if (committedAt !== undefined && revision !== undefined) results[index] = committedAt(revision)
+        }
         pending = changes.map(([index]) => index).filter((index) => !committed.has(index))
         if (pending.length > 0) yield* follower.refresh
       }
@@ -130,7 +136,7 @@ export const make = (store: MetadataStore, follower: ImageFollower): Submitter =
         const decided = decide(image)
         const changes = decided.flatMap(({ change }, index) => change === undefined ? [] : [[index, change] as const])
         if (changes.length === 0) return results as ReadonlyArray<Result>
-        for (const index of yield* commitChanges(image, changes)) results.push((decided[index] as Decided<Result>).result)
+        for (const index of (yield* commitChanges(image, changes)).keys()) results.push((decided[index] as Decided<Result>).result)
         yield* follower.refresh
       }
       return yield* Effect.fail(gaveUp)
