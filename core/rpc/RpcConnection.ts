@@ -71,7 +71,7 @@ export interface RpcConnection {
   readonly isOpen: boolean
   /** Requests that are not answered yet. */
   readonly inFlight: number
-  /** When it was last used, by the clock it was made with. */
+  /** When it was last used, in milliseconds of the monotonic clock: only differences mean something. */
   readonly lastUsedMs: number
   /** What the broker said it serves, by api key; empty without negotiation. */
   readonly versions: ReadonlyMap<number, VersionRange>
