@@ -17,6 +17,10 @@
  * | LeaderCandidateCompleteness  | so has every running member of ISR and ELR                                          |
  * | NoDuplicateBatch             | a producer's batch is committed once, where its record was not deleted               |
  *
+ * Kafka's words: the ISR are the replicas in sync, which a leader waits for before it lets its high watermark pass a
+ * record. The ELR (eligible leader replicas, KIP-966) have left it and have all that is committed, so they may lead when
+ * nobody of the ISR can. A leader epoch counts leaders, a partition epoch every change of leader, ISR or replicas.
+ *
  * "Committed" is what a leader's high watermark has passed: this class remembers it, not the brokers. Observe a
  * partition after every step that may have changed it: what happens between two looks is seen as one change.
  */
