@@ -119,6 +119,21 @@ overBroker("the client without Effect", (test) => {
     expect(each.map(({ offset }) => offset)).toEqual([7, 8, 9, 10, 11, 12, 13])
   })
 
+  plain("sends what nobody awaits before it is flushed or closed, the first records of all too", async ({ client, topic }) => {
+    const flushed = client.producer({ "linger.ms": 60_000 })
+    const fates = ["a", "b"].map((value) => flushed.send({ topic, value }))
+    await flushed.flush()
+    expect(await Promise.all(fates)).toMatchObject([{ offset: 0 }, { offset: 1 }])
+    const closed = client.producer({ "linger.ms": 60_000 })
+    const last = closed.send({ topic, value: "c" })
+    void closed.forget({ topic, value: "d" })
+    await closed.close()
+    expect(await last).toMatchObject({ offset: 2 })
+    const again = client.producer()
+    expect(await again.send({ topic, value: "e" })).toMatchObject({ offset: 4 })
+    await expect(closed.send({ topic, value: "f" })).rejects.toMatchObject({ reason: "CLOSED" })
+  })
+
   plain("ends an iteration when its consumer is closed", async ({ client, group, topic }) => {
     await produce(client, topic, ["a"])
     const consumer = client.consumer({ "group.id": group, "auto.offset.reset": "earliest" })

@@ -76,7 +76,7 @@ export interface ProducerClient extends Closable {
   readonly sendAll: (records: Iterable<OutgoingRecord> | AsyncIterable<OutgoingRecord>) => Promise<ReadonlyArray<RecordMetadata>>
   /** Fire and forget: done when it is accepted into the producer's buffer; its fate is only logged. */
   readonly forget: (record: OutgoingRecord) => Promise<void>
-  /** Done when every record accepted before has ended. */
+  /** Done when every record sent before has ended; those that still wait to be accepted do so for `max.block.ms` at most. */
   readonly flush: () => Promise<void>
 }
 

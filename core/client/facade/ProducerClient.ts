@@ -34,16 +34,20 @@ export const makeProducerClient = (
   make: Effect.Effect<Producer, ClientError, Ports | Scope>
 ): ProducerClient => {
   const part = new Part(runtime, make)
+  /** Of records that are not accepted yet: for the producer, its metadata or its memory. */
+  const waiting = new Set<Promise<void>>()
+  const awaited = (accepted: Promise<void>): Promise<void> => {
+    waiting.add(accepted)
+    const end = (): void => void waiting.delete(accepted)
+    accepted.then(end, end)
+    return accepted
+  }
 
   /** Accepts a record; `settle` is called once with its fate. */
-  const accept = async (
-    record: ProducerRecord,
-    settle: (result: RecordMetadata | ClientError) => void
-  ): Promise<void> => {
-    const producer = await part.get()
-    const { acknowledged } = await run(runtime, producer.enqueue(record))
-    run(runtime, acknowledged).then(settle, settle)
-  }
+  const accept = (record: ProducerRecord, settle: (result: RecordMetadata | ClientError) => void): Promise<void> =>
+    awaited(part.use((producer) => producer.enqueue(record)).then(({ acknowledged }) => {
+      run(runtime, acknowledged).then(settle, settle)
+    }))
 
   const sendAll: ProducerClient["sendAll"] = async (records) => {
     const producer = await part.get()
@@ -88,6 +92,12 @@ export const makeProducerClient = (
     return results
   }
 
+  /** What was sent before is sent, whether anybody awaits it or not. */
+  const close = async (): Promise<void> => {
+    await Promise.allSettled(waiting)
+    await part.close()
+  }
+
   return {
     send: (outgoing) => {
       const producer = part.isClosed ? undefined : part.value
@@ -97,14 +107,17 @@ export const makeProducerClient = (
         const record = recordOf(outgoing)
         // Nearly every record: the producer is made and has room.
         const answer = producer?.offer(record, settle) ?? "Full"
-        if (answer === "Full") part.use((producer) => producer.send(record)).then(resolve, reject)
+        if (answer === "Full") accept(record, settle).catch(reject)
         else if (answer !== "Accepted") reject(answer)
       })
     },
     sendAll,
-    forget: (outgoing) => part.use((producer) => producer.forget(recordOf(outgoing))),
-    flush: () => (part.value === undefined ? Promise.resolve() : part.use((producer) => producer.flush)),
-    close: part.close,
-    [Symbol.asyncDispose]: part.close
+    forget: (outgoing) => awaited(part.use((producer) => producer.forget(recordOf(outgoing)))),
+    flush: async () => {
+      await Promise.allSettled(waiting)
+      if (part.value !== undefined) await part.use((producer) => producer.flush)
+    },
+    close,
+    [Symbol.asyncDispose]: close
   }
 }
