@@ -4,7 +4,8 @@
  *
  * Model (b) as it is held here: a replica that lost power counts as doubtful until it is back in the ISR. Of no partition
  * are min ISR or more replicas doubtful, and while one is, somebody in ISR or ELR stays who had no unclean stop: else the
- * controller, which cannot tell a killed process from a machine without power, could only guess whom to trust.
+ * controller, which cannot tell a killed process from a machine without power, could only guess whom to trust. A change of
+ * min ISR makes everybody but the ISR ineligible, as in Kafka: then it is the ISR that has to have somebody.
  */
 import * as Effect from "effect/Effect"
 import type { Scope } from "effect/Scope"
@@ -71,6 +72,8 @@ export class FaultInjector {
    * not taken back, for what was committed so stays so.
    */
   readonly #fewest: Map<string, number> = new Map()
+  /** Topics whose min ISR is being changed. */
+  readonly #changing: Set<string> = new Set()
   /** Client machines that a fault keeps off, and how many faults do. */
   readonly #off: Map<string, number> = new Map()
   #isHealed = false
@@ -186,8 +189,8 @@ export class FaultInjector {
         const lost = new Set(losesPower ? [...doubts.lost, id] : doubts.lost)
         if (lost.size === 0) continue
         if (lost.size >= (this.#fewest.get(topic.name) ?? this.#options.minIsr)) return false
-        const isTrusted = (member: number): boolean => member !== id && !doubts.unclean.has(member)
-        if (![...image.isr, ...image.elr].some(isTrusted)) return false
+        const eligible = this.#changing.has(topic.name) ? image.isr : [...image.isr, ...image.elr]
+        if (!eligible.some((member) => member !== id && !doubts.unclean.has(member))) return false
       }
     }
     for (const doubts of affected) {
@@ -195,6 +198,14 @@ export class FaultInjector {
       if (losesPower) doubts.lost.add(id)
     }
     return true
+  }
+
+  #mayChangeMinIsr(name: string, minIsr: number): boolean {
+    const topic = this.#observer.image().topicsByName.get(name)
+    return topic === undefined || topic.partitions.every((image) => {
+      const { lost, unclean } = this.#settle(`${topic.id}-${image.partition}`, image)
+      return lost.size === 0 || (lost.size < minIsr && image.isr.some((id) => !unclean.has(id)))
+    })
   }
 
   // -- what ----------------------------------------------------------------------------------------------------
@@ -482,8 +493,13 @@ export class FaultInjector {
       case "elect preferred leaders":
         return this.#govern(fault)
       case "change min ISR":
+        if (!this.#mayChangeMinIsr(fault.topic, fault.minIsr)) {
+          this.#note("fault", `left out, beyond the fault model: ${showFault(fault)}`)
+          return Effect.void
+        }
         this.#lower(fault.topic, fault.minIsr)
-        return Effect.ignore(this.#options.admin.run(act))
+        this.#changing.add(fault.topic)
+        return Effect.ensuring(Effect.ignore(this.#options.admin.run(act)), Effect.sync(() => this.#changing.delete(fault.topic)))
       default:
         return Effect.ignore(this.#options.admin.run(act))
     }
