@@ -167,6 +167,16 @@ export const mutations: ReadonlyArray<Mutation> = [
     ]
   },
   {
+    name: "elr-outlives-min-isr",
+    rule: "who was eligible under one min ISR is not when fewer may commit under another (KIP-966)",
+    withinSeeds: 150,
+    patches: [{
+      file: "core/cluster/ImageApply.ts",
+      find: "const isVoid = partition.modRevision < cleared &&",
+      replace: "const isVoid = partition.modRevision < 0 &&"
+    }]
+  },
+  {
     name: "acks-all-on-leader-append",
     rule: "acks=all is answered when the high watermark has passed the record",
     withinSeeds: 10,
