@@ -22,7 +22,8 @@
  * nobody of the ISR can. A leader epoch counts leaders, a partition epoch every change of leader, ISR or replicas.
  *
  * "Committed" is what a leader's high watermark has passed: this class remembers it, not the brokers. Observe a
- * partition after every step that may have changed it: what happens between two looks is seen as one change.
+ * partition after every step that may have changed it: what happens between two looks is seen as one change, but for the
+ * ISRs that a leader heard of in between (`passed`), since it may commit under each of them.
  */
 import type { BatchIdentity, ControllerPartition, PartitionSnapshot, ReplicaSnapshot } from "./InvariantsSnapshot.ts"
 
@@ -53,7 +54,6 @@ interface SeenReplica {
   readonly leaderEpoch: number
   readonly highWatermark: number
   readonly logEndOffset: number
-  readonly isUnderMinIsr: boolean
   /** Where its log ended when its last life did: a leader may hear late of what it had then. */
   readonly lastLifeEnd: number
   /** Its log has the committed batches below this offset. */
@@ -75,8 +75,6 @@ interface PartitionMemory {
   readonly sequences: Map<string, number>
   leaderEpoch: number
   partitionEpoch: number
-  /** The smallest min ISR that there ever was: a leader may have heard of it and of a larger one between two looks. */
-  smallestMinIsr: number
 }
 
 const sameBatch = (a: BatchIdentity, b: BatchIdentity): boolean =>
@@ -95,6 +93,10 @@ const batchFrom = (batches: ReadonlyArray<BatchIdentity>, offset: number): numbe
 }
 
 const list = (ids: ReadonlyArray<number>): string => `{${[...ids].join(",")}}`
+
+// ISR and min ISR change one after the other within one commit's metadata: the old of one may meet the new of the other.
+const largestIsr = ({ isr, passed }: ReplicaSnapshot): number => passed.reduce((size, version) => Math.max(size, version.isr.length), isr.length)
+const smallestMinIsr = ({ minIsr, passed }: ReplicaSnapshot): number => passed.reduce((size, version) => Math.min(size, version.minIsr), minIsr)
 
 const isrAndElrFault = (controller: ControllerPartition): string | undefined => {
   const { elr, isr, leader, minIsr, replicas } = controller
@@ -132,8 +134,7 @@ export class Invariants {
         written: new Map(),
         sequences: new Map(),
         leaderEpoch: -1,
-        partitionEpoch: -1,
-        smallestMinIsr: Infinity
+        partitionEpoch: -1
       }
       this.#partitions.set(key, memory)
     }
@@ -168,7 +169,6 @@ export class Invariants {
     }
     memory.leaderEpoch = controller.leaderEpoch
     memory.partitionEpoch = controller.partitionEpoch
-    memory.smallestMinIsr = Math.min(memory.smallestMinIsr, controller.minIsr)
   }
 
   #observeReplica(replica: ReplicaSnapshot, snapshot: PartitionSnapshot, memory: PartitionMemory, found: Found): void {
@@ -180,7 +180,6 @@ export class Invariants {
       leaderEpoch,
       highWatermark,
       logEndOffset,
-      isUnderMinIsr: replica.isr.length < replica.minIsr,
       lastLifeEnd: before === undefined ? 0 : before.incarnation === incarnation ? before.lastLifeEnd : before.logEndOffset,
       matchEnd: before === undefined || before.incarnation !== incarnation ? 0 : Math.min(before.matchEnd, replica.stableEnd),
       writtenEnd: before === undefined || before.incarnation !== incarnation ? 0 : Math.min(before.writtenEnd, replica.stableEnd)
@@ -188,7 +187,7 @@ export class Invariants {
     memory.replicas.set(brokerId, seen)
     this.#written(replica, seen, memory, found)
     if (role === "leader") {
-      this.#observeLeader(replica, before, seen, snapshot, memory, found)
+      this.#observeLeader(replica, before, snapshot, memory, found)
     } else if (highWatermark > memory.committedEnd && before?.role === "leader" && before.incarnation === incarnation) {
       // It committed and gave up its lead between two looks: a leader that stood still and heard of both at once.
       this.#commit(replica, snapshot, memory, found)
@@ -212,7 +211,6 @@ export class Invariants {
   #observeLeader(
     replica: ReplicaSnapshot,
     before: SeenReplica | undefined,
-    seen: SeenReplica,
     snapshot: PartitionSnapshot,
     memory: PartitionMemory,
     found: Found
@@ -226,8 +224,7 @@ export class Invariants {
     if (isSameLeader && highWatermark < before.highWatermark) {
       found("HighWatermarkMonotonic", `leader ${brokerId} took its high watermark back from ${before.highWatermark} to ${highWatermark}`)
     }
-    const isUnderMinIsr = before?.isUnderMinIsr === true && seen.isUnderMinIsr && replica.isr.length < memory.smallestMinIsr
-    if (isSameLeader && highWatermark > before.highWatermark && isUnderMinIsr) {
+    if (isSameLeader && highWatermark > before.highWatermark && largestIsr(replica) < smallestMinIsr(replica)) {
       found(
         "HighWatermarkUnderMinIsr",
         `leader ${brokerId} moved its high watermark from ${before.highWatermark} to ${highWatermark} with the ISR ` +
@@ -252,14 +249,15 @@ export class Invariants {
 
   /** A leader's high watermark has passed what was committed so far. */
   #commit(replica: ReplicaSnapshot, snapshot: PartitionSnapshot, memory: PartitionMemory, found: Found): void {
-    const { batches, brokerId, highWatermark, leaderEpoch, minIsr } = replica
+    const { batches, brokerId, highWatermark, leaderEpoch } = replica
+    const minIsr = smallestMinIsr(replica)
     const holders = new Set([brokerId])
     for (const { brokerId, logEndOffset } of snapshot.replicas) if (logEndOffset >= highWatermark) holders.add(brokerId)
     // Who is down, or back from it, had it when it was last seen: its leader cannot know better.
     for (const [id, { lastLifeEnd, logEndOffset }] of memory.replicas) {
       if (Math.max(lastLifeEnd, logEndOffset) >= highWatermark) holders.add(id)
     }
-    if (holders.size < Math.min(minIsr, memory.smallestMinIsr)) {
+    if (holders.size < minIsr) {
       found(
         "CommittedOnMinIsr",
         `leader ${brokerId} (epoch ${leaderEpoch}) committed up to ${highWatermark}, which only ${list([...holders])} have, and ` +

@@ -14,6 +14,12 @@ export interface BatchIdentity {
   readonly isControl: boolean
 }
 
+/** The ISR and the effective `min.insync.replicas`, as the metadata store had both at one time. */
+export interface IsrVersion {
+  readonly isr: ReadonlyArray<number>
+  readonly minIsr: number
+}
+
 /** A replica on a broker whose process runs and has registered. */
 export interface ReplicaSnapshot {
   readonly brokerId: number
@@ -28,6 +34,11 @@ export interface ReplicaSnapshot {
   readonly isrInFlight: ReadonlyArray<number> | undefined
   /** Effective: not above the number of replicas. */
   readonly minIsr: number
+  /**
+   * All that its broker's metadata said in the step that changed the replica last, from what it said before that step on:
+   * a broker that hears of several commits at once obeys each of them, one after the other.
+   */
+  readonly passed: ReadonlyArray<IsrVersion>
   readonly logStartOffset: number
   readonly logEndOffset: number
   readonly highWatermark: number

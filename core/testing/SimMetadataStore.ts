@@ -75,6 +75,8 @@ export class SimMetadataStore {
   readonly state: MetadataStoreState = new MetadataStoreState()
   /** Commits that changed something. */
   commits = 0
+  /** Told after each of them what a broker would have then. It must change nothing. */
+  onCommit: ((image: MetadataImage) => void) | undefined = undefined
   /** Commits that were refused because a comparison did not hold. */
   conflicts = 0
   readonly #sim: Sim
@@ -234,6 +236,7 @@ export class SimMetadataStore {
       revision,
       events: effective.map(({ _tag, key }) => _tag === "Put" ? { _tag, entry: this.state.get(key)! } : { _tag, key })
     })
+    this.onCommit?.(this.image)
     this.state.publish(revision)
     return revision
   }

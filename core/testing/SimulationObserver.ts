@@ -4,12 +4,12 @@
  */
 import { replicationConfigFor } from "../cluster/configs/TopicConfigs.ts"
 import { ImageState } from "../cluster/ImageApply.ts"
-import { type MetadataImage, type PartitionImage, restartedUnclean, type TopicImage, topicConfigOf } from "../cluster/MetadataImage.ts"
-import type { WatchEvent } from "../ports/MetadataStore.ts"
+import { emptyImage, type MetadataImage, type PartitionImage, restartedUnclean, type TopicImage, topicConfigOf } from "../cluster/MetadataImage.ts"
+import type { Revision, WatchEvent } from "../ports/MetadataStore.ts"
 import { RECORD_BATCH_OVERHEAD, RecordBatch } from "../records/RecordBatch.ts"
 import type { Partition } from "../replication/Partition.ts"
 import { type BrokenInvariant, Invariants } from "./Invariants.ts"
-import type { BatchIdentity, PartitionSnapshot, ReplicaSnapshot } from "./InvariantsSnapshot.ts"
+import type { BatchIdentity, IsrVersion, PartitionSnapshot, ReplicaSnapshot } from "./InvariantsSnapshot.ts"
 import type { SimBroker } from "./SimBroker.ts"
 import type { SimCluster } from "./SimCluster.ts"
 import type { SimProcess } from "./SimProcess.ts"
@@ -67,6 +67,10 @@ class LogMirror {
   highWatermark = -1
   isr: ReadonlyArray<number> = []
   isrInFlight: unknown = undefined
+  /** Of the metadata that its broker had at the last look. */
+  revision: Revision = -1
+  /** And at the look before the one that found something new. */
+  revisionBefore: Revision = -1
 
   constructor(partition: Partition, incarnation: number) {
     this.partition = partition
@@ -74,13 +78,16 @@ class LogMirror {
   }
 
   /** @returns whether anything is new since the last look */
-  look(): boolean {
+  look(revision: Revision): boolean {
     const { log, state } = this.partition
     if (
       log.logEndOffset === this.logEndOffset && state.highWatermark === this.highWatermark && state.role === this.role &&
       state.leaderEpoch === this.leaderEpoch && state.partitionEpoch === this.partitionEpoch && state.isr === this.isr &&
       state.isrInFlight === this.isrInFlight && log.logStartOffset === this.logStartOffset
-    ) return false
+    ) {
+      this.revision = revision
+      return false
+    }
     // In one step a log may lose its end and grow again: the last batch tells, for what goes is always an end.
     const isSameEnd = log.logEndOffset >= this.logEndOffset && this.#hasLast()
     if (!isSameEnd) this.#goBack(log.logEndOffset)
@@ -97,6 +104,8 @@ class LogMirror {
     this.highWatermark = state.highWatermark
     this.isr = state.isr
     this.isrInFlight = state.isrInFlight
+    this.revisionBefore = this.revision
+    this.revision = revision
     return true
   }
 
@@ -159,6 +168,21 @@ class LogMirror {
   }
 }
 
+/** What every commit said of one partition's ISR, oldest first: as much as the run is long. */
+class IsrHistory {
+  readonly #versions: Array<IsrVersion & { readonly since: Revision }> = []
+
+  add(since: Revision, isr: ReadonlyArray<number>, minIsr: number): void {
+    this.#versions.push({ since, isr, minIsr })
+  }
+
+  /** What held at the one revision, at the other, and in between. */
+  between(first: Revision, last: Revision): ReadonlyArray<IsrVersion> {
+    const from = this.#versions.findLastIndex(({ since }) => since <= first)
+    return this.#versions.slice(Math.max(0, from), this.#versions.findLastIndex(({ since }) => since <= last) + 1)
+  }
+}
+
 const without = (from: ReadonlyArray<number>, others: ReadonlyArray<number>): ReadonlyArray<number> => from.filter((id) => !others.includes(id))
 const list = (ids: ReadonlyArray<number>): string => `{${ids.join(",")}}`
 
@@ -177,6 +201,9 @@ export class SimulationObserver {
   readonly #defaults: ReadonlyMap<string, string>
   readonly #state: ImageState = new ImageState()
   #keys: Set<string> = new Set()
+  /** Of the last commit: there may be several between two looks. */
+  #committed: MetadataImage = emptyImage
+  readonly #isrs: Map<string, IsrHistory> = new Map()
   /** By broker id: its partitions by `topicId-partition`. */
   readonly #mirrors: Map<number, Map<string, LogMirror>> = new Map()
   readonly #brokers: Map<SimProcess, SimBroker> = new Map()
@@ -193,6 +220,7 @@ export class SimulationObserver {
     this.#timeline = timeline
     this.#options = options
     this.#defaults = new Map(Object.entries(options.configs))
+    cluster.store.onCommit = (image) => this.#remember(image)
   }
 
   /** What the metadata store holds, whoever knows it. */
@@ -206,8 +234,8 @@ export class SimulationObserver {
     return id === undefined ? 0 : this.invariants.committedEnd(id, partition)
   }
 
-  minIsrOf(topic: TopicImage, partition: PartitionImage): number {
-    const { minInsyncReplicas } = replicationConfigFor(topicConfigOf(this.image(), topic.name), this.#defaults)
+  minIsrOf(topic: TopicImage, partition: PartitionImage, image: MetadataImage = this.image()): number {
+    const { minInsyncReplicas } = replicationConfigFor(topicConfigOf(image, topic.name), this.#defaults)
     return Math.min(minInsyncReplicas, Math.max(1, partition.replicas.length))
   }
 
@@ -245,6 +273,25 @@ export class SimulationObserver {
   }
 
   // -- the store -----------------------------------------------------------------------------------------------
+
+  /** A look shows the newest commit only; a broker may hear of all that came before it. */
+  #remember(image: MetadataImage): void {
+    const before = this.#committed
+    this.#committed = image
+    const areConfigsNew = image.topicConfigs !== before.topicConfigs
+    if (image.topicsById === before.topicsById && !areConfigsNew) return
+    for (const topic of image.topicsById.values()) {
+      const old = before.topicsById.get(topic.id)
+      if (old === topic && !areConfigsNew) continue
+      for (const partition of topic.partitions) {
+        if (old?.partitions[partition.partition] === partition && !areConfigsNew) continue
+        const key = `${topic.id}-${partition.partition}`
+        let history = this.#isrs.get(key)
+        if (history === undefined) this.#isrs.set(key, history = new IsrHistory())
+        history.add(image.revision, partition.isr, this.minIsrOf(topic, partition, image))
+      }
+    }
+  }
 
   #followStore(dirty: Map<string, readonly [TopicImage, PartitionImage]>): void {
     const before = this.#state.image
@@ -338,6 +385,7 @@ export class SimulationObserver {
     if (running === undefined) return
     let mirrors = this.#mirrors.get(broker.id)
     if (mirrors === undefined) this.#mirrors.set(broker.id, mirrors = new Map())
+    const { revision } = running.services.image()
     for (const partition of running.services.partitions.all()) {
       if (partition.isOffline || partition.isDeleted) continue
       const key = `${partition.topicId}-${partition.partition}`
@@ -351,7 +399,7 @@ export class SimulationObserver {
       const startBefore = mirror.logStartOffset
       let isNew: boolean
       try {
-        isNew = mirror.look()
+        isNew = mirror.look(revision)
       } catch {
         // Its disk failed under it: nobody can say what it has until it is started again.
         continue
@@ -405,6 +453,7 @@ export class SimulationObserver {
         isr: mirror.isr,
         isrInFlight: isrInFlight?.isr,
         minIsr: Math.min(minInsyncReplicas, Math.max(1, known.length)),
+        passed: this.#isrs.get(key)?.between(mirror.revisionBefore, mirror.revision) ?? [],
         logStartOffset: mirror.logStartOffset,
         logEndOffset: mirror.logEndOffset,
         highWatermark: mirror.highWatermark,

@@ -48,6 +48,7 @@ class Model {
         isr: [1, 2, 3],
         isrInFlight: undefined,
         minIsr: 2,
+        passed: [],
         logStartOffset: 0,
         logEndOffset: 0,
         highWatermark: 0,
@@ -227,6 +228,57 @@ describe("Invariants", () => {
     const model = Model.committed()
     harm(model)
     expect(model.broken()).toContain(name)
+  })
+
+  describe("of a leader that is under min ISR at both looks", () => {
+    /** Alone, with a new batch that is on all replicas and not committed. */
+    const alone = (): Model => {
+      const model = Model.committed()
+      model.change({ isr: [1], elr: [2, 3] })
+      model.set(1, { isr: [1] })
+      model.append(1, [batch(5, 0)])
+      for (const id of [2, 3]) model.replicate(1, id)
+      expect(model.broken()).toEqual([])
+      return model
+    }
+    const small = { isr: [1], minIsr: 2 }
+
+    it("let it commit when it went through a full ISR in between", () => {
+      const model = alone()
+      model.set(1, { highWatermark: 6, passed: [small, { isr: [1, 2], minIsr: 2 }, small] })
+      expect(model.broken()).toEqual([])
+    })
+
+    it("let it commit when it went through a smaller min ISR in between", () => {
+      const model = alone()
+      model.set(1, { highWatermark: 6, passed: [small, { isr: [1], minIsr: 1 }, small] })
+      expect(model.broken()).toEqual([])
+    })
+
+    it("tell when it went through neither, whatever was before", () => {
+      const model = alone()
+      model.controller = { ...model.controller, elr: [], minIsr: 1 }
+      model.set(1, { minIsr: 1, passed: [small, { isr: [1], minIsr: 1 }] })
+      expect(model.broken()).toEqual([])
+      model.controller = { ...model.controller, minIsr: 2 }
+      model.set(1, { minIsr: 2, passed: [{ isr: [1], minIsr: 1 }, small] })
+      expect(model.broken()).toEqual([])
+      model.set(1, { highWatermark: 6, passed: [small, small] })
+      expect(model.broken()).toEqual(["HighWatermarkUnderMinIsr"])
+    })
+
+    it("tell what nobody else has, though a smaller min ISR was enough for it once", () => {
+      const model = alone()
+      model.controller = { ...model.controller, elr: [], minIsr: 1 }
+      model.set(1, { minIsr: 1, highWatermark: 6, passed: [{ isr: [1], minIsr: 1 }] })
+      expect(model.broken()).toEqual([])
+      model.controller = { ...model.controller, isr: [1, 2], minIsr: 2 }
+      model.set(1, { isr: [1, 2], minIsr: 2, passed: [{ isr: [1], minIsr: 1 }, { isr: [1, 2], minIsr: 2 }] })
+      expect(model.broken()).toEqual([])
+      model.append(1, [batch(6, 0)])
+      model.set(1, { highWatermark: 7, passed: [{ isr: [1, 2], minIsr: 2 }] })
+      expect(model.broken()).toContain("CommittedOnMinIsr")
+    })
   })
 
   it("let a replica be that came back after an unclean stop, until the controller has looked at it", () => {
