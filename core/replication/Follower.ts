@@ -66,7 +66,7 @@ export class Follower {
     const { log, state } = partition
     try {
       if (records !== null && records.length > 0) {
-        this.#beginWith(records)
+        this.#beginWith(records, leader.logStartOffset)
         const nowMs = this.#host.nowMs()
         const appended = log.appendAsFollower(records, { nowMs, leaderEpoch: state.leaderEpoch })
         if (appended._tag === "Refusal") return appended.error
@@ -88,13 +88,14 @@ export class Follower {
   }
 
   /**
-   * A log that begins in the middle of a batch, since records before it were deleted, gets that batch whole: an empty
-   * one has to begin where the batch does. The log start follows the leader's as ever.
+   * A leader's log that begins in the middle of a batch, since records before it were deleted, is got with that batch
+   * whole: who has nothing, or only what was deleted, has to begin where the batch does. The log start follows as ever.
    */
-  #beginWith(records: Uint8Array): void {
+  #beginWith(records: Uint8Array, leaderLogStart: number): void {
     const { log } = this.#partition
     const { logEndOffset, logStartOffset } = log
-    if (logEndOffset > logStartOffset || records.length < RECORD_BATCH_OVERHEAD) return
+    const isOfUse = logEndOffset > Math.max(logStartOffset, leaderLogStart)
+    if (isOfUse || records.length < RECORD_BATCH_OVERHEAD) return
     const { baseOffset, lastOffset } = new RecordBatch(records)
     if (baseOffset >= logEndOffset || lastOffset < logEndOffset) return
     log.truncateFullyAndStartAt(baseOffset)

@@ -4,9 +4,11 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
+import { buildBatch } from "../../core/records/BatchBuilder.ts"
 import * as Apis from "../broker/Apis.ts"
 import { GroupClient } from "../broker/handlers/GroupClient.ts"
 import type { ProduceOptions, TestClient } from "../broker/TestBroker.ts"
+import { crypto } from "../records/Ports.ts"
 import { bytesOf, IDS, settle, startCluster, type TestCluster, until, withTime } from "./TestCluster.ts"
 
 /** A topic of one partition with three replicas. */
@@ -271,6 +273,58 @@ describe("The ISR", () => {
       yield* cluster.isrIs("t", IDS)
       expect(cluster.partition(far, "t")).toMatchObject({ logStartOffset: 2, logEndOffset: 3 })
       yield* until("the log start", () => IDS.every((id) => cluster.partition(id, "t")!.logStartOffset === 2))
+    }))
+
+  it.effect("takes a follower back that ends where its leader's log begins, in the middle of a batch", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "10000" })
+      yield* create(cluster, "t")
+      const [, far] = cluster.followers("t") as [number, number]
+      const client = yield* cluster.leaderClient("t")
+      yield* produce(client, ["a"])
+      yield* until("the record", () => cluster.partition(far, "t")!.highWatermark === 1)
+      cluster.cut([far])
+      yield* produce(client, ["b", "c", "d"])
+      // As a leader that was cut off appends it: never committed, and where its history parts is deleted.
+      const own = buildBatch([{ timestamp: 1, key: null, value: new Uint8Array(1) }], { crypto, baseOffset: 1, leaderEpoch: 0 })
+      expect(cluster.partition(far, "t")!.follower.append(own, { highWatermark: 1, logStartOffset: 0 })).toBe(ErrorCode.NONE)
+      expect(cluster.leading("t").deleteRecords(2)).toEqual({ error: ErrorCode.NONE, target: 2 })
+      cluster.heal([far])
+      yield* cluster.isrIs("t", IDS)
+      yield* until("the log start", () => IDS.every((id) => cluster.partition(id, "t")!.logStartOffset === 2))
+      expect(cluster.partition(far, "t")).toMatchObject({ logStartOffset: 2, logEndOffset: 4, highWatermark: 4 })
+    }))
+
+  it.effect("tells a follower the high watermark anew in another leader epoch: what came of the old one it may have dropped", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "10000" })
+      yield* create(cluster, "t")
+      const [, far] = cluster.followers("t") as [number, number]
+      const client = yield* cluster.leaderClient("t")
+      yield* produce(client, ["a"])
+      yield* until("the high watermark", () => cluster.leading("t").highWatermark === 1)
+      cluster.cut([far])
+      const { topicId } = cluster.leading("t")
+      const { epoch } = cluster.image().brokers.get(far)!
+      const fetch = (sessionId: number, sessionEpoch: number, currentLeaderEpochs: ReadonlyArray<number>) =>
+        withTime(client.rpc.call(Apis.fetchApi, {
+          replicaState: { replicaId: far, replicaEpoch: epoch },
+          maxWaitMs: 0,
+          minBytes: 1,
+          sessionId,
+          sessionEpoch,
+          topics: currentLeaderEpochs.map((currentLeaderEpoch) => ({
+            topicId,
+            partitions: [{ partition: 0, fetchOffset: 1, currentLeaderEpoch, partitionMaxBytes: 1000 }]
+          }))
+        }))
+      const told = (answer: { readonly responses: ReadonlyArray<{ readonly partitions: ReadonlyArray<{ readonly highWatermark: bigint | number }> }> }) =>
+        answer.responses.flatMap(({ partitions }) => partitions.map(({ highWatermark }) => Number(highWatermark)))
+      const first = yield* fetch(0, 0, [-1])
+      expect(told(first)).toEqual([1])
+      expect(told(yield* fetch(first.sessionId, 1, []))).toEqual([])
+      expect(told(yield* fetch(first.sessionId, 2, [0]))).toEqual([1])
+      expect(told(yield* fetch(first.sessionId, 3, [0]))).toEqual([])
     }))
 
   it.effect("takes a follower back whose leader has deleted what it had, up to the middle of a batch", () =>

@@ -79,6 +79,11 @@ const updateSession = (session: FetchSession, request: FetchRequest, byId: boole
     }
     known.fetchOffset = asked.fetchOffset
     known.maxBytes = asked.maxBytes
+    // A follower drops what comes of an epoch that it has left: it is told again.
+    if (session.isPrivileged && known.currentLeaderEpoch !== asked.currentLeaderEpoch) {
+      known.sentHighWatermark = -1
+      known.sentLogStartOffset = -1
+    }
     known.currentLeaderEpoch = asked.currentLeaderEpoch
     known.lastFetchedEpoch = asked.lastFetchedEpoch
     known.logStartOffset = asked.logStartOffset
