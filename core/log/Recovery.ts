@@ -325,9 +325,10 @@ export const loadLog = (context: LogContext, options: LoadOptions): Effect.Effec
     const epochs = yield* attempt(() => readEpochs(context, directory, list.slice(0, firstUnflushed)))
     const epochsOnDisk = epochs.entries
     // The first epoch begins where the log does, and is written down when records are deleted: the checkpoint of log
-    // starts may be older. Records from before there were epochs (KIP-101) have none.
+    // starts may be older. Records from before there were epochs (KIP-101) have none, and where the first record was
+    // compacted away a recovery takes the next for the beginning.
     const firstEpochStart = epochsOnDisk[0]?.startOffset ?? 0
-    const isStartKnown = firstEpochStart > Math.max(options.logStartOffset, list[0]!.baseOffset) &&
+    const isStartKnown = !config.cleanupPolicy.compact && firstEpochStart > Math.max(options.logStartOffset, list[0]!.baseOffset) &&
       (yield* attempt(() => firstEpoch(list[0]!, context))) >= 0
     const producers = new ProducerState()
 
