@@ -56,6 +56,8 @@ interface SeenReplica {
   readonly logEndOffset: number
   /** Where its log ended when its last life did: a leader may hear late of what it had then. */
   readonly lastLifeEnd: number
+  /** The high watermark that this life began with. */
+  readonly firstHighWatermark: number
   /** Its log has the committed batches below this offset. */
   matchEnd: number
   /** Its batches below this offset went into `written`. */
@@ -180,6 +182,7 @@ export class Invariants {
       leaderEpoch,
       highWatermark,
       logEndOffset,
+      firstHighWatermark: before?.incarnation === incarnation ? before.firstHighWatermark : highWatermark,
       lastLifeEnd: before === undefined ? 0 : before.incarnation === incarnation ? before.lastLifeEnd : before.logEndOffset,
       matchEnd: before === undefined || before.incarnation !== incarnation ? 0 : Math.min(before.matchEnd, replica.stableEnd),
       writtenEnd: before === undefined || before.incarnation !== incarnation ? 0 : Math.min(before.writtenEnd, replica.stableEnd)
@@ -196,7 +199,8 @@ export class Invariants {
     }
     this.#match(replica, seen, memory)
     // Below its log start it has nothing, and owes nothing.
-    const owed = Math.min(highWatermark, memory.committedEnd)
+    const isClaim = role !== "leader" && replica.isAfterPowerLoss && highWatermark <= seen.firstHighWatermark
+    const owed = isClaim ? 0 : Math.min(highWatermark, memory.committedEnd)
     if (seen.matchEnd < owed) {
       found(
         "LogMatching",

@@ -42,6 +42,8 @@ export interface ReplicaSnapshot {
   readonly logStartOffset: number
   readonly logEndOffset: number
   readonly highWatermark: number
+  /** Its process began with what a loss of power had left: what it then knows of committed offsets may be of other records. */
+  readonly isAfterPowerLoss: boolean
   /** Of its log, from the one with the log start to the end. */
   readonly batches: ReadonlyArray<BatchIdentity>
   /** What lies below has not changed since the snapshot before; 0 when that is not known. */

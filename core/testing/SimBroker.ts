@@ -50,6 +50,9 @@ export class SimBroker {
   starts = 0
   /** Of the starts, those that followed a kill, a loss of power, or a process that gave itself up. */
   uncleanStarts = 0
+  /** Its present or last process began with what a loss of power had left. */
+  beganAfterPowerLoss = false
+  #hasLostPower = false
   /** Processes that gave themselves up, as for want of a log directory that works. */
   halts = 0
   readonly #world: SimBrokerWorld
@@ -98,6 +101,8 @@ export class SimBroker {
       this.#scope = scope
       this.starts++
       if (this.#wasKilled) this.uncleanStarts++
+      this.beganAfterPowerLoss = this.#hasLostPower
+      this.#hasLostPower = false
       this.#wasKilled = false
       this.#world.sim.say(`broker ${this.id} starts`)
       const make = Broker.make(this.#config(configs)).pipe(Effect.provideContext(Context.add(this.#ports(owner), Scope.Scope, scope)))
@@ -196,6 +201,7 @@ export class SimBroker {
   powerOff(unsynced: "torn" | "none" = "torn"): void {
     this.#world.sim.say(`broker ${this.id} loses its power`)
     this.host.powerOff()
+    this.#hasLostPower = true
     this.disk.crash({ _tag: "machine", ...(unsynced === "torn" ? { random: this.#world.sim.random } : {}) })
     this.#wasKilled = true
     this.#gone()

@@ -130,7 +130,9 @@ class LogMirror {
     const from = Math.max(this.logEndOffset, log.logStartOffset)
     if (log.logEndOffset > from) {
       for (const batch of this.#read(from, log.logEndOffset)) {
-        if (batch.baseOffset > (this.batches.at(-1)?.baseOffset ?? -1)) this.batches.push(batch)
+        // A log that begins anew within a batch has that batch whole.
+        while ((this.batches.at(-1)?.lastOffset ?? -1) >= batch.baseOffset) this.batches.pop()
+        this.batches.push(batch)
       }
     }
     this.logEndOffset = log.logEndOffset
@@ -457,6 +459,7 @@ export class SimulationObserver {
         logStartOffset: mirror.logStartOffset,
         logEndOffset: mirror.logEndOffset,
         highWatermark: mirror.highWatermark,
+        isAfterPowerLoss: broker.beganAfterPowerLoss,
         batches: mirror.batches,
         stableEnd: mirror.stableEnd
       })

@@ -52,6 +52,7 @@ class Model {
         logStartOffset: 0,
         logEndOffset: 0,
         highWatermark: 0,
+        isAfterPowerLoss: false,
         batches: [],
         stableEnd: 0
       })
