@@ -103,9 +103,9 @@ overBroker("the client without Effect", (test) => {
     await producer.send({ topic, value: "here" })
     const nowhere = producer.send({ topic, partition: 99, value: "nowhere" })
     const several = producer.sendAll([{ topic, partition: 98, value: "nowhere" }])
-    for (const sent of [nowhere, several]) {
-      await expect(sent).rejects.toMatchObject({ _tag: "RetriableError", reason: "TIMED_OUT", message: expect.stringContaining(`of topic ${topic}`) })
-    }
+    await Promise.all([nowhere, several].map((sent) =>
+      expect(sent).rejects.toMatchObject({ _tag: "RetriableError", reason: "TIMED_OUT", message: expect.stringContaining(`of topic ${topic}`) })
+    ))
     expect(await producer.send({ topic, value: "here" })).toMatchObject({ topic })
   })
 
