@@ -204,8 +204,9 @@ class Check {
         this.#found("Lost", of, `${value} was acknowledged, and ${keyOf(of.topic, of.partition)} could not be read in the end`, atMs)
         continue
       }
-      // Of one that was acknowledged as a repetition nobody said where it is.
-      if (offset < this.#startOf(final)) continue
+      // Of one that was acknowledged as a repetition nobody said where it is: it may be among what was deleted, if anything was.
+      const start = this.#startOf(final)
+      if (start > 0 && offset < start) continue
       const there = offset >= 0 ? this.#valueAt(final, offset) === value : final.records.some((record) => record.value === value)
       if (!there) {
         const elsewhere = final.records.find((record) => record.value === value)

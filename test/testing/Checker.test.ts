@@ -168,3 +168,20 @@ describe("Checker", () => {
     expect(kinds(mapEvents((event) => event === answered ? [] : [event]))).toEqual(["Unanswered"])
   })
 })
+
+describe("A record that was acknowledged as a repetition, at no offset that anybody knows", () => {
+  const events: ReadonlyArray<HistoryEvent> = [
+    { _tag: "Sent", atMs: 1, ...of, producer: "p", order: 0, value: "p/0" },
+    { _tag: "Acknowledged", atMs: 2, ...of, value: "p/0", offset: -1 }
+  ]
+  const kinds = (logStartOffset: number, deletedBefore: number) =>
+    check(events, [{ ...of, logStartOffset, endOffset: logStartOffset, records: [] }], {
+      keepsRecords: true,
+      deletedBefore: new Map([["t-0", deletedBefore]])
+    }).map(({ kind }) => kind)
+
+  it("is lost when it is not there, unless records were deleted", () => {
+    expect(kinds(0, 0)).toEqual(["Lost"])
+    expect(kinds(5, 5)).toEqual([])
+  })
+})
