@@ -6,11 +6,19 @@ import type { EpochEntry } from "./Checkpoints.ts"
 import type { EpochEnd } from "./LogTypes.ts"
 
 const UNKNOWN: EpochEnd = { leaderEpoch: -1, endOffset: -1 }
+/** Epochs of deleted records that are remembered; an older one ends, as in Kafka, where the oldest of these begins. */
+const MAX_PAST_EPOCHS = 100
 
 export class LeaderEpochCache {
   private list: ReadonlyArray<EpochEntry>
   /** -1 without entries. */
   latestEpoch: number
+  /**
+   * As long as records are deleted: the epochs up to the first of the list, where they began. A replica that returns may
+   * have records of another history where this log has none any more. In memory only: in the file the first epoch begins
+   * where the log does.
+   */
+  private past: ReadonlyArray<EpochEntry> = []
 
   constructor(entries: ReadonlyArray<EpochEntry> = []) {
     this.list = entries
@@ -22,6 +30,7 @@ export class LeaderEpochCache {
   }
 
   set entries(entries: ReadonlyArray<EpochEntry>) {
+    if (entries[0] !== this.list[0]) this.past = []
     this.list = entries
     this.latestEpoch = entries.at(-1)?.epoch ?? -1
   }
@@ -49,10 +58,11 @@ export class LeaderEpochCache {
   endOffsetFor(epoch: number, logEndOffset: number): EpochEnd {
     if (epoch === -1 || this.list.length === 0) return UNKNOWN
     if (epoch === this.latestEpoch) return { leaderEpoch: epoch, endOffset: logEndOffset }
-    const higher = this.list.findIndex((entry) => entry.epoch > epoch)
+    const known = this.past.length === 0 ? this.list : [...this.past, ...this.list.slice(1)]
+    const higher = known.findIndex((entry) => entry.epoch > epoch)
     if (higher < 0) return UNKNOWN
-    const endOffset = this.list[higher]!.startOffset
-    return { leaderEpoch: higher === 0 ? epoch : this.list[higher - 1]!.epoch, endOffset }
+    const endOffset = known[higher]!.startOffset
+    return { leaderEpoch: higher === 0 ? epoch : known[higher - 1]!.epoch, endOffset }
   }
 
   /** The log ends at `endOffset` now. @returns whether something changed */
@@ -68,7 +78,9 @@ export class LeaderEpochCache {
     if (first === undefined || first.startOffset >= startOffset) return false
     let at = 0
     while (at + 1 < this.list.length && this.list[at + 1]!.startOffset <= startOffset) at++
+    const past = [...this.past, ...this.list.slice(this.past.length === 0 ? 0 : 1, at + 1)]
     this.entries = [{ epoch: this.list[at]!.epoch, startOffset }, ...this.list.slice(at + 1)]
+    this.past = past.slice(-MAX_PAST_EPOCHS)
     return true
   }
 }

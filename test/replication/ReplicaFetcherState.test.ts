@@ -199,7 +199,7 @@ describe("How far a follower goes back", () => {
     const grown = (from: number) => fc.array(fc.integer({ min: 0, max: 2 }), { maxLength: 8 })
       .map((steps) => steps.reduce<Array<number>>((epochs, step) => [...epochs, (epochs.at(-1) ?? from) + step], []))
     fc.assert(
-      fc.property(grown(0), grown(0), grown(0), (common, a, b) => {
+      fc.property(grown(0), grown(0), grown(0), fc.array(fc.nat({ max: 16 }), { maxLength: 2 }), (common, a, b, deleted) => {
         // An epoch has one leader: behind what is common each epoch is of one of the two alone.
         const base = (common.at(-1) ?? 0) + 1
         const follower = [...common, ...a.map((epoch) => base + 2 * epoch)]
@@ -207,6 +207,8 @@ describe("How far a follower goes back", () => {
         const leaderCache = cacheOf(leader)
         // Every leader begins its epoch before it is fetched from.
         leaderCache.assign(100, leader.length)
+        // Also where the leader has deleted what parts the two.
+        for (const upTo of deleted) leaderCache.truncateFromStart(Math.min(upTo, leader.length))
         let log = follower
         for (let round = 0;; round++) {
           expect(round).toBeLessThanOrEqual(new Set(follower).size + 1)
