@@ -18,6 +18,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import type { MetadataStore, MetadataStoreError, Session } from "../ports/MetadataStore.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import type { RegisterBroker } from "./Commands.ts"
@@ -79,6 +80,11 @@ export const make = (
     let isStopping = false
     let isAbandoned = false
     const offline = new Set<string>()
+    /**
+     * Held from a registration's decision until the image has it. The interleaving behind it: A's registration is
+     * committed and not seen yet, A is to stop and finds in its image nobody of whom it could say so, A leads again.
+     */
+    const registering = yield* Semaphore.make(1)
     /** What the loss of a session still asks for. */
     let missing: "nothing" | "session" | "registration" | "life" = "nothing"
 
@@ -93,8 +99,12 @@ export const make = (
           return [{ result: asked, change, committedAt: (epoch) => ({ ...asked, epoch }) }]
         }
         for (;;) {
-          const [asked] = yield* submitter.submit([request], decide)
-          const { epoch, error, holder } = asked as Asked
+          const [asked] = yield* registering.withPermits(1)(
+            Effect.suspend(() => isStopping ? Effect.succeed([]) : submitter.submit([request], decide))
+          )
+          // What stops needs no other life.
+          if (asked === undefined) return yield* Effect.never
+          const { epoch, error, holder } = asked
           if (error !== ErrorCode.DUPLICATE_BROKER_REGISTRATION) {
             // Not the image's, which may have another process's registration by now: its log is not this one's.
             brokerEpoch = epoch
@@ -146,8 +156,8 @@ export const make = (
         session = yield* Scope.provide(store.session(ttlMs), own)
         missing = "registration"
       }
-      // What stops needs no other life, and what never was registered does that itself.
-      if (missing === "registration" && registered !== undefined && !isStopping) {
+      // What never was registered does that itself.
+      if (missing === "registration" && registered !== undefined) {
         yield* submitter.refresh
         yield* registerOnce({ ...registered, previousBrokerEpoch: brokerEpoch }).pipe(
           Effect.tapError((error) => {
@@ -171,7 +181,11 @@ export const make = (
 
     const controlledShutdown = Effect.gen(function*() {
       isStopping = true
-      yield* sayLife
+      yield* registering.withPermits(1)(Effect.gen(function*() {
+        // A registration may be committed whose answer got lost.
+        if (missing !== "nothing") yield* submitter.refresh
+        yield* sayLife
+      }))
       yield* follower.awaitImage((now) => now.brokers.get(brokerId)?.session !== session.id || !leads(now, brokerId))
     })
 

@@ -1,14 +1,16 @@
 /** A session that is lost at any moment of a broker's life ends with another registration of that broker, never without one. */
 import * as fc from "fast-check"
 import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
 import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { describe, expect, it } from "vitest"
 import { brokerKey, liveKey } from "../../core/cluster/Keys.ts"
 import * as MemoryMetadataStore from "../../core/memory/MemoryMetadataStore.ts"
-import type { MetadataStore } from "../../core/ports/MetadataStore.ts"
-import { makeController, registration } from "./support.ts"
+import { type MetadataStore, MetadataStoreError } from "../../core/ports/MetadataStore.ts"
+import { makeController, newTopic, registration } from "./support.ts"
 
 const run = <A>(effect: Effect.Effect<A, unknown, Scope.Scope>): Promise<A> =>
   Effect.runPromise(
@@ -101,4 +103,47 @@ describe("A session that is lost while its broker registers", () => {
         }))),
       { numRuns: 60 }
     ))
+})
+
+describe("A controlled shutdown", () => {
+  it.each([
+    { when: "before the broker has seen that it is registered again", isAnswerLost: false },
+    { when: "when the answer to that registration got lost", isAnswerLost: true }
+  ])("moves what its broker leads, also $when", ({ isAnswerLost }) =>
+    run(Effect.gen(function*() {
+      const memory = MemoryMetadataStore.make()
+      const sight = Latch.makeUnsafe(true)
+      let registrations = 0
+      const late: MetadataStore = {
+        ...memory,
+        watch: (prefix, after) => Stream.tap(memory.watch(prefix, after), () => sight.await),
+        commit: (comparisons, operations) =>
+          Effect.tap(memory.commit(comparisons, operations), ({ _tag }) =>
+            Effect.suspend(() => {
+              if (_tag === "Committed" && operations.some(({ key }) => key === brokerKey(1))) registrations++
+              else return Effect.void
+              return registrations === 2 && isAnswerLost
+                ? Effect.fail(new MetadataStoreError("Unavailable", "the answer got lost"))
+                : Effect.void
+            }))
+      }
+      const controller = yield* makeController(late)
+      yield* controller.registerBroker(registration(1))
+      const other = yield* makeController(late, { brokerId: 2 }, 2)
+      yield* other.registerBroker(registration(2))
+      yield* other.createTopics([newTopic("t", -1, { assignments: [{ partitionIndex: 0, brokerIds: [1, 2] }] })])
+      const leader = () => controller.image().topicsByName.get("t")!.partitions[0]!.leader
+      yield* until("it leads", () => leader() === 1)
+
+      // Nobody hears of the loss before it is made good: in the end broker 1 leads, in another epoch.
+      sight.closeUnsafe()
+      memory.loseSession(memory.sessionOf(liveKey(1))!)
+      yield* until("it is registered again", () => registrations === 2)
+      const stopping = yield* Effect.forkChild(controller.controlledShutdown)
+      for (let turn = 0; turn < TURNS; turn++) yield* Effect.yieldNow
+      sight.openUnsafe()
+      yield* until("the shutdown is done", () => stopping.pollUnsafe() !== undefined)
+      expect(controller.image().brokers.get(1)).toMatchObject({ fenced: false, inControlledShutdown: true })
+      expect(leader()).toBe(2)
+    })))
 })
