@@ -3,8 +3,9 @@
  * histories part. When and how far, ReplicaFetcherState.ts decides.
  */
 import type { PartitionLog } from "../log/PartitionLog.ts"
+import type { Crypto } from "../ports/Crypto.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
-import { RECORD_BATCH_OVERHEAD, RecordBatch } from "../records/RecordBatch.ts"
+import { validateReplicated } from "../records/BatchScan.ts"
 import type { PartitionEvent, PartitionState } from "./PartitionState.ts"
 import { type LogPosition, truncationOffset } from "./ReplicaFetcherState.ts"
 
@@ -18,6 +19,7 @@ export interface FollowingPartition {
 }
 
 export interface FollowerHost {
+  readonly crypto: Crypto
   readonly nowMs: () => number
   /** An fsync is due. */
   readonly flush: () => void
@@ -90,13 +92,16 @@ export class Follower {
   /**
    * A leader's log that begins in the middle of a batch, since records before it were deleted, is got with that batch
    * whole: who has nothing, or only what was deleted, has to begin where the batch does. The log start follows as ever.
+   * Nothing is given up for bytes that the log would refuse then.
    */
   #beginWith(records: Uint8Array, leaderLogStart: number): void {
-    const { log } = this.#partition
+    const { log, state: { leaderEpoch } } = this.#partition
     const { logEndOffset, logStartOffset } = log
-    const isOfUse = logEndOffset > Math.max(logStartOffset, leaderLogStart)
-    if (isOfUse || records.length < RECORD_BATCH_OVERHEAD) return
-    const { baseOffset, lastOffset } = new RecordBatch(records)
+    if (logEndOffset > Math.max(logStartOffset, leaderLogStart)) return
+    const replicated = validateReplicated(records, { crypto: this.#host.crypto, nextOffset: 0, leaderEpoch })
+    const first = replicated._tag === "Batches" ? replicated.batches[0] : undefined
+    if (first === undefined) return
+    const { baseOffset, lastOffset } = first
     if (baseOffset >= logEndOffset || lastOffset < logEndOffset) return
     log.truncateFullyAndStartAt(baseOffset)
     this.#partition.apply({ _tag: "Truncated", logStartOffset: baseOffset, logEndOffset: baseOffset })

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import type { ReplicationConfig } from "../cluster/configs/TopicConfigs.ts"
 import type { AbortedTransaction, AppendResult, PartitionLog } from "../log/PartitionLog.ts"
 import type { FileSlice } from "../model/Payload.ts"
+import type { Crypto } from "../ports/Crypto.ts"
 import { DiskError } from "../ports/Disk.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import type { ProduceRefusal } from "../records/ProduceRefusal.ts"
@@ -39,6 +40,7 @@ export interface PartitionContext {
   readonly partition: number
   readonly brokerId: number
   readonly purgatory: Purgatory
+  readonly crypto: Crypto
   /** Milliseconds since 1970, for the log. */
   readonly nowMs: () => number
   /** Of a clock that is never set, for how far replicas lag. */
@@ -140,6 +142,7 @@ export class Partition {
     // From the first on: else the log would take markers for decided that are not committed yet.
     log.onHighWatermark(this.state.highWatermark)
     this.follower = new Follower(this, {
+      crypto: context.crypto,
       nowMs: context.nowMs,
       flush: () => this.#flush(),
       storageError: (error) => this.#storageError(error),

@@ -16,6 +16,7 @@ import type { LogManager } from "../log/LogManager.ts"
 import { isFailure } from "../log/LogState.ts"
 import type { PartitionLog } from "../log/PartitionLog.ts"
 import { ZERO_TOPIC_ID } from "../model/Ids.ts"
+import type { Crypto } from "../ports/Crypto.ts"
 import { DiskError } from "../ports/Disk.ts"
 import { Partition, type PartitionContext } from "./Partition.ts"
 import type { Purgatory } from "./Purgatory.ts"
@@ -31,6 +32,7 @@ export interface PartitionsOptions {
   readonly brokerId: number
   readonly logManager: LogManager
   readonly purgatory: Purgatory
+  readonly crypto: Crypto
   readonly nowMs: () => number
   readonly monotonicMs: () => number
   readonly fork: (effect: Effect.Effect<unknown>) => void
@@ -193,7 +195,7 @@ export class Partitions {
 
   /** Undefined when the disk refused: the partition is answered as if it were not here. */
   #create(topic: TopicImage, index: number, image: MetadataImage, isFirst: boolean): Partition | undefined {
-    const { logManager, nowMs, monotonicMs, fork, purgatory, brokerId, isrChangeWanted } = this.#options
+    const { logManager, nowMs, monotonicMs, fork, purgatory, crypto, brokerId, isrChangeWanted } = this.#options
     if (this.isOffline(topic.id, index)) return undefined
     let log: PartitionLog
     try {
@@ -223,6 +225,7 @@ export class Partitions {
       partition: index,
       brokerId,
       purgatory,
+      crypto,
       nowMs,
       monotonicMs,
       fork,

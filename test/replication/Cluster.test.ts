@@ -295,6 +295,26 @@ describe("The ISR", () => {
       expect(cluster.partition(far, "t")).toMatchObject({ logStartOffset: 2, logEndOffset: 4, highWatermark: 4 })
     }))
 
+  it.effect("keeps what it has when what comes from its leader, in the middle of a batch, is no batch", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      yield* create(cluster, "t")
+      const [far] = cluster.followers("t") as [number, number]
+      yield* produce(yield* cluster.leaderClient("t"), ["a", "b"])
+      const partition = cluster.partition(far, "t")!
+      const [before, { logEndOffset }] = [bytesOf(partition), partition]
+      const batchOf = (leaderEpoch: number) =>
+        buildBatch(["c", "d", "e"].map(() => ({ timestamp: 1, key: null, value: new Uint8Array(1) })), { crypto, baseOffset: 1, leaderEpoch })
+      const leader = { highWatermark: 2, logStartOffset: 2 }
+      const flipped = (at: number): Uint8Array => batchOf(0).map((byte, index) => index === at ? byte ^ 0x40 : byte)
+      const later = batchOf(1)
+      // All that the CRC covers, and the CRC; and what is of another epoch than the leader that it came from.
+      for (const wrong of [later, ...Array.from({ length: later.length - 16 }, (_, at) => flipped(16 + at))]) {
+        expect(partition.follower.append(wrong, leader)).toBe(ErrorCode.CORRUPT_MESSAGE)
+        expect([partition.logStartOffset, partition.logEndOffset, bytesOf(partition)]).toEqual([0, logEndOffset, before])
+      }
+    }))
+
   it.effect("tells a follower the high watermark anew in another leader epoch: what came of the old one it may have dropped", () =>
     Effect.gen(function*() {
       const cluster = yield* startCluster({ "replica.lag.time.max.ms": "10000" })
