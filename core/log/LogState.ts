@@ -32,6 +32,8 @@ export interface LogState {
   endOffset: number
   /** Exclusive end of what an fsync has covered. */
   flushedOffset: number
+  /** What the flush that runs will have covered: what is written after a truncation meanwhile is not of it. */
+  flushingTo: number
   /** When the oldest record that is not flushed was appended. */
   unflushedSinceMs: number
   /** The log was truncated, and the recovery point checkpoint does not say so yet. */

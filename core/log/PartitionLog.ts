@@ -98,6 +98,7 @@ export class PartitionLog {
       startOffset: parts.logStartOffset,
       endOffset: parts.logEndOffset,
       flushedOffset: parts.flushedOffset,
+      flushingTo: 0,
       unflushedSinceMs: 0,
       isCheckpointDue: false,
       fences: [],
@@ -185,12 +186,11 @@ export class PartitionLog {
   private beginFlush(): FlushWork {
     const { state } = this
     if (state.failure !== undefined) throw state.failure
-    const target = state.endOffset
+    state.flushingTo = state.endOffset
     return {
       syncs: state.unflushed.begin(state.directory, this.segments.active, state.epochs),
       done: () => {
-        // A truncation may have come meanwhile.
-        state.flushedOffset = Math.max(state.flushedOffset, Math.min(target, state.endOffset))
+        state.flushedOffset = Math.max(state.flushedOffset, state.flushingTo)
         state.unflushedSinceMs = this.appender.lastAppendMs
       }
     }
@@ -340,7 +340,6 @@ export class PartitionLog {
       empty.changeSuffix("")
       segments.replace(old, [empty])
       state.startOffset = offset
-      state.flushedOffset = offset
       this.producers.clear(offset)
       state.epochs.cache.entries = []
       state.epochs.changed()
@@ -363,6 +362,7 @@ export class PartitionLog {
     state.endOffset = end
     state.startOffset = Math.min(state.startOffset, end)
     state.flushedOffset = Math.min(state.flushedOffset, end)
+    state.flushingTo = Math.min(state.flushingTo, end)
     state.isCheckpointDue = true
     state.unflushed.namesChanged()
     state.reader.forget()
