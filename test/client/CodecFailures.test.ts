@@ -1,4 +1,4 @@
-/** A Compression is a port, so anybody's: what it throws fails the batch that it threw for, and nothing else. */
+/** A Compression is a port, so anybody's: what it throws, or gives that is no bytes, fails its batch, and nothing else. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -20,6 +20,8 @@ const BROKEN = new TypeError("this codec is not what it says")
 class Codecs implements Compression {
   throwsOnCompress: (bytes: Uint8Array) => boolean = () => false
   throwsOnDecompress: (bytes: Uint8Array) => boolean = () => false
+  /** What it gives instead of bytes; undefined: bytes. */
+  givesInstead: unknown
   /** Gives back bytes that nobody gave it, and does not say so. */
   isLying = false
   compressed = 0
@@ -27,10 +29,12 @@ class Codecs implements Compression {
   readonly compress: Compression["compress"] = (codec, bytes, level) => {
     this.compressed++
     if (this.throwsOnCompress(bytes)) throw BROKEN
+    if (this.givesInstead !== undefined) return this.givesInstead as Uint8Array
     return compression.compress(codec, bytes, level)
   }
   readonly decompress: Compression["decompress"] = (codec, bytes, maxBytes) => {
     if (this.throwsOnDecompress(bytes)) throw BROKEN
+    if (this.givesInstead !== undefined) return this.givesInstead as Uint8Array
     const right = compression.decompress(codec, bytes, maxBytes)
     return this.isLying ? right.subarray(0, right.length - 1) : right
   }
@@ -114,6 +118,43 @@ describe("A codec that throws", () => {
       expect(error.cause).toMatchObject({ _tag: "CompressionError", kind: "Failed", cause: BROKEN })
       expect(yield* readValues(broker.bootstrap, topic)).toEqual([])
     }))
+
+  for (const [what, gives] of [
+    ["a promise", Promise.resolve(new Uint8Array(3))],
+    ["null", null],
+    ["a text", "packed"],
+    ["an array of numbers", [1, 2, 3]],
+    ["an ArrayBuffer", new ArrayBuffer(3)],
+    ["words", new Uint16Array(3)]
+  ] as const) {
+    test(`fails the batch for which it gave ${what}, and the producer goes on`, (broker, codecs) =>
+      Effect.gen(function*() {
+        const topic = yield* broker.createTopic("codec")
+        const producer = yield* Producer.make({ "bootstrap.servers": broker.bootstrap, "compression.type": "zstd", "linger.ms": 0 })
+        codecs.givesInstead = gives
+        const error = yield* Effect.flip(producer.send({ topic, value: bytes("v") }))
+        expect(error).toMatchObject({ _tag: "FatalError", reason: "COMPRESSION", cause: { kind: "Failed" } })
+        expect(error.message).toContain("a codec gives a Uint8Array at once")
+        codecs.givesInstead = undefined
+        expect(yield* producer.send({ topic, value: bytes("w") })).toMatchObject({ offset: 0 })
+        expect(yield* readValues(broker.bootstrap, topic)).toEqual(["w"])
+      }))
+
+    test(`is a corrupt record to a consumer to which it gave ${what}`, (broker, codecs) =>
+      Effect.gen(function*() {
+        const topic = yield* broker.createTopic("codec")
+        const producer = yield* Producer.make({ "bootstrap.servers": broker.bootstrap, "compression.type": "zstd", "linger.ms": 0 })
+        yield* producer.send({ topic, value: bytes("v") })
+        const consumer = yield* Consumer.make({ "bootstrap.servers": broker.bootstrap, "auto.offset.reset": "earliest" })
+        yield* consumer.assign([{ topic, partition: 0 }])
+        codecs.givesInstead = gives
+        const poll = consumer.poll().pipe(Effect.repeat({ until: (batches) => batches.length > 0 }))
+        expect(yield* Effect.flip(poll)).toMatchObject({ _tag: "FatalError", reason: "CORRUPT", message: expect.stringContaining("Uint8Array") })
+        codecs.givesInstead = undefined
+        yield* consumer.seek({ topic, partition: 0 }, 0)
+        expect((yield* poll).flatMap(({ records }) => records)).toHaveLength(1)
+      }))
+  }
 
   test("gives back the memory of what it threw for", (broker, codecs) =>
     Effect.gen(function*() {
