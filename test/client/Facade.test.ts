@@ -134,6 +134,47 @@ overBroker("the client without Effect", (test) => {
     await expect(closed.send({ topic, value: "f" })).rejects.toMatchObject({ reason: "CLOSED" })
   })
 
+  plain("gives another producer, and another admin, when somebody has closed the one for everybody", async ({ client, topic }) => {
+    const first = client.producer()
+    expect(client.producer()).toBe(first)
+    expect(await first.send({ topic, value: "a" })).toMatchObject({ offset: 0 })
+    const closing = first.close()
+    const second = client.producer()
+    expect(await second.send({ topic, value: "b" })).toMatchObject({ offset: 1 })
+    await closing
+    await first.close()
+    expect(client.producer()).toBe(second)
+    await expect(first.send({ topic })).rejects.toMatchObject({ reason: "CLOSED", message: expect.stringContaining("ask the client for another") })
+    await client.admin().close()
+    expect((await client.admin().describeTopics([topic])).has(topic)).toBe(true)
+  })
+
+  plain("makes nothing more when it is closed, and says to connect again", async ({ client, topic }) => {
+    const used = client.producer()
+    await used.send({ topic, value: "a" })
+    await client.close()
+    for (const make of [client.producer, () => client.producer({ acks: "1" }), client.consumer, client.admin]) {
+      let thrown: unknown
+      try {
+        make()
+      } catch (error) {
+        thrown = error
+      }
+      expect(thrown).toBeInstanceOf(FatalError)
+      expect(thrown).toMatchObject({ reason: "CLOSED", message: expect.stringContaining("connect again") })
+    }
+    await expect(used.send({ topic })).rejects.toMatchObject({ reason: "CLOSED" })
+  })
+
+  plain("waits for a producer that is closing, which has records to send", async ({ client, topic }) => {
+    const producer = client.producer({ "linger.ms": 60_000 })
+    await producer.forget({ topic, value: "warm" })
+    const fates = ["a", "b"].map((value) => producer.send({ topic, value }))
+    void producer.close()
+    await client.close()
+    expect(await Promise.all(fates)).toMatchObject([{ offset: 1 }, { offset: 2 }])
+  })
+
   plain("ends an iteration when its consumer is closed", async ({ client, group, topic }) => {
     await produce(client, topic, ["a"])
     const consumer = client.consumer({ "group.id": group, "auto.offset.reset": "earliest" })

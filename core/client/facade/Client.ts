@@ -217,13 +217,16 @@ export interface AdminClient extends Closable {
   readonly describeLogDirs: (nodeIds?: ReadonlyArray<number>) => Promise<ReadonlyArray<LogDir>>
 }
 
-/** Closing it closes all that it made, producers flushed, consumers out of their groups. */
+/**
+ * Closing it closes all that it made, producers flushed, consumers out of their groups. From then on it makes nothing:
+ * its methods throw a FatalError, CLOSED.
+ */
 export interface Client extends Closable {
-  /** Without options always the same one. Connects when it first sends; producers of a client share its connections. */
+  /** Without options the same one until it is closed, then another. Connects when it first sends; producers of a client share its connections. */
   readonly producer: (options?: ProducerOptions) => ProducerClient
   /** Connects when it is first used, with connections of its own. */
   readonly consumer: (options?: ConsumerOptions) => ConsumerClient
-  /** Always the same one. */
+  /** The same one until it is closed, then another. */
   readonly admin: () => AdminClient
 }
 

@@ -3,12 +3,13 @@ import * as Effect from "effect/Effect"
 import type { Layer } from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Admins from "../Admin.ts"
+import { FatalError } from "../ClientError.ts"
 import * as Clusters from "../Cluster.ts"
 import * as Consumers from "../Consumer.ts"
 import { Partitioner } from "../Partitioner.ts"
 import * as Producers from "../Producer.ts"
 import { makeAdminClient } from "./AdminClient.ts"
-import type { AdminClient, Client, Closable, Connect, ProducerClient, ProducerOptions } from "./Client.ts"
+import type { Client, Closable, Connect, ProducerClient, ProducerOptions } from "./Client.ts"
 import { makeConsumerClient } from "./ConsumerClient.ts"
 import { Part, type Ports, run } from "./Host.ts"
 import { makeProducerClient } from "./ProducerClient.ts"
@@ -29,15 +30,29 @@ export const connectWith = (ports: Layer<Ports>): Connect => async (config): Pro
   const cluster = Effect.promise(shared.get)
   /** What was made and not closed yet. */
   const open = new Set<Closable>()
-  const keep = <A extends Closable>(part: A): A => {
-    const close = (): Promise<void> => {
-      open.delete(part)
-      return part.close()
-    }
-    open.add(part)
-    return { ...part, close, [Symbol.asyncDispose]: close }
-  }
   let closed: Promise<void> | undefined
+  /** @param forget is called once, when somebody begins to close it */
+  const keep = <A extends Closable>(make: () => A, forget: () => void = () => {}): A => {
+    if (closed !== undefined) throw new FatalError("CLOSED", "this client is closed: connect again")
+    const part = make()
+    let ended: Promise<void> | undefined
+    const close = (): Promise<void> => {
+      if (ended === undefined) {
+        forget()
+        // It stays open until it has ended: what it still sends needs the connections that the client would close.
+        ended = part.close().finally(() => open.delete(kept))
+      }
+      return ended
+    }
+    const kept: A = { ...part, close, [Symbol.asyncDispose]: close }
+    open.add(kept)
+    return kept
+  }
+  /** One for all who ask; whoever asks after it was closed gets the next. */
+  const oneOf = <A extends Closable>(make: () => A): () => A => {
+    let one: A | undefined
+    return () => (one ??= keep(make, () => (one = undefined)))
+  }
   const closeAll = async (): Promise<void> => {
     const results = await Promise.allSettled(Array.from(open, (part) => part.close()))
     await shared.close()
@@ -47,18 +62,17 @@ export const connectWith = (ports: Layer<Ports>): Connect => async (config): Pro
   const close = (): Promise<void> => (closed ??= closeAll())
   const makeProducer = ({ partitioner, ...options }: ProducerOptions): ProducerClient => {
     const make = Effect.flatMap(cluster, (shared) => Producers.makeWith(shared, { ...config, ...options }))
-    return keep(makeProducerClient(
+    return makeProducerClient(
       runtime,
       partitioner === undefined ? make : Effect.provideService(make, Partitioner, partitioner)
-    ))
+    )
   }
-  let plain: ProducerClient | undefined
-  let admin: AdminClient | undefined
+  const plainProducer = oneOf(() => makeProducer({}))
   return {
-    producer: (options) => (options === undefined ? (plain ??= makeProducer({})) : makeProducer(options)),
+    producer: (options) => (options === undefined ? plainProducer() : keep(() => makeProducer(options))),
     consumer: (options = {}) =>
-      keep(makeConsumerClient(runtime, (chosen) => Consumers.make({ ...config, ...chosen }), options)),
-    admin: () => (admin ??= keep(makeAdminClient(runtime, Effect.flatMap(cluster, Admins.makeWith)))),
+      keep(() => makeConsumerClient(runtime, (chosen) => Consumers.make({ ...config, ...chosen }), options)),
+    admin: oneOf(() => makeAdminClient(runtime, Effect.flatMap(cluster, Admins.makeWith))),
     close,
     [Symbol.asyncDispose]: close
   }

@@ -23,7 +23,8 @@ export const run = <A, E>(runtime: Runtime, effect: Effect.Effect<A, E, Ports>):
 
 export const msOf = (timestamp: Timestamp): number => (typeof timestamp === "number" ? timestamp : timestamp.getTime())
 
-export const closedError = (): FatalError => new FatalError("CLOSED", "the client was closed")
+export const closedError = (): FatalError =>
+  new FatalError("CLOSED", "this is closed: ask the client for another, or connect again if the client is closed")
 
 /** Something that is made when it is first used and ends once; nobody uses it afterwards. */
 export class Part<A> {
