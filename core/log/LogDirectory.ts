@@ -69,6 +69,8 @@ export class LogDirectory {
   readonly cleanBrokerEpoch: number | undefined
   /** Why it takes nothing more. */
   failure: DiskError | undefined
+  /** Its checkpoints may name logs that are gone: a new one of such a name must not take their offsets for its own. */
+  hasStaleNames = false
   private readonly disk: Disk
   /** What a checkpoint's file says, where that is known. */
   private readonly lastWritten = new Map<string, string>()

@@ -188,6 +188,7 @@ export const make = (
     const offsetsOf = (directory: LogDirectory, offset: (log: PartitionLog) => number): ReadonlyArray<PartitionOffset> =>
       logsIn(directory).map((log) => ({ topic: log.topic, partition: log.partition, offset: offset(log) }))
     const waiting = new Set<PartitionLog>()
+    const settling = new Set<LogDirectory>()
     const context: LogContext = makeLogContext({ disk, crypto, compression }, {
       producerIdExpirationMs: () => config.number("producer.id.expiration.ms"),
       random: () => crypto.randomBytes(1)[0]! / 256,
@@ -213,7 +214,15 @@ export const make = (
       },
       truncated: (log) => {
         const directory = directoryOf.get(log)
-        directory?.writeOffsetsNow(RECOVERY_POINT_CHECKPOINT, offsetsOf(directory, (each) => each.recoveryPoint))
+        if (directory === undefined) return
+        directory.writeOffsetsNow(RECOVERY_POINT_CHECKPOINT, offsetsOf(directory, (each) => each.recoveryPoint))
+        // A loss of power could bring the old one back, which trusts what takes the place of what was truncated.
+        if (settling.has(directory)) return
+        settling.add(directory)
+        fork(Effect.suspend(() => {
+          settling.delete(directory)
+          return inDirectory(directory, checkpointIn(directory, RECOVERY_POINT_CHECKPOINT))
+        }))
       },
       failed: (log, error) => {
         const directory = directoryOf.get(log)
@@ -278,6 +287,7 @@ export const make = (
               yield* attempt(() => disk.rename(stray.directory, retiredPath(stray, stray === log ? directory : directoryOf.get(other)!, "stray")))
               stray.close()
               if (stray === log) return
+              directoryOf.get(other)!.hasStaleNames = true
               directoryOf.delete(other)
             }
             register(log, directory)
@@ -293,6 +303,10 @@ export const make = (
           concurrency: Math.max(1, config.number("num.recovery.threads.per.data.dir")),
           discard: true
         })
+        const own = new Set(logsIn(directory).map(({ partition, topic }) => keyOf(topic, partition)))
+        for (const offsets of [recoveryPoints, logStarts, checkpointed]) {
+          for (const key of offsets.keys()) if (!own.has(key)) directory.hasStaleNames = true
+        }
       }).pipe(Effect.catchDefect((defect) => defect instanceof DiskError ? Effect.fail(defect) : Effect.die(defect)))
     for (const directory of directories) {
       yield* Effect.catchTag(load(directory), "DiskError", (error) => {
@@ -306,24 +320,31 @@ export const make = (
     // Of a log that nobody replicates yet, as in a start that is given up, no more is known than there was.
     const highWatermark = ({ logEndOffset, partition, topic }: PartitionLog): number =>
       Math.min(highWatermarkOf(topic, partition) ?? checkpointedHighWatermark(topic, partition), logEndOffset)
-    const checkpoint = (name: string, offset: (log: PartitionLog) => number): Effect.Effect<void> =>
-      Effect.forEach(
-        online(),
-        (directory) => inDirectory(directory, directory.writeOffsets(name, offsetsOf(directory, offset))),
-        { discard: true }
-      )
-    const checkpointRecoveryPoints = checkpoint.bind(undefined, RECOVERY_POINT_CHECKPOINT, (log) => log.recoveryPoint)
-    const checkpointLogStarts = checkpoint.bind(undefined, LOG_START_CHECKPOINT, (log) => log.logStartOffset)
-    const checkpointHighWatermarks = checkpoint.bind(undefined, HIGH_WATERMARK_CHECKPOINT, highWatermark)
+    const checkpoints: Readonly<Record<string, (log: PartitionLog) => number>> = {
+      [RECOVERY_POINT_CHECKPOINT]: (log) => log.recoveryPoint,
+      [LOG_START_CHECKPOINT]: (log) => log.logStartOffset,
+      [HIGH_WATERMARK_CHECKPOINT]: highWatermark
+    }
+    const checkpointIn = (directory: LogDirectory, name: string): Effect.Effect<void, DiskError> =>
+      Effect.suspend(() => directory.writeOffsets(name, offsetsOf(directory, checkpoints[name]!)))
+    const checkpoint = (name: string) => (): Effect.Effect<void> =>
+      Effect.forEach(online(), (directory) => inDirectory(directory, checkpointIn(directory, name)), { discard: true })
+    const checkpointAll = (directory: LogDirectory): Effect.Effect<void, DiskError> =>
+      Effect.forEach(Object.keys(checkpoints), (name) => checkpointIn(directory, name), { discard: true })
+    /** Before a log is made: with the offsets of one that had its name, a recovery would take its records away. @throws DiskError */
+    const forgetRemoved = (directory: LogDirectory): void => {
+      if (!directory.hasStaleNames) return
+      for (const name of Object.keys(checkpoints)) directory.writeOffsetsNow(name, offsetsOf(directory, checkpoints[name]!))
+      directory.hasStaleNames = false
+      fork(inDirectory(directory, checkpointAll(directory)))
+    }
 
     const stop = (directory: LogDirectory): Effect.Effect<void, DiskError> =>
       Effect.gen(function*() {
         const own = logsIn(directory)
         for (const log of own) log.finish()
         yield* Effect.forEach(own, (log) => log.flush, { concurrency: STOP_FLUSHES, discard: true })
-        yield* directory.writeOffsets(RECOVERY_POINT_CHECKPOINT, offsetsOf(directory, (log) => log.recoveryPoint))
-        yield* directory.writeOffsets(LOG_START_CHECKPOINT, offsetsOf(directory, (log) => log.logStartOffset))
-        yield* directory.writeOffsets(HIGH_WATERMARK_CHECKPOINT, offsetsOf(directory, highWatermark))
+        yield* checkpointAll(directory)
         yield* directory.markCleanShutdown(brokerEpoch)
       }).pipe(Effect.catchDefect((defect) => defect instanceof DiskError ? Effect.fail(defect) : Effect.die(defect)))
     yield* Effect.addFinalizer(() =>
@@ -368,9 +389,9 @@ export const make = (
       config
     })
     yield* every("log.retention.check.interval.ms", () => retainAll, initialDelayMs)
-    yield* every("log.flush.offset.checkpoint.interval.ms", checkpointRecoveryPoints, initialDelayMs)
-    yield* every("log.flush.start.offset.checkpoint.interval.ms", checkpointLogStarts, initialDelayMs)
-    yield* every("replica.high.watermark.checkpoint.interval.ms", checkpointHighWatermarks)
+    yield* every("log.flush.offset.checkpoint.interval.ms", checkpoint(RECOVERY_POINT_CHECKPOINT), initialDelayMs)
+    yield* every("log.flush.start.offset.checkpoint.interval.ms", checkpoint(LOG_START_CHECKPOINT), initialDelayMs)
+    yield* every("replica.high.watermark.checkpoint.interval.ms", checkpoint(HIGH_WATERMARK_CHECKPOINT))
     yield* every(
       "producer.id.expiration.check.interval.ms",
       () => each((log) => log.expireProducers(nowMs())),
@@ -406,6 +427,8 @@ export const make = (
         log.moved(path)
         if (state === "delete") removeLater(path, log.config.fileDeleteDelayMs)
       }
+      directory.hasStaleNames = true
+      highWatermarks.delete(key)
       logs.delete(key)
       directoryOf.delete(log)
       log.close()
@@ -428,6 +451,7 @@ export const make = (
           }
           if (best === undefined) throw new DiskError("Io", "create", keyOf(topic, partition), "no log directory is online")
           try {
+            forgetRemoved(best)
             const log = createLog(context, {
               topic,
               partition,

@@ -228,6 +228,49 @@ describe("logs", () => {
     await withLogs(memory, options(), (manager) => Effect.sync(() => expect(values(manager.get("a", 0)!, 0)).toEqual(["0:new"])))
   })
 
+  test.each(["in the same run", "after a start without it"])("a topic made anew inherits nothing from the checkpoints, should the process die: %s", async (when) => {
+    const memory = new MemoryDisk()
+    const old = Effect.fn(function*(manager: LogManager) {
+      const log = create(manager, "a", 0)
+      manager.setHighWatermarks((topic) => topic === "a" ? log.logEndOffset : 0)
+      for (let i = 0; i < 6; i++) append(log, [`old ${i}`])
+      log.incrementLogStartOffset(5)
+      yield* log.flush
+      yield* TestClock.adjust(90_000)
+      yield* settle
+      expect(textOf(memory, "/data/log-start-offset-checkpoint")).toBe("0\n1\na 0 5\n")
+    })
+    const anew = (manager: LogManager): void => {
+      manager.setHighWatermarks(() => 0)
+      const log = create(manager, "a", 0)
+      append(log, ["new 0"])
+      append(log, ["new 1"])
+    }
+    await withLogs(memory, options(), (manager) =>
+      Effect.gen(function*() {
+        yield* old(manager)
+        if (when !== "in the same run") return
+        manager.remove("a", 0)
+        anew(manager)
+        memory.crash({ _tag: "process" })
+      }))
+    if (when !== "in the same run") {
+      memory.disk.remove("/data/a-0")
+      await withLogs(memory, options(), (manager) =>
+        Effect.sync(() => {
+          anew(manager)
+          memory.crash({ _tag: "process" })
+        }))
+    }
+    await withLogs(memory, options(), (manager) =>
+      Effect.sync(() => {
+        const log = manager.get("a", 0)!
+        expect([log.logStartOffset, log.logEndOffset]).toEqual([0, 2])
+        expect(values(log, 0)).toEqual(["0:new 0", "1:new 1"])
+        expect(manager.checkpointedHighWatermark("a", 0)).toBe(0)
+      }))
+  })
+
   test("a directory comes back with a log of a topic that was made anew meanwhile: it is put aside", async () => {
     const memory = new MemoryDisk()
     const next = "AAAAAAAAAAAAAAAAAAAAAg"
@@ -399,6 +442,23 @@ describe("background, by the clock alone", () => {
         yield* TestClock.adjust(1000)
         yield* settle
         expect(manager.isOffline(log)).toBe(false)
+        expect(textOf(memory, "/data/recovery-point-offset-checkpoint")).toBe("0\n1\na 0 1\n")
+      }))
+  })
+
+  test("the recovery point of a truncated log survives a loss of power soon after: it may trust nothing that comes later", async () => {
+    const memory = new MemoryDisk()
+    await withLogs(memory, options(), (manager) =>
+      Effect.gen(function*() {
+        const log = create(manager, "a", 0)
+        append(log, ["x"])
+        append(log, ["y"])
+        yield* log.flush
+        yield* TestClock.adjust(90_000)
+        yield* settle
+        log.truncateTo(1)
+        yield* settle
+        memory.crash({ _tag: "machine" })
         expect(textOf(memory, "/data/recovery-point-offset-checkpoint")).toBe("0\n1\na 0 1\n")
       }))
   })
