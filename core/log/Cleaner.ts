@@ -7,7 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
-import type { PartitionOffset } from "./Checkpoints.ts"
+import type { OffsetCheckpoint, PartitionOffset } from "./Checkpoints.ts"
 import { type CleanableLog, filthiest, isDue, type LogToClean, measureLog } from "./CleanerDecisions.ts"
 import { cleanLog } from "./LogCleaning.ts"
 import type { LogContext } from "./LogContext.ts"
@@ -60,27 +60,29 @@ interface Found extends LogToClean {
 /** Compacts all that is due; gives how many times a log was. Calls wait for each other. */
 export const makeCleaner = (options: CleanerOptions): Effect.Effect<number> => {
   const { config, context, directoryOf, highWatermark, logs, nowMs } = options
-  /** First dirty offsets by directory and log; read from the checkpoint when first asked for. */
-  const checkpoints = new Map<LogDirectory, Map<string, number>>()
+  /** What the checkpoints of a start say, by directory; read when first asked for. */
+  const checkpoints = new Map<LogDirectory, OffsetCheckpoint>()
+  /** The logs of that start: one that is made later may have the name of one that is gone. */
+  const checkpointed = new WeakSet<PartitionLog>(logs())
+  /** First dirty offsets of those that were compacted since. */
+  const offsets = new WeakMap<PartitionLog, number>()
   /** A batch of theirs is not whole: until the next start they are left as they are. */
   const uncleanable = new WeakSet<PartitionLog>()
 
-  /** @throws DiskError */
-  const checkpointOf = (directory: LogDirectory): Map<string, number> => {
-    let offsets = checkpoints.get(directory)
-    if (offsets === undefined) {
-      offsets = new Map(directory.readOffsets(CLEANER_CHECKPOINT))
-      checkpoints.set(directory, offsets)
-    }
-    return offsets
+  /** First dirty offset; undefined: it was never compacted. @throws DiskError */
+  const offsetOf = (log: PartitionLog, directory: LogDirectory): number | undefined => {
+    const known = offsets.get(log)
+    if (known !== undefined || !checkpointed.has(log)) return known
+    let checkpoint = checkpoints.get(directory)
+    if (checkpoint === undefined) checkpoints.set(directory, checkpoint = directory.readOffsets(CLEANER_CHECKPOINT))
+    return checkpoint.get(keyOf(log))
   }
 
   const writeCheckpoint = (log: PartitionLog, directory: LogDirectory, offset: number) => {
-    const offsets = checkpointOf(directory)
-    offsets.set(keyOf(log), offset)
+    offsets.set(log, offset)
     const entries: Array<PartitionOffset> = []
     for (const each of logs()) {
-      const known = directoryOf(each) === directory ? offsets.get(keyOf(each)) : undefined
+      const known = directoryOf(each) === directory ? offsetOf(each, directory) : undefined
       if (known !== undefined) entries.push({ topic: each.topic, partition: each.partition, offset: known })
     }
     return directory.writeOffsets(CLEANER_CHECKPOINT, entries)
@@ -90,7 +92,7 @@ export const makeCleaner = (options: CleanerOptions): Effect.Effect<number> => {
     const directory = directoryOf(log)
     if (!log.config.cleanupPolicy.compact || directory === undefined || log.failed !== undefined) return undefined
     const cleanable = cleanableOf(log, highWatermark(log))
-    const measured = measureLog(cleanable, checkpointOf(directory).get(keyOf(log)), nowMs())
+    const measured = measureLog(cleanable, offsetOf(log, directory), nowMs())
     return isDue(cleanable, measured) ? { ...measured, log, directory } : undefined
   }
 

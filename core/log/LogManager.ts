@@ -19,6 +19,7 @@ import { makeCleaner } from "./Cleaner.ts"
 import type { LogConfig } from "./LogConfig.ts"
 import { type LogContext, makeLogContext } from "./LogContext.ts"
 import {
+  CLEANER_CHECKPOINT,
   HIGH_WATERMARK_CHECKPOINT,
   InconsistentLogDirectory,
   LOG_START_CHECKPOINT,
@@ -335,6 +336,9 @@ export const make = (
     const forgetRemoved = (directory: LogDirectory): void => {
       if (!directory.hasStaleNames) return
       for (const name of Object.keys(checkpoints)) directory.writeOffsetsNow(name, offsetsOf(directory, checkpoints[name]!))
+      const clean = directory.readOffsets(CLEANER_CHECKPOINT)
+      const left = offsetsOf(directory, (log) => clean.get(keyOf(log.topic, log.partition)) ?? -1).filter(({ offset }) => offset >= 0)
+      if (left.length < clean.size) directory.writeOffsetsNow(CLEANER_CHECKPOINT, left)
       directory.hasStaleNames = false
       fork(inDirectory(directory, checkpointAll(directory)))
     }

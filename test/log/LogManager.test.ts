@@ -5,6 +5,7 @@ import * as TestClock from "effect/testing/TestClock"
 import { describe, expect, test } from "vitest"
 import { defaultLogConfig, type LogConfig } from "../../core/log/LogConfig.ts"
 import { InconsistentLogDirectory, type LogManager, type LogManagerOptions, make } from "../../core/log/LogManager.ts"
+import type { PartitionLog } from "../../core/log/PartitionLog.ts"
 import { MemoryDisk } from "../../core/memory/MemoryDisk.ts"
 import { Compression } from "../../core/ports/Compression.ts"
 import { Crypto } from "../../core/ports/Crypto.ts"
@@ -486,23 +487,52 @@ describe("background, by the clock alone", () => {
       }))
   })
 
+  const compacted = (manager: LogManager, records: number) => {
+    const encode = (text: string) => new TextEncoder().encode(text)
+    const log = create(manager, "a", 0, {
+      segmentBytes: 300,
+      cleanupPolicy: { compact: true, delete: false },
+      minCleanableDirtyRatio: 0.01
+    })
+    manager.setHighWatermarks(() => log.logEndOffset)
+    for (let i = 0; i < records; i++) append(log, [{ timestamp: 0, key: encode(`k${i % 3}`), value: encode(`v${i}`) }])
+    return log
+  }
+
   test("compaction keeps the last value of each key", async () => {
     const memory = new MemoryDisk()
-    const encode = (text: string) => new TextEncoder().encode(text)
     await withLogs(memory, options(), (manager) =>
       Effect.gen(function*() {
-        const log = create(manager, "a", 0, {
-          segmentBytes: 300,
-          cleanupPolicy: { compact: true, delete: false },
-          minCleanableDirtyRatio: 0.01
-        })
-        manager.setHighWatermarks(() => log.logEndOffset)
-        for (let i = 0; i < 20; i++) append(log, [{ timestamp: 0, key: encode(`k${i % 3}`), value: encode(`v${i}`) }])
+        const log = compacted(manager, 20)
         yield* TestClock.adjust(15_000)
         const left = values(log, 0)
         expect(left.length).toBeLessThan(10)
         expect(left.slice(-3)).toEqual(["17:v17", "18:v18", "19:v19"])
         expect(textOf(memory, "/data/cleaner-offset-checkpoint")).toMatch(/^0\n1\na 0 \d+\n$/)
       }))
+  })
+
+  test.each(["in the same run", "after the process died"])("a compacted topic that is made anew is compacted from its beginning: %s", async (when) => {
+    const memory = new MemoryDisk()
+    const configured = options({ segmentBytes: 300, cleanupPolicy: { compact: true, delete: false }, minCleanableDirtyRatio: 0.01 })
+    const isSameRun = when === "in the same run"
+    const check = Effect.fn(function*(log: PartitionLog) {
+      yield* TestClock.adjust(15_000)
+      expect(values(log, 0).length).toBeLessThan(10)
+    })
+    await withLogs(memory, configured, (manager) =>
+      Effect.gen(function*() {
+        yield* check(compacted(manager, 20))
+        manager.remove("a", 0)
+        const log = compacted(manager, 20)
+        if (isSameRun) yield* check(log)
+        else memory.crash({ _tag: "process" })
+      }))
+    if (isSameRun) return
+    await withLogs(memory, configured, (manager) => {
+      const log = manager.get("a", 0)!
+      manager.setHighWatermarks(() => log.logEndOffset)
+      return check(log)
+    })
   })
 })
