@@ -3,7 +3,7 @@
  * the same requests in the same order, as what they are about belongs to the whole cluster. What a change does to a
  * partition that nobody leads is left out (docs/compatibility.md).
  */
-import type { ClusterRequest } from "./ClusterRequests.ts"
+import { type ClusterRequest, createTopicRequest } from "./ClusterRequests.ts"
 
 const MIN_ISR = "min.insync.replicas"
 const [TOPIC, BROKER] = [2, 4]
@@ -13,23 +13,6 @@ const [SET, DELETE] = [0, 1]
 const STRICT = "o0-strict"
 /** On a broker that lives and on the one that is killed. */
 const MOVED = "o0-moved"
-
-const create = (name: string, brokerIds: ReadonlyArray<number>, minIsr?: string): ClusterRequest => ({
-  api: "CreateTopics",
-  version: 7,
-  fields: {
-    topics: [{
-      name,
-      numPartitions: -1,
-      replicationFactor: -1,
-      assignments: [{ partitionIndex: 0, brokerIds }],
-      configs: minIsr === undefined ? [] : [{ name: MIN_ISR, value: minIsr }]
-    }],
-    timeoutMs: 30_000,
-    validateOnly: false
-  },
-  makes: name
-})
 
 const alter = (
   resourceType: number,
@@ -66,8 +49,8 @@ const describe = (resourceType: number, resourceName: string): ClusterRequest =>
 const describeAll: ReadonlyArray<ClusterRequest> = [describe(BROKER, "1"), describe(BROKER, ""), describe(TOPIC, MOVED)]
 
 export const whileAllLive: ReadonlyArray<ClusterRequest> = [
-  create(STRICT, [1, 3], "2"),
-  create(MOVED, [1, 3]),
+  createTopicRequest(STRICT, [[1, 3]], { [MIN_ISR]: "2" }),
+  createTopicRequest(MOVED, [[1, 3]]),
   ...describeAll,
   alter(BROKER, "1", SET, "1"),
   alter(BROKER, "1", SET, "2", true),

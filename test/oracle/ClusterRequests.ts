@@ -75,32 +75,37 @@ const versionOf = ({ random, versions }: Draw, api: string): number => {
   return random.int(min, max)
 }
 
+/** A topic with these replicas, by partition. */
+export const createTopicRequest = (
+  name: string,
+  replicas: ReadonlyArray<ReadonlyArray<number>>,
+  configs: Readonly<Record<string, string>> = {}
+): ClusterRequest => ({
+  api: "CreateTopics",
+  version: 7,
+  fields: {
+    topics: [{
+      name,
+      numPartitions: -1,
+      replicationFactor: -1,
+      assignments: replicas.map((brokerIds, partitionIndex) => ({ partitionIndex, brokerIds })),
+      configs: Object.entries(configs).map(([name, value]) => ({ name, value }))
+    }],
+    timeoutMs: 30_000,
+    validateOnly: false
+  },
+  makes: name
+})
+
 const createTopic = (draw: Draw): ClusterRequest => {
   const { prefix, random, seen } = draw
   const isTwo = random.chance(50)
   const name = `${prefix}-${isTwo ? `${TWO_IN_SYNC}-` : ""}${"abcdefghij"[seen.topics.length] ?? "k"}`
   const sizes = random.int(1, 3)
   const factor = random.int(leastOf(name), 3)
-  const configs = isTwo ? [{ name: "min.insync.replicas", value: "2" }] : []
-  return {
-    api: "CreateTopics",
-    version: 7,
-    fields: {
-      topics: [{
-        name,
-        numPartitions: -1,
-        replicationFactor: -1,
-        assignments: Array.from({ length: sizes }, (_, partitionIndex) => ({
-          partitionIndex,
-          brokerIds: random.chance(4) ? wrongReplicas(random) : shuffled(random, BROKERS).slice(0, factor)
-        })),
-        configs
-      }],
-      timeoutMs: 30_000,
-      validateOnly: false
-    },
-    makes: name
-  }
+  const replicas = Array.from({ length: sizes }, () =>
+    random.chance(4) ? wrongReplicas(random) : shuffled(random, BROKERS).slice(0, factor))
+  return createTopicRequest(name, replicas, isTwo ? { "min.insync.replicas": "2" } : {})
 }
 
 const createPartitions = (draw: Draw): ClusterRequest => {
