@@ -42,7 +42,7 @@ export interface PartitionsOptions {
   readonly isrChangeWanted: (partition: Partition) => void
   /** A replica here (`replicaName`) lies in a log directory that failed. */
   readonly replicaOffline: (name: string) => void
-  /** A full disk refused the logs of some replicas: `retryRefused` is to be called after a while. */
+  /** A full disk refused to make or to remove some logs: `retryRefused` is to be called after a while. */
   readonly logsRefused: () => void
 }
 
@@ -59,6 +59,8 @@ export class Partitions {
   #refused: Set<string> = new Set()
   /** Of the replicas (`replicaName`) among them: a disk may be full for long. */
   readonly #toldRefused: Set<string> = new Set()
+  /** Logs of no partition that a full disk refused to rename: their room is what it lacks. */
+  #unremoved: Set<PartitionLog> = new Set()
 
   constructor(options: PartitionsOptions) {
     this.#options = options
@@ -132,9 +134,19 @@ export class Partitions {
     }
   }
 
-  /** Makes the logs that a full disk refused, and gives them the roles that they should have: `takeChanged` has them. */
+  /**
+   * Removes and makes the logs that a full disk refused, and gives these the roles that they should have: `takeChanged`
+   * has them.
+   */
   retryRefused(): void {
     const image = this.#applied
+    const unremoved = this.#unremoved
+    this.#unremoved = new Set()
+    for (const log of unremoved) {
+      const { partition, topic } = log
+      // Unless it came to use again meanwhile, or went.
+      if (this.get(topic, partition)?.log !== log && this.#options.logManager.get(topic, partition) === log) this.#removeLog(log, true)
+    }
     const refused = this.#refused
     this.#refused = new Set()
     for (const id of refused) {
@@ -211,7 +223,8 @@ export class Partitions {
         log.setConfig(this.#options.configFor(topic.name, image))
       } else {
         // Of a deleted topic of that name, left by a stop before its files went. They stay, under another name.
-        if (found !== undefined) logManager.removeStray(topic.name, index)
+        if (found !== undefined && this.#unremoved.has(found)) logManager.remove(topic.name, index)
+        else if (found !== undefined) logManager.removeStray(topic.name, index)
         log = logManager.create(topic.name, index, topic.id, this.#options.configFor(topic.name, image))
       }
     } catch (error) {
@@ -246,12 +259,12 @@ export class Partitions {
 
   /** It is made when there is room, or, with no directory that works, led by another broker. */
   #logRefused(topic: TopicImage, index: number, error: DiskError): void {
-    const { fork, logsRefused } = this.#options
+    const { fork } = this.#options
     const name = replicaName(topic.id, index)
     const isTold = this.#toldRefused.has(name)
     if (isFailure(error)) this.#goOffline(topic.id, index)
     else {
-      if (this.#refused.size === 0) logsRefused()
+      this.#retryLater()
       this.#refused.add(topic.id)
       this.#toldRefused.add(name)
     }
@@ -282,17 +295,27 @@ export class Partitions {
     hosted.partitions[partition.partition] = undefined
     this.#changed.add(partition)
     partition.markDeleted(isMoved)
+    this.#removeLog(partition.log, false)
+  }
+
+  /** Before something is noted as refused. */
+  #retryLater(): void {
+    if (this.#refused.size === 0 && this.#unremoved.size === 0) this.#options.logsRefused()
+  }
+
+  #removeLog(log: PartitionLog, isTold: boolean): void {
+    const { fork, logManager } = this.#options
+    const { partition, topic } = log
     try {
-      this.#options.logManager.remove(partition.topic, partition.partition)
+      logManager.remove(topic, partition)
     } catch (error) {
       if (!(error instanceof DiskError)) throw error
-      this.#options.fork(
-        Effect.annotateLogs(Effect.logError("log could not be removed"), {
-          topic: partition.topic,
-          partition: partition.partition,
-          error: error.message
-        })
-      )
+      if (!isFailure(error)) {
+        this.#retryLater()
+        this.#unremoved.add(log)
+      }
+      if (isTold) return
+      fork(Effect.annotateLogs(Effect.logError("log could not be removed"), { topic, partition, error: error.message }))
     }
   }
 }

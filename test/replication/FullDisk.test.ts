@@ -77,6 +77,36 @@ describe("A broker whose disk is full", () => {
       yield* until("all are in the ISR", () => partitions("t").every(({ isr }) => isr.length === 3))
     }))
 
+  it.effect("removes the log of a deleted topic once it has room for the name, or for a topic of that name", () =>
+    Effect.gen(function*() {
+      const cluster = yield* startCluster()
+      for (const topic of ["t", "again"]) {
+        yield* create(cluster, topic)
+        expect(yield* produce(cluster, topic, "old")).toBe(ErrorCode.NONE)
+        yield* cluster.isrIs(topic, IDS)
+      }
+      const full = 2
+      const { disk } = cluster.link(full).world
+      const [directory] = cluster.running.get(full)!.broker.services.logManager.directories()
+      const names = () => disk.disk.list(directory!.path).filter((name) => /^(t|again)-0/.test(name)).sort()
+      disk.failWhen((operation, path) => operation === "rename" && /\/(t|again)-0$/.test(path) ? "NoSpace" : undefined)
+      for (const topic of ["t", "again"]) {
+        const client = yield* [...cluster.running.values()][0]!.connect
+        expect(yield* withTime(client.deleteTopic(topic))).toBe(ErrorCode.NONE)
+      }
+      yield* until("it is gone", () => cluster.partition(full, "again") === undefined)
+      expect(names()).toEqual(["again-0", "t-0"])
+      disk.failWhen(undefined)
+      yield* create(cluster, "again")
+      yield* until("it is there again", () => cluster.partition(full, "again") !== undefined)
+      expect(cluster.partition(full, "again")!.logEndOffset).toBe(0)
+      const isDeleted = (topic: string) => names().some((name) => name.startsWith(`${topic}-0.`) && name.endsWith("-delete"))
+      yield* until("it has another name", () => isDeleted("t") && !names().includes("t-0"))
+      expect(isDeleted("again")).toBe(true)
+      yield* TestClock.adjust("2 minutes")
+      yield* until("its files are gone", () => names().join() === "again-0")
+    }))
+
   it.effect("goes back where its history parts from its leader's, and follows on once there is room", () =>
     Effect.gen(function*() {
       const cluster = yield* startCluster()
