@@ -7,7 +7,7 @@ import { ErrorCode } from "../../core/protocol/ErrorCode.ts"
 import { buildBatch } from "../../core/records/BatchBuilder.ts"
 import * as Apis from "../broker/Apis.ts"
 import { GroupClient } from "../broker/handlers/GroupClient.ts"
-import type { ProduceOptions, TestClient } from "../broker/TestBroker.ts"
+import type { Overrides, ProduceOptions, TestClient } from "../broker/TestBroker.ts"
 import { crypto } from "../records/Ports.ts"
 import { bytesOf, IDS, settle, startCluster, type TestCluster, until, withTime } from "./TestCluster.ts"
 
@@ -20,23 +20,56 @@ const create = (cluster: TestCluster, topic: string, configs: Readonly<Record<st
     yield* until("replicas", () => [...cluster.running.keys()].every((id) => cluster.partition(id, topic) !== undefined))
   })
 
+const LAG = { "replica.lag.time.max.ms": "10000" }
+const MIN_ISR_2 = { "min.insync.replicas": "2" }
+
+/** Three brokers and a topic "t": who leads it, who follows, and a client of the leader. */
+const startWithTopic = (overrides: Overrides = {}, configs: Readonly<Record<string, string>> = {}) =>
+  Effect.gen(function*() {
+    const cluster = yield* startCluster(overrides)
+    yield* create(cluster, "t", configs)
+    const [near, far] = cluster.followers("t") as [number, number]
+    return { cluster, leader: cluster.partitionImage("t").leader, near, far, client: yield* cluster.leaderClient("t") }
+  })
+
 const produce = (client: TestClient, values: ReadonlyArray<string>, options: ProduceOptions = {}) =>
   Effect.map(withTime(client.produce("t", values, options)), ({ baseOffset, errorCode }) => {
     expect(errorCode).toBe(ErrorCode.NONE)
     return Number(baseOffset)
   })
 
+/** What clients can read. */
+const expectValues = (client: TestClient, values: ReadonlyArray<string>) =>
+  Effect.map(withTime(client.readAll("t")), (all) => expect(all).toEqual(values))
+
 const expectEqualLogs = (cluster: TestCluster) =>
   until("equal logs", () => new Set(IDS.map((id) => bytesOf(cluster.partition(id, "t")!))).size === 1)
+
+/** Waits for another leader, and gives a client of it. */
+const awaitOtherLeader = (cluster: TestCluster, first: number, topic = "t") =>
+  Effect.andThen(
+    until("another leader", () => ![-1, first].includes(cluster.partitionImage(topic).leader)),
+    cluster.leaderClient(topic)
+  )
+
+/** The leader deletes what is below `offset` while who was cut off did not see it; that one comes back, and knows it. */
+const deleteAndHeal = (cluster: TestCluster, cut: number, offset: number) =>
+  Effect.gen(function*() {
+    expect(cluster.leading("t").deleteRecords(offset)).toEqual({ error: ErrorCode.NONE, target: offset })
+    cluster.heal([cut])
+    yield* cluster.isrIs("t", IDS)
+    yield* until("the log start", () => IDS.every((id) => cluster.partition(id, "t")!.logStartOffset === offset))
+  })
+
+/** Everybody is in the ISR again, and all have the same. */
+const expectWhole = (cluster: TestCluster) => Effect.andThen(cluster.isrIs("t", IDS), expectEqualLogs(cluster))
 
 describe("A partition with three replicas", () => {
   it.effect("acknowledges acks=all when every member of the ISR has the records, and tells them what is committed", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster()
-      yield* create(cluster, "t")
+      const { cluster, client } = yield* startWithTopic()
       expect(cluster.partitionImage("t")).toMatchObject({ leaderEpoch: 0, partitionEpoch: 0, elr: [] })
       expect([...cluster.partitionImage("t").replicas].sort()).toEqual(IDS)
-      const client = yield* cluster.leaderClient("t")
       // No time passes: who waits for records is given them when they are written.
       const acknowledged = yield* Effect.forkChild(client.produce("t", ["a", "b"]), { startImmediately: true })
       yield* settle
@@ -49,16 +82,13 @@ describe("A partition with three replicas", () => {
       expect(IDS.map((id) => cluster.partition(id, "t")!.highWatermark)).toEqual([2, 2, 2])
       yield* expectEqualLogs(cluster)
       expect(bytesOf(cluster.leading("t"))).not.toBe("")
-      expect(yield* withTime(client.readAll("t"))).toEqual(["a", "b"])
+      yield* expectValues(client, ["a", "b"])
     }))
 
   it.effect("goes back to where histories part, not to the high watermark, which may be known late (KIP-101)", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster()
-      yield* create(cluster, "t")
-      const [near, far] = cluster.followers("t") as [number, number]
+      const { cluster, near, far, client } = yield* startWithTopic()
       cluster.cut([near])
-      const client = yield* cluster.leaderClient("t")
       for (const value of ["a", "b", "c"]) yield* produce(client, [value], { acks: 1 })
       const follower = cluster.partition(far, "t")!
       yield* until("the records", () => follower.logEndOffset === 3)
@@ -73,11 +103,8 @@ describe("A partition with three replicas", () => {
 
   it.effect("goes on under another leader when the first is killed; who returns gives up what was not committed", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster()
-      yield* create(cluster, "t", { "min.insync.replicas": "2" })
-      const first = cluster.partitionImage("t").leader
+      const { cluster, leader: first, client } = yield* startWithTopic({}, MIN_ISR_2)
       const others = cluster.followers("t")
-      const client = yield* cluster.leaderClient("t")
       yield* produce(client, ["a", "b", "c"])
 
       // In the log of the leader alone.
@@ -86,13 +113,12 @@ describe("A partition with three replicas", () => {
       expect(cluster.leading("t")).toMatchObject({ highWatermark: 3, logEndOffset: 5 })
       yield* cluster.crash(first)
       cluster.heal(others)
-      yield* until("another leader", () => ![-1, first].includes(cluster.partitionImage("t").leader))
+      const survivor = yield* awaitOtherLeader(cluster, first)
       const second = cluster.partitionImage("t")
       expect(second).toMatchObject({ leaderEpoch: 1, elr: [] })
       expect([...second.isr].sort()).toEqual(others)
 
-      const survivor = yield* cluster.leaderClient("t")
-      expect(yield* withTime(survivor.readAll("t"))).toEqual(["a", "b", "c"])
+      yield* expectValues(survivor, ["a", "b", "c"])
       // As many records as the other has lost, and more: the end of the log tells nothing of what is in it.
       for (const value of ["d", "e", "f"]) yield* produce(survivor, [value])
 
@@ -101,13 +127,12 @@ describe("A partition with three replicas", () => {
       expect(cluster.partitionImage("t")).toMatchObject({ leader: second.leader, leaderEpoch: 1, elr: [] })
       yield* produce(survivor, ["g"])
       yield* expectEqualLogs(cluster)
-      expect(yield* withTime(survivor.readAll("t"))).toEqual(["a", "b", "c", "d", "e", "f", "g"])
+      yield* expectValues(survivor, ["a", "b", "c", "d", "e", "f", "g"])
     }))
 
   it.effect("keeps everything acknowledged while each broker in turn is killed and returns", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster()
-      yield* create(cluster, "t", { "min.insync.replicas": "2" })
+      const { cluster } = yield* startWithTopic({}, MIN_ISR_2)
       const acknowledged: Array<string> = []
       for (const victim of [1, 2, 3, 1, 2, 3]) {
         yield* produce(yield* cluster.leaderClient("t"), [`before ${acknowledged.length}`])
@@ -117,7 +142,7 @@ describe("A partition with three replicas", () => {
         const client = yield* cluster.leaderClient("t")
         yield* produce(client, [`during ${acknowledged.length}`])
         acknowledged.push(`during ${acknowledged.length}`)
-        expect(yield* withTime(client.readAll("t"))).toEqual(acknowledged)
+        yield* expectValues(client, acknowledged)
         yield* cluster.start(victim)
         yield* cluster.isrIs("t", IDS)
       }
@@ -127,39 +152,32 @@ describe("A partition with three replicas", () => {
 
   it.effect("is whole again when all processes died and return, one after the other", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster()
-      yield* create(cluster, "t", { "min.insync.replicas": "2" })
-      yield* produce(yield* cluster.leaderClient("t"), ["a", "b"])
+      const { cluster, client } = yield* startWithTopic({}, MIN_ISR_2)
+      yield* produce(client, ["a", "b"])
       for (const id of IDS) yield* cluster.crash(id)
       for (const id of IDS) yield* cluster.start(id)
       yield* cluster.isrIs("t", IDS)
-      const client = yield* cluster.leaderClient("t")
-      yield* produce(client, ["c"])
-      expect(yield* withTime(client.readAll("t"))).toEqual(["a", "b", "c"])
+      const survivor = yield* cluster.leaderClient("t")
+      yield* produce(survivor, ["c"])
+      yield* expectValues(survivor, ["a", "b", "c"])
     }))
 
   it.effect("knows the producers of another leader: what is sent again after a failover is not appended again", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster()
-      yield* create(cluster, "t")
+      const { cluster, leader: first, client } = yield* startWithTopic()
       const batch = { producerId: 7, producerEpoch: 0, baseSequence: 0 }
-      expect(yield* produce(yield* cluster.leaderClient("t"), ["a", "b"], batch)).toBe(0)
-      const first = cluster.partitionImage("t").leader
-      yield* cluster.crash(first)
-      yield* until("another leader", () => ![-1, first].includes(cluster.partitionImage("t").leader))
-      const client = yield* cluster.leaderClient("t")
       expect(yield* produce(client, ["a", "b"], batch)).toBe(0)
-      expect(yield* produce(client, ["c"], { ...batch, baseSequence: 2 })).toBe(2)
-      expect(yield* withTime(client.readAll("t"))).toEqual(["a", "b", "c"])
+      yield* cluster.crash(first)
+      const survivor = yield* awaitOtherLeader(cluster, first)
+      expect(yield* produce(survivor, ["a", "b"], batch)).toBe(0)
+      expect(yield* produce(survivor, ["c"], { ...batch, baseSequence: 2 })).toBe(2)
+      yield* expectValues(survivor, ["a", "b", "c"])
     }))
 
   it.effect("waits for who has all that is committed, unless unclean.leader.election.enable gives up what only that one has", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "10000" })
-      yield* create(cluster, "t")
-      const first = cluster.partitionImage("t").leader
+      const { cluster, leader: first, client } = yield* startWithTopic(LAG)
       const others = cluster.followers("t")
-      const client = yield* cluster.leaderClient("t")
       yield* produce(client, ["a"])
       cluster.cut(others)
       // Acknowledged by the whole ISR, which is the leader alone by then.
@@ -185,23 +203,18 @@ describe("A partition with three replicas", () => {
       yield* until("a leader", () => cluster.partitionImage("t").leader !== -1)
       const survivor = yield* cluster.leaderClient("t")
       yield* cluster.isrIs("t", others)
-      expect(yield* withTime(survivor.readAll("t"))).toEqual(["a"])
+      yield* expectValues(survivor, ["a"])
       yield* produce(survivor, ["c"])
       yield* cluster.start(first)
-      yield* cluster.isrIs("t", IDS)
-      yield* expectEqualLogs(cluster)
-      expect(yield* withTime(survivor.readAll("t"))).toEqual(["a", "c"])
+      yield* expectWhole(cluster)
+      yield* expectValues(survivor, ["a", "c"])
     }))
 })
 
 describe("The ISR", () => {
   it.effect("loses who lags for replica.lag.time.max.ms, stands under min.insync.replicas, and grows again", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "10000" })
-      yield* create(cluster, "t", { "min.insync.replicas": "2" })
-      const { leader } = cluster.partitionImage("t")
-      const [near, far] = cluster.followers("t") as [number, number]
-      const client = yield* cluster.leaderClient("t")
+      const { cluster, leader, near, far, client } = yield* startWithTopic(LAG, MIN_ISR_2)
       yield* produce(client, ["a"])
 
       // Whoever asks for acks=all waits as long as the lagging replica is in the ISR.
@@ -221,22 +234,18 @@ describe("The ISR", () => {
       expect(cluster.partitionImage("t").elr).toEqual([near])
       expect(yield* withTime(client.produce("t", ["refused"]))).toMatchObject({ errorCode: ErrorCode.NOT_ENOUGH_REPLICAS })
       expect(cluster.leading("t").highWatermark).toBe(2)
-      expect(yield* withTime(client.readAll("t"))).toEqual(["a", "b"])
+      yield* expectValues(client, ["a", "b"])
 
       cluster.heal([near, far])
       yield* cluster.isrIs("t", IDS)
       expect(cluster.partitionImage("t")).toMatchObject({ leader, leaderEpoch: 0, elr: [] })
       yield* until("the high watermark", () => cluster.leading("t").highWatermark === 3)
-      expect(yield* withTime(client.readAll("t"))).toEqual(["a", "b", "c"])
+      yield* expectValues(client, ["a", "b", "c"])
     }))
 
   it.effect("counts who was to join until it is known whether that was committed, and commits it when the store is back", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "10000" })
-      yield* create(cluster, "t")
-      const { leader } = cluster.partitionImage("t")
-      const [near, far] = cluster.followers("t") as [number, number]
-      const client = yield* cluster.leaderClient("t")
+      const { cluster, leader, near, far, client } = yield* startWithTopic(LAG)
       cluster.cut([far])
       yield* produce(client, ["a"])
       expect([...cluster.partitionImage("t").isr].sort()).toEqual([leader, near].sort())
@@ -260,27 +269,18 @@ describe("The ISR", () => {
 
   it.effect("takes a follower back whose leader has deleted what it had, from the log start on", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "10000" })
-      yield* create(cluster, "t")
-      const [, far] = cluster.followers("t") as [number, number]
-      const client = yield* cluster.leaderClient("t")
+      const { cluster, far, client } = yield* startWithTopic(LAG)
       yield* produce(client, ["a"])
       cluster.cut([far])
       yield* produce(client, ["b"])
       yield* produce(client, ["c"])
-      expect(cluster.leading("t").deleteRecords(2)).toEqual({ error: ErrorCode.NONE, target: 2 })
-      cluster.heal([far])
-      yield* cluster.isrIs("t", IDS)
+      yield* deleteAndHeal(cluster, far, 2)
       expect(cluster.partition(far, "t")).toMatchObject({ logStartOffset: 2, logEndOffset: 3 })
-      yield* until("the log start", () => IDS.every((id) => cluster.partition(id, "t")!.logStartOffset === 2))
     }))
 
   it.effect("takes a follower back that ends where its leader's log begins, in the middle of a batch", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "10000" })
-      yield* create(cluster, "t")
-      const [, far] = cluster.followers("t") as [number, number]
-      const client = yield* cluster.leaderClient("t")
+      const { cluster, far, client } = yield* startWithTopic(LAG)
       yield* produce(client, ["a"])
       yield* until("the record", () => cluster.partition(far, "t")!.highWatermark === 1)
       cluster.cut([far])
@@ -288,19 +288,14 @@ describe("The ISR", () => {
       // As a leader that was cut off appends it: never committed, and where its history parts is deleted.
       const own = buildBatch([{ timestamp: 1, key: null, value: new Uint8Array(1) }], { crypto, baseOffset: 1, leaderEpoch: 0 })
       expect(cluster.partition(far, "t")!.follower.append(own, { highWatermark: 1, logStartOffset: 0 })).toBe(ErrorCode.NONE)
-      expect(cluster.leading("t").deleteRecords(2)).toEqual({ error: ErrorCode.NONE, target: 2 })
-      cluster.heal([far])
-      yield* cluster.isrIs("t", IDS)
-      yield* until("the log start", () => IDS.every((id) => cluster.partition(id, "t")!.logStartOffset === 2))
+      yield* deleteAndHeal(cluster, far, 2)
       expect(cluster.partition(far, "t")).toMatchObject({ logStartOffset: 2, logEndOffset: 4, highWatermark: 4 })
     }))
 
   it.effect("keeps what it has when what comes from its leader, in the middle of a batch, is no batch", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster()
-      yield* create(cluster, "t")
-      const [far] = cluster.followers("t") as [number, number]
-      yield* produce(yield* cluster.leaderClient("t"), ["a", "b"])
+      const { cluster, far, client } = yield* startWithTopic()
+      yield* produce(client, ["a", "b"])
       const partition = cluster.partition(far, "t")!
       const [before, { logEndOffset }] = [bytesOf(partition), partition]
       const batchOf = (leaderEpoch: number) =>
@@ -317,10 +312,7 @@ describe("The ISR", () => {
 
   it.effect("tells a follower the high watermark anew in another leader epoch: what came of the old one it may have dropped", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "10000" })
-      yield* create(cluster, "t")
-      const [, far] = cluster.followers("t") as [number, number]
-      const client = yield* cluster.leaderClient("t")
+      const { cluster, far, client } = yield* startWithTopic(LAG)
       yield* produce(client, ["a"])
       yield* until("the high watermark", () => cluster.leading("t").highWatermark === 1)
       cluster.cut([far])
@@ -349,26 +341,17 @@ describe("The ISR", () => {
 
   it.effect("takes a follower back whose leader has deleted what it had, up to the middle of a batch", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "10000" })
-      yield* create(cluster, "t")
-      const [, far] = cluster.followers("t") as [number, number]
-      const client = yield* cluster.leaderClient("t")
+      const { cluster, far, client } = yield* startWithTopic(LAG)
       yield* produce(client, ["a"])
       cluster.cut([far])
       yield* produce(client, ["b", "c", "d"])
-      expect(cluster.leading("t").deleteRecords(2)).toEqual({ error: ErrorCode.NONE, target: 2 })
-      cluster.heal([far])
-      yield* cluster.isrIs("t", IDS)
-      yield* until("the log start", () => IDS.every((id) => cluster.partition(id, "t")!.logStartOffset === 2))
+      yield* deleteAndHeal(cluster, far, 2)
       expect(cluster.partition(far, "t")).toMatchObject({ logStartOffset: 2, logEndOffset: 4, highWatermark: 4 })
     }))
 
   it.effect("counts no fetch of an earlier life of a broker (KIP-903), nor one in another leader epoch", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster({ "replica.lag.time.max.ms": "10000" })
-      yield* create(cluster, "t")
-      const [, far] = cluster.followers("t") as [number, number]
-      const client = yield* cluster.leaderClient("t")
+      const { cluster, far, client } = yield* startWithTopic(LAG)
       cluster.cut([far])
       yield* produce(client, ["a"])
       expect(cluster.partitionImage("t").isr).not.toContain(far)
@@ -438,7 +421,7 @@ describe("The cluster", () => {
       yield* settle
       expect(yield* withTime(first.group.commit("g", "t", 0, 42))).toBe(ErrorCode.NONE)
       yield* cluster.crash(first.leader)
-      yield* until("another leader", () => ![-1, first.leader].includes(cluster.partitionImage("__consumer_offsets").leader))
+      yield* awaitOtherLeader(cluster, first.leader, "__consumer_offsets")
       const second = yield* find
       expect(second.coordinators[0]).toMatchObject({ errorCode: ErrorCode.NONE, nodeId: second.leader })
       expect(yield* withTime(second.group.committed("g"))).toEqual({ "t-0": 42 })
@@ -446,17 +429,13 @@ describe("The cluster", () => {
 
   it.effect("leads on where a broker was stopped, which comes back with what it missed", () =>
     Effect.gen(function*() {
-      const cluster = yield* startCluster()
-      yield* create(cluster, "t")
-      yield* produce(yield* cluster.leaderClient("t"), ["a"])
-      const first = cluster.partitionImage("t").leader
+      const { cluster, leader: first, client } = yield* startWithTopic()
+      yield* produce(client, ["a"])
       yield* cluster.stop(first)
-      yield* until("another leader", () => ![-1, first].includes(cluster.partitionImage("t").leader))
-      const client = yield* cluster.leaderClient("t")
-      yield* produce(client, ["b"])
+      const survivor = yield* awaitOtherLeader(cluster, first)
+      yield* produce(survivor, ["b"])
       yield* cluster.start(first)
-      yield* cluster.isrIs("t", IDS)
-      yield* expectEqualLogs(cluster)
-      expect(yield* withTime(client.readAll("t"))).toEqual(["a", "b"])
+      yield* expectWhole(cluster)
+      yield* expectValues(survivor, ["a", "b"])
     }))
 })
