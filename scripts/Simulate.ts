@@ -7,8 +7,7 @@
  *
  * Prints progress, steps per second and virtual time per second. On failure: the seed, what broke, a line that replays it,
  * the schedule shrunk to what the failure needs, and the timeline; exit code 1. `--go-on` runs the other seeds all the same.
- * A series fails too unless it has seen elections, truncations, ISR shrinks and expansions, unclean restarts,
- * reassignments and moves of coordinators (asked of 100 seeds or more).
+ * A series of 100 seeds or more fails too unless it has seen everything that is counted at least once.
  * `--clients-only` goes on when an invariant is broken, and judges by what clients saw alone.
  * `--keep` runs a seed with only these faults of its schedule, `--timeline` shows what happened in a run that went well.
  * The long form is 10,000 seeds.

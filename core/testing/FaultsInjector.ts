@@ -1,17 +1,13 @@
 /**
  * Does to a simulated cluster what a schedule says, and undoes it when its time is over. Keeps to the fault model: what
- * would go beyond it is left out or made milder, and the timeline says so.
- *
- * Model (b) as it is held here: a replica that lost power counts as doubtful until it is back in the ISR. Of no partition
- * are min ISR or more replicas doubtful, and while one is, somebody in ISR or ELR stays who had no unclean stop: else the
- * controller, which cannot tell a killed process from a machine without power, could only guess whom to trust. A change of
- * min ISR makes everybody but the ISR ineligible, as in Kafka: then it is the ISR that has to have somebody.
+ * would go beyond it is left out or made milder (FaultsDoubts.ts), and the timeline says so.
  */
 import * as Effect from "effect/Effect"
 import type { Scope } from "effect/Scope"
-import * as Admin from "../client/Admin.ts"
 import type { PartitionImage } from "../cluster/MetadataImage.ts"
-import { type Fault, type FaultModel, showFault, type Target } from "./Faults.ts"
+import { type Fault, showFault, type Target } from "./Faults.ts"
+import { FaultAdmin } from "./FaultsAdmin.ts"
+import { FaultDoubts } from "./FaultsDoubts.ts"
 import type { SimBroker } from "./SimBroker.ts"
 import type { SimClient } from "./SimClient.ts"
 import type { SimCluster } from "./SimCluster.ts"
@@ -23,16 +19,6 @@ import type { SimulationObserver } from "./SimulationObserver.ts"
 /** How long a broker that could not start waits before it tries again, in virtual milliseconds. */
 const START_RETRY_MS = 500
 const STALE_WATCH_MS = 2500
-/** Kafka's number of the election type. */
-const PREFERRED = 0
-
-/** Who is not to be trusted with a partition's committed records, by partition key. */
-interface Doubts {
-  /** Lost power and not back in the ISR since. */
-  readonly lost: Set<number>
-  /** Stopped uncleanly in any way, and not back in the ISR since. */
-  readonly unclean: Set<number>
-}
 
 const groupPartition = (group: string, partitions: number): number => {
   // As Kafka finds a group's partition: Java's hashCode.
@@ -42,7 +28,6 @@ const groupPartition = (group: string, partitions: number): number => {
 }
 
 export interface FaultInjectorOptions {
-  readonly model: FaultModel
   /** Of every topic in the beginning. */
   readonly minIsr: number
   /** Of every link that no fault slows. */
@@ -56,24 +41,14 @@ export class FaultInjector {
   readonly #cluster: SimCluster
   readonly #observer: SimulationObserver
   readonly #options: FaultInjectorOptions
-  readonly #doubts: Map<string, Doubts> = new Map()
+  readonly #doubts: FaultDoubts
+  readonly admin: FaultAdmin
   /** How many faults block a direction. */
   readonly #blocks: Map<string, number> = new Map()
   /** Brokers that a fault keeps down: others do not start them. */
   readonly #down: Map<number, number> = new Map()
   /** Brokers whose disk failed an fsync: they are started again, as an operator would. */
   readonly #distrusted: Set<SimBroker> = new Set()
-  /** Topics that this run deleted. */
-  readonly deletedTopics: Set<string> = new Set()
-  /** By `topic-partition`: records below this offset may have been deleted on purpose. */
-  readonly deletedBefore: Map<string, number> = new Map()
-  /**
-   * By topic: on how few replicas something may have been committed, by min.insync.replicas or for want of replicas. It is
-   * not taken back, for what was committed so stays so.
-   */
-  readonly #fewest: Map<string, number> = new Map()
-  /** Topics whose min ISR is being changed. */
-  readonly #changing: Set<string> = new Set()
   /** Client machines that a fault keeps off, and how many faults do. */
   readonly #off: Map<string, number> = new Map()
   #isHealed = false
@@ -82,6 +57,8 @@ export class FaultInjector {
     this.#cluster = cluster
     this.#observer = observer
     this.#options = options
+    this.#doubts = new FaultDoubts(cluster, observer, options.minIsr)
+    this.admin = new FaultAdmin(cluster, observer, this.#doubts, options.admin)
   }
 
   /** Does all of a schedule in its time; done when the last fault has begun. What is undone later is done in the scope. */
@@ -97,8 +74,8 @@ export class FaultInjector {
     })
   }
 
-  /** Ends every fault. Done when all brokers serve. */
-  readonly heal: Effect.Effect<void> = Effect.suspend(() => {
+  /** Ends every fault. Done when all brokers serve; throttles are looked for as long as the scope is open. */
+  readonly heal: Effect.Effect<void, never, Scope> = Effect.suspend(() => {
     this.#isHealed = true
     this.#observer.note("heal", "all heals")
     // Wrong clocks stay as wrong as they were: one that is set back would be another fault.
@@ -108,7 +85,8 @@ export class FaultInjector {
     this.#blocks.clear()
     for (const broker of this.#distrusted) broker.kill()
     this.#distrusted.clear()
-    return Effect.forEach([...this.#cluster.brokers.values()], (broker) => this.#start(broker), { concurrency: "unbounded", discard: true })
+    const start = Effect.forEach([...this.#cluster.brokers.values()], (broker) => this.#start(broker), { concurrency: "unbounded", discard: true })
+    return this.admin.hasThrottled ? Effect.andThen(start, this.admin.liftAll) : start
   })
 
   /** Whether a client stays dead for now. */
@@ -151,61 +129,6 @@ export class FaultInjector {
         return topic?.partitions[groupPartition(target.group, topic.partitions.length)]?.leader
       }
     }
-  }
-
-  // -- the fault model -----------------------------------------------------------------------------------------
-
-  #doubtsOf(key: string): Doubts {
-    let doubts = this.#doubts.get(key)
-    if (doubts === undefined) this.#doubts.set(key, doubts = { lost: new Set(), unclean: new Set() })
-    return doubts
-  }
-
-  /** Replicas that are back in the ISR since they came back can be trusted again. */
-  #settle(key: string, image: PartitionImage): Doubts {
-    const doubts = this.#doubtsOf(key)
-    const { brokers } = this.#observer.image()
-    for (const id of doubts.unclean) {
-      const broker = this.#cluster.broker(id)
-      const registration = brokers.get(id)
-      // In the ISR by a change that was made after it registered again: not by one from before its stop.
-      const isBack = broker.state === "running" && registration !== undefined && registration.epoch === broker.broker!.brokerEpoch &&
-        image.modRevision > registration.epoch && image.isr.includes(id)
-      if (!isBack) continue
-      doubts.unclean.delete(id)
-      doubts.lost.delete(id)
-    }
-    return doubts
-  }
-
-  /** Whether the model allows this broker an unclean stop now; remembers it when it does. */
-  #mayStop(id: number, losesPower: boolean): boolean {
-    const affected: Array<Doubts> = []
-    for (const topic of this.#observer.image().topicsById.values()) {
-      for (const image of topic.partitions) {
-        if (!image.replicas.includes(id)) continue
-        const doubts = this.#settle(`${topic.id}-${image.partition}`, image)
-        affected.push(doubts)
-        const lost = new Set(losesPower ? [...doubts.lost, id] : doubts.lost)
-        if (lost.size === 0) continue
-        if (lost.size >= (this.#fewest.get(topic.name) ?? this.#options.minIsr)) return false
-        const eligible = this.#changing.has(topic.name) ? image.isr : [...image.isr, ...image.elr]
-        if (!eligible.some((member) => member !== id && !doubts.unclean.has(member))) return false
-      }
-    }
-    for (const doubts of affected) {
-      doubts.unclean.add(id)
-      if (losesPower) doubts.lost.add(id)
-    }
-    return true
-  }
-
-  #mayChangeMinIsr(name: string, minIsr: number): boolean {
-    const topic = this.#observer.image().topicsByName.get(name)
-    return topic === undefined || topic.partitions.every((image) => {
-      const { lost, unclean } = this.#settle(`${topic.id}-${image.partition}`, image)
-      return lost.size === 0 || (lost.size < minIsr && image.isr.some((id) => !unclean.has(id)))
-    })
   }
 
   // -- what ----------------------------------------------------------------------------------------------------
@@ -292,6 +215,21 @@ export class FaultInjector {
             for (const [a, b] of [[from, to], [to, from]] as const) this.#cluster.network.change(a.host, b.host, normal)
           })
         }
+        case "lossy link": {
+          const from = this.#find(fault.from)
+          const to = fault.to === "clients" ? this.#options.clients() : [this.#find(fault.to)].filter((broker) => broker !== undefined)
+          const others = to.filter((other) => other !== from)
+          if (from === undefined || others.length === 0) return Effect.void
+          this.#note("fault", `${showFault(fault)} (${[from, ...to].map(({ host }) => host.name).join()})`)
+          const change = ({ breaks, loss }: Pick<SimLinkOptions, "breaks" | "loss">): void => {
+            for (const { host } of others) {
+              this.#cluster.network.change(from.host, host, { breaks, loss })
+              this.#cluster.network.change(host, from.host, { breaks, loss })
+            }
+          }
+          change(fault)
+          return over(() => change(this.#options.link))
+        }
         case "reset": {
           const broker = this.#find(fault.victim)
           if (broker === undefined) return Effect.void
@@ -359,7 +297,7 @@ export class FaultInjector {
         }
         default:
           this.#note("fault", showFault(fault))
-          return this.#administer(fault)
+          return this.admin.act(fault)
       }
     })
   }
@@ -381,8 +319,8 @@ export class FaultInjector {
     return Effect.suspend(() => {
       if (broker === undefined || broker.state === "down") return Effect.void
       let isPower = losesPower
-      if (isPower && !this.#mayStop(broker.id, true)) isPower = false
-      if (!isPower && !this.#mayStop(broker.id, false)) {
+      if (isPower && !this.#doubts.mayStop(broker.id, true)) isPower = false
+      if (!isPower && !this.#doubts.mayStop(broker.id, false)) {
         this.#note("fault", `left out, beyond the fault model: ${showFault(fault)}`, broker.id)
         return Effect.void
       }
@@ -419,7 +357,7 @@ export class FaultInjector {
   /** A broker whose fsync failed cannot trust its disk; what is in its partitions is looked at when it starts again. */
   #failSyncs(fault: Fault, broker: SimBroker | undefined, times: number): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (broker === undefined || broker.state !== "running" || !this.#mayStop(broker.id, false)) return Effect.void
+      if (broker === undefined || broker.state !== "running" || !this.#doubts.mayStop(broker.id, false)) return Effect.void
       this.#note("fault", showFault(fault), broker.id)
       let left = times
       broker.disk.failWhen((operation) => {
@@ -456,74 +394,4 @@ export class FaultInjector {
       })
     })
   }
-
-  // -- admin ---------------------------------------------------------------------------------------------------
-
-  #administer(fault: Fault): Effect.Effect<void> {
-    const { bootstrap } = this.#cluster
-    const act = Effect.gen({ self: this }, function*() {
-      const admin = yield* Admin.make({ "bootstrap.servers": bootstrap, "request.timeout.ms": 3000, "default.api.timeout.ms": 10_000 })
-      switch (fault.kind) {
-        case "create topic":
-          return yield* admin.createTopics([{ name: fault.topic, partitions: fault.partitions, replicationFactor: 3 }])
-        case "delete topic":
-          this.deletedTopics.add(fault.topic)
-          return yield* admin.deleteTopics([fault.topic])
-        case "add partitions":
-          return yield* admin.createPartitions([{ name: fault.topic, totalCount: fault.partitions }])
-        case "change min ISR": {
-          const alterations = [{ name: "min.insync.replicas", operation: "SET", value: String(fault.minIsr) }] as const
-          return yield* admin.alterConfigs([{ resource: { type: "topic", name: fault.topic }, alterations }])
-        }
-        case "delete records": {
-          const { partition, topic } = fault
-          const beforeOffset = Math.floor(fault.share * this.#observer.committedEnd(topic, partition))
-          const key = `${topic}-${partition}`
-          this.deletedBefore.set(key, Math.max(this.deletedBefore.get(key) ?? 0, beforeOffset))
-          return yield* admin.deleteRecords([{ topic, partition, offset: beforeOffset }])
-        }
-        default:
-          return undefined
-      }
-    })
-    switch (fault.kind) {
-      case "reassign":
-        if (fault.replicas !== null) this.#lower(fault.topic, fault.replicas.length)
-        return this.#govern(fault)
-      case "elect preferred leaders":
-        return this.#govern(fault)
-      case "change min ISR":
-        if (!this.#mayChangeMinIsr(fault.topic, fault.minIsr)) {
-          this.#note("fault", `left out, beyond the fault model: ${showFault(fault)}`)
-          return Effect.void
-        }
-        this.#lower(fault.topic, fault.minIsr)
-        this.#changing.add(fault.topic)
-        return Effect.ensuring(Effect.ignore(this.#options.admin.run(act)), Effect.sync(() => this.#changing.delete(fault.topic)))
-      default:
-        return Effect.ignore(this.#options.admin.run(act))
-    }
-  }
-
-  #lower(topic: string, replicas: number): void {
-    this.#fewest.set(topic, Math.min(replicas, this.#fewest.get(topic) ?? this.#options.minIsr))
-  }
-
-  /** By any broker that runs, as its handlers do. */
-  #govern(fault: Fault): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const broker = this.#cluster.running().find(({ process }) => process?.state === "running")
-      const controller = broker?.broker?.services.controller
-      if (broker === undefined || controller === undefined) return Effect.void
-      if (fault.kind === "reassign") {
-        const { partition, replicas, topic } = fault
-        return Effect.ignore(broker.process!.run(controller.alterPartitionReassignments([{ topic, partition, replicas }])))
-      }
-      const all = [...this.#observer.image().topicsById.values()].flatMap(({ name, partitions }) =>
-        partitions.map(({ partition }) => ({ topic: name as string, partition }))
-      )
-      return Effect.ignore(broker.process!.run(controller.electLeaders(all, PREFERRED)))
-    })
-  }
 }
-

@@ -2,7 +2,8 @@
  * A run of a cluster as plain data, drawn from a seed: who is there, what clients do, what goes wrong. The same scenario
  * and seed give the same run; a schedule with fewer faults is a scenario too.
  */
-import { drawFaults, type Fault, type FaultModel } from "./Faults.ts"
+import type { Fault, FaultModel } from "./Faults.ts"
+import { drawFaults, drawLossyLinks, drawThrottles } from "./FaultsDrawn.ts"
 import { SimRandom } from "./SimRandom.ts"
 
 export interface TopicPlan {
@@ -107,11 +108,13 @@ export const scenarioOf = (seed: number, options: ScenarioOptions = {}): Scenari
   }
   // Now and then the brokers sync on their own: what a power loss leaves is different then.
   if (dice.chance(0.2)) configs["log.flush.interval.messages"] = String(dice.pick([1, 3, 10]))
-  const faults = drawFaults(
-    dice.fork("faults"),
-    { model, brokers, topics, groups, durationMs, sessionTimeoutMs, replicaLagTimeMaxMs },
-    options.faults ?? dice.int(3, 8)
-  )
+  const ground = { model, brokers, topics, groups, durationMs, sessionTimeoutMs, replicaLagTimeMaxMs }
+  const count = options.faults ?? dice.int(3, 8)
+  const faults = [
+    ...drawFaults(dice.fork("faults"), ground, count),
+    // With dice of their own: what a seed drew before these were thought of stays as it was.
+    ...(count === 0 ? [] : [...drawLossyLinks(dice.fork("lossy links"), ground), ...drawThrottles(dice.fork("throttles"), ground)])
+  ]
   const created = dice.chance(0.3) ? [
     { kind: "create topic", topic: "extra", partitions: 1, atMs: dice.int(500, durationMs / 2), forMs: 0 } as const,
     { kind: "delete topic", topic: "extra", atMs: dice.int(durationMs / 2, durationMs), forMs: 0 } as const

@@ -121,6 +121,13 @@ export class SimConnection implements Connection {
     this.#close(new NetworkError("Reset", "connection reset by peer"))
   }
 
+  /** The first segment on the wire is lost for good, and so is all behind it: a stream ends, it has no holes. */
+  giveUp(): void {
+    this.wire.length = 0
+    this.break()
+    this.#transmit("reset")
+  }
+
   /** A segment of the peer's is here. */
   arrive(segment: Segment): void {
     const { peer } = this

@@ -7,6 +7,8 @@ export interface SimLinkOptions {
   readonly maxDelayMs: number
   /** Of a segment to be lost and sent again: what is behind it on its connection waits with it. 0 to 1. */
   readonly loss: number
+  /** Of a segment that is lost every time it is sent: its connection is over, and both ends are told by a reset. 0 to 1. */
+  readonly breaks: number
   /** Bytes that pass in a millisecond; Infinity: all of them. */
   readonly bytesPerMs: number
   /** Nothing passes. What is on the way waits, as TCP sends it again, until the link is open. */
@@ -14,7 +16,7 @@ export interface SimLinkOptions {
 }
 
 /** A machine room: other connections' segments overtake, little is lost. */
-export const DEFAULT_LINK: SimLinkOptions = { minDelayMs: 0, maxDelayMs: 2, loss: 0, bytesPerMs: Infinity, isBlocked: false }
+export const DEFAULT_LINK: SimLinkOptions = { minDelayMs: 0, maxDelayMs: 2, loss: 0, breaks: 0, bytesPerMs: Infinity, isBlocked: false }
 
 /** After which TCP sends a lost segment again, in milliseconds; the double after the next loss. */
 export const RETRANSMIT_MS = 200
@@ -28,6 +30,11 @@ export class SimLink {
   constructor(options: SimLinkOptions, dice: SimRandom) {
     this.options = options
     this.#dice = dice
+  }
+
+  /** Whether a segment that would arrive now never does. */
+  isBreaking(): boolean {
+    return this.options.breaks > 0 && this.#dice.chance(this.options.breaks)
   }
 
   /** When a segment given to it now arrives. */

@@ -46,6 +46,8 @@ export class SimNetwork {
   /** Ends that are open, or have something on the wire. */
   readonly #ends: Set<SimConnection> = new Set()
   #nextPort = FIRST_EPHEMERAL_PORT
+  /** Connections that ended because their link was lossy. */
+  broken = 0
   readonly #wire: SimWire
 
   constructor(sim: Sim, options: Partial<SimLinkOptions> = {}) {
@@ -159,6 +161,12 @@ export class SimNetwork {
       from.isOnTheWay = false
       const { peer } = from
       if (from.isLost || this.#isBlocked(from.host, peer.host)) return
+      // The reset that tells of it gets through in the end.
+      if (from.wire[0]!.segment !== "reset" && from.host.isOn && this.link(from.host, peer.host).isBreaking()) {
+        this.broken++
+        this.#sim.say(`${from.host.name} > ${peer.host.name}: a connection breaks`)
+        return from.giveUp()
+      }
       const { segment } = from.wire.shift()!
       this.#sim.trace.text(from.host.name)
       if (segment instanceof Uint8Array) this.#sim.trace.bytes(segment)

@@ -114,7 +114,6 @@ class Run {
       broken: ({ invariant, message }) => options.judgedBy === "clients" ? undefined : this.fail(invariant, message)
     })
     this.injector = new FaultInjector(this.cluster, this.observer, {
-      model: scenario.model,
       minIsr: MIN_ISR,
       link: { ...DEFAULT_LINK, maxDelayMs: scenario.maxDelayMs },
       clients: () => [...this.cluster.clients.values()].filter(({ name }) => name !== "admin" && name !== "reader"),
@@ -187,9 +186,9 @@ class Run {
     )
     const finals = yield* readAll(cluster, cluster.client("reader"), partitions)
     this.violations = check(this.history.events, finals, {
-      deletedTopics: this.injector.deletedTopics,
+      deletedTopics: this.injector.admin.deletedTopics,
       keepsRecords: true,
-      deletedBefore: this.injector.deletedBefore,
+      deletedBefore: this.injector.admin.deletedBefore,
       maxViolations: 1000,
       completeGroups: scenario.groups.map(({ name }) => name)
     })
@@ -242,7 +241,7 @@ class Run {
           if (replica === undefined) return `${name} is not on broker ${id}`
           if (replica.logEndOffset !== end) return `${name} ends at ${replica.logEndOffset} on broker ${id} and at ${end} on its leader ${partition.leader}`
           // One that died may have gone back to a start from before records were deleted.
-          const isGone = Math.max(replica.logStartOffset, start!) <= (this.injector.deletedBefore.get(name) ?? 0)
+          const isGone = Math.max(replica.logStartOffset, start!) <= (this.injector.admin.deletedBefore.get(name) ?? 0)
           if (replica.logStartOffset !== start && !isGone) return `${name} begins at ${replica.logStartOffset} on broker ${id} and at ${start} on its leader ${partition.leader}`
           if (replica.highWatermark !== end) return `${name}: broker ${id} has the high watermark ${replica.highWatermark} of ${end}`
         }

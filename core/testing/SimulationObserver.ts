@@ -32,6 +32,10 @@ export interface SimulationCounters {
   deletions: number
   /** Members of groups that died. */
   memberKills: number
+  /** Connections that lossy links broke. */
+  brokenConnections: number
+  /** Times that a throttle began to hold back what somebody outside the ISR copies. */
+  throttles: number
 }
 
 export const noCounters = (): SimulationCounters => ({
@@ -45,7 +49,9 @@ export const noCounters = (): SimulationCounters => ({
   elrElections: 0,
   minIsrChanges: 0,
   deletions: 0,
-  memberKills: 0
+  memberKills: 0,
+  brokenConnections: 0,
+  throttles: 0
 })
 
 const OFFSETS_TOPIC = "__consumer_offsets"
@@ -214,6 +220,8 @@ export class SimulationObserver {
   readonly #lastLeader: Map<string, number> = new Map()
   readonly #told: Set<string> = new Set()
   readonly #shown: Map<string, string> = new Map()
+  /** Replicas, by broker, that no more is copied from or to for now. */
+  readonly #heldBack: Set<string> = new Set()
   /** By broker and partition: the ISR that it asks for. */
   readonly #wanted: Map<string, string> = new Map()
 
@@ -244,6 +252,7 @@ export class SimulationObserver {
   /** After a step of that process. */
   look(process: SimProcess): void {
     const dirty = new Map<string, readonly [TopicImage, PartitionImage]>()
+    this.counters.brokenConnections = this.#cluster.network.broken
     if (this.#cluster.store.state.revision !== this.#state.image.revision) this.#followStore(dirty)
     const broker = this.#brokerOf(process)
     if (broker !== undefined) this.#lookAt(broker, dirty)
@@ -390,6 +399,7 @@ export class SimulationObserver {
     const { revision } = running.services.image()
     for (const partition of running.services.partitions.all()) {
       if (partition.isOffline || partition.isDeleted) continue
+      if (partition.isLeaderThrottled || partition.isFollowerThrottled) this.#countThrottles(broker, partition)
       const key = `${partition.topicId}-${partition.partition}`
       let mirror = mirrors.get(key)
       if (mirror === undefined || mirror.partition !== partition) {
@@ -420,6 +430,19 @@ export class SimulationObserver {
       }
       if (mirror.role === "leader") this.#showLeader(broker.id, `${topic.name}-${image.partition}`, mirror, epochBefore)
       dirty.set(key, [topic, image])
+    }
+  }
+
+  #countThrottles({ broker, id }: SimBroker, { isFollowerThrottled, isLeaderThrottled, partition, state, topicId }: Partition): void {
+    if (state.replicas.length === state.isr.length) return
+    const { monotonicMs, replicationQuotas } = broker!.services
+    for (const [side, isMeant] of [["leader", isLeaderThrottled], ["follower", isFollowerThrottled]] as const) {
+      const key = `${id} ${side} ${topicId}-${partition}`
+      if (!isMeant || state.role !== side || !replicationQuotas[side].isExceeded(monotonicMs())) this.#heldBack.delete(key)
+      else if (!this.#heldBack.has(key)) {
+        this.#heldBack.add(key)
+        this.counters.throttles++
+      }
     }
   }
 

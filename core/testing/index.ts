@@ -22,6 +22,7 @@ export { Trace, type TraceLine } from "./Trace.ts"
 
 // -- what goes wrong, what must hold all the same, and what happened ---------------------------------------------------
 export * from "./Faults.ts"
+export { drawFaults, drawLossyLinks, drawThrottles, type FaultGround } from "./FaultsDrawn.ts"
 export { FaultInjector, type FaultInjectorOptions } from "./FaultsInjector.ts"
 export * from "./History.ts"
 export { check as checkHistory, type CheckOptions, type Violation, type ViolationKind } from "./Checker.ts"

@@ -7,7 +7,7 @@ import { MIN_ISR, REPLICATION_FACTOR, scenarioOf } from "../../core/testing/Scen
 const targetsOf = (fault: Fault): ReadonlyArray<Target> => [
   ...("victim" in fault ? [fault.victim] : []),
   ...("from" in fault && typeof fault.from === "object" ? [fault.from] : []),
-  ...("to" in fault ? [fault.to] : [])
+  ...("to" in fault && typeof fault.to === "object" ? [fault.to] : [])
 ]
 
 describe("A scenario", () => {
@@ -61,7 +61,7 @@ describe("A scenario", () => {
     expect(kinds("machines")).toContain("power loss")
     expect(kinds("machines")).not.toContain("kill all")
     // Every kind is drawn.
-    expect(new Set([...kinds("processes"), ...kinds("machines")]).size).toBe(25)
+    expect(new Set([...kinds("processes"), ...kinds("machines")]).size).toBe(27)
   })
 
   it("is what the options say", () => {

@@ -216,6 +216,37 @@ describe("A fault of the simulated network", () => {
       expect(Number(world.accepted[0]!.events.at(-1)!.split(" ")[0])).toBeGreaterThan(beforeMs)
     }), { loss: 0.5 })
 
+  it("a connection breaks for both ends, and what arrived of a stream before is its beginning", async () => {
+    const arrived = new Set<number>()
+    for (let seed = 1; seed <= 40; seed++) {
+      const world = new World(seed)
+      await world.sim.run(Effect.scoped(Effect.gen(function*() {
+        yield* world.listen()
+        const client = yield* world.connect()
+        world.network.change(world.a, world.b, { loss: 0.2, breaks: 0.1 })
+        for (let i = 0; i < 10; i++) {
+          client.send(String(i))
+          yield* Effect.sleep(5)
+        }
+        yield* Effect.sleep(60_000)
+        const { told } = world.accepted[0]!
+        const isBroken = world.network.broken > 0
+        expect("0123456789".startsWith(told.join("").replace("closed Reset", ""))).toBe(true)
+        expect([told.at(-1), client.told.at(-1)]).toEqual(isBroken ? ["closed Reset", "closed Reset"] : [told.at(-1), undefined])
+        expect(told.join("").length).toBe(isBroken ? told.join("").indexOf("closed") + "closed Reset".length : 10)
+        arrived.add(told.join("").replace("closed Reset", "").length)
+        if (!isBroken) return
+        // The next one is not told of it.
+        world.network.heal()
+        const again = yield* world.connect()
+        again.send("well")
+        yield* Effect.sleep(10)
+        expect(world.accepted[1]!.told).toEqual(["well"])
+      })))
+    }
+    expect(arrived.size).toBeGreaterThan(3)
+  })
+
   story("a reset ends the connections between two machines for both ends", (world) =>
     Effect.gen(function*() {
       yield* world.listen()

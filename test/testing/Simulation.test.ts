@@ -132,6 +132,29 @@ describe("A simulation", () => {
     expect(isSeen).toBe(true)
   })
 
+  it("has links on which segments are late and connections break, between brokers and to clients", async () => {
+    const link = { kind: "lossy link", loss: 0.2, breaks: 0.2, forMs: 6000 } as const
+    const { acknowledged, counters, sent } = passed(await runScenario(plain([
+      { ...link, from: leader, to: follower(0), atMs: 2000 },
+      { ...link, from: leader, to: "clients", atMs: 4000 }
+    ])))
+    expect(counters.brokenConnections).toBeGreaterThan(5)
+    expect(acknowledged).toBe(sent)
+  })
+
+  it.each(["leader", "follower"] as const)("throttles what is copied on the %s's side, and takes the throttle off when all heals", async (side) => {
+    const throttle = { kind: "throttle", topic: "t0", replicas: "*", side, bytesPerSecond: 0, atMs: 2000 } as const
+    const away = { kind: "isolate", victim: follower(0), from: "brokers", way: "both", atMs: 3000, forMs: 3000 } as const
+    for (const [forMs, overSeconds] of [[7000, 9], [100_000, 12]] as const) {
+      const { counters, timeline } = passed(await runScenario(plain([{ ...throttle, forMs }, away])))
+      expect(counters.throttles).toBeGreaterThan(0)
+      // Who was away is given nothing: it is back in the ISR when the throttle is gone, and not before.
+      const [, seconds] = /(\d+\.\d+)s.*asks for the ISR \{\d,\d,\d\}/.exec(timeline.render({ last: 10_000, partition: "t0-0" }))!
+      expect(Number(seconds)).toBeGreaterThan(overSeconds)
+      expect(Number(seconds)).toBeLessThan(overSeconds + 2)
+    }
+  })
+
   it("of a member that waits in JoinGroup when its coordinator loses its power: it joins at the next one", async () => {
     // The new member waits until the session of the dead one ends, 6 s.
     const { counters } = passed(await runScenario(plain([
