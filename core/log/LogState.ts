@@ -69,6 +69,21 @@ export const guarded = <A>(state: LogState, run: () => A): A => {
   }
 }
 
+/** As in Kafka a disk that does not give what was written can't be trusted with more. A file that was closed is no failure of it. */
+export const noted = (state: LogState, error: unknown): unknown => {
+  if (error instanceof DiskError && error.kind !== "Closed") fail(state, error)
+  return error
+}
+
+/** Reads, also what a failed log still has. @throws DiskError */
+export const looking = <A>(state: LogState, look: () => A): A => {
+  try {
+    return look()
+  } catch (error) {
+    throw noted(state, error)
+  }
+}
+
 /**
  * Brings up to date what other files say of the log: where its epochs begin, and how far recovery may trust it. A disk
  * that is full may refuse it; the log does not grow before it is done. @throws DiskError

@@ -19,7 +19,7 @@ import type { LogContext } from "./LogContext.ts"
 import { TEMPORARY_SUFFIX } from "./LogFiles.ts"
 import { findAborted, findByTimestamp, findMaxTimestamp } from "./LogQueries.ts"
 import { LogReader } from "./LogReader.ts"
-import { distrust, guarded, type LogState, retire, retireFences, writeFacts } from "./LogState.ts"
+import { distrust, guarded, type LogState, looking, noted, retire, retireFences, writeFacts } from "./LogState.ts"
 import type {
   AbortedTransaction,
   ActiveProducer,
@@ -150,12 +150,20 @@ export class PartitionLog {
 
   /** Validates, checks sequences, stamps and stages `records`, whose bytes must stay as they are until `write`. */
   appendAsLeader(records: Uint8Array, options: LeaderAppendOptions): AppendResult {
-    return this.appender.appendAsLeader(records, options)
+    try {
+      return this.appender.appendAsLeader(records, options)
+    } catch (error) {
+      throw noted(this.state, error)
+    }
   }
 
   /** Checks and stages batches that carry their offsets and epochs; the same holds for the bytes. */
   appendAsFollower(records: Uint8Array, options: FollowerAppendOptions): FollowerAppended | ProduceRefusal {
-    return this.appender.appendAsFollower(records, options)
+    try {
+      return this.appender.appendAsFollower(records, options)
+    } catch (error) {
+      throw noted(this.state, error)
+    }
   }
 
   /** Writes all that is staged. @throws DiskError after undoing all of it */
@@ -165,7 +173,7 @@ export class PartitionLog {
 
   /** Begins a new segment when the active one's first record is older than segment.ms by now. @throws DiskError */
   rollIfDue(nowMs: number): void {
-    this.appender.rollIfDue(nowMs)
+    looking(this.state, () => this.appender.rollIfDue(nowMs))
   }
 
   /** Begins a new segment; nothing when the active one is empty. @throws DiskError */
@@ -201,12 +209,16 @@ export class PartitionLog {
   /** Never past `endOffset`, one segment at a time. @throws DiskError */
   read(offset: number, options: ReadOptions): ReadResult {
     const { endOffset, reader, startOffset } = this.state
-    return reader.read(this.segments, startOffset, endOffset, offset, options)
+    try {
+      return reader.read(this.segments, startOffset, endOffset, offset, options)
+    } catch (error) {
+      throw noted(this.state, error)
+    }
   }
 
   /** By first offset, for reads of `[from, upTo)` with read_committed. @throws DiskError */
   abortedTransactions(from: number, upTo: number): ReadonlyArray<AbortedTransaction> {
-    return findAborted(this.segments, from, upTo)
+    return looking(this.state, () => findAborted(this.segments, from, upTo))
   }
 
   /**
@@ -227,12 +239,12 @@ export class PartitionLog {
 
   /** The first record at or after `timestamp`. @throws DiskError */
   offsetForTimestamp(timestamp: number): TimestampOffset | undefined {
-    return findByTimestamp(this.segments, this.state.startOffset, timestamp, this.context)
+    return looking(this.state, () => findByTimestamp(this.segments, this.state.startOffset, timestamp, this.context))
   }
 
   /** The first record that has the largest timestamp. @throws DiskError */
   maxTimestampOffset(): TimestampOffset | undefined {
-    return findMaxTimestamp(this.segments, this.context)
+    return looking(this.state, () => findMaxTimestamp(this.segments, this.context))
   }
 
   /** -1 when the log has none. */

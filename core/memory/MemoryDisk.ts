@@ -2,8 +2,8 @@
  * Disk in memory: for embedding, tests and simulation. Beside bytes it models what a crash leaves: a write is durable
  * after the file's sync, a name (created, renamed, removed) after `syncDirectory` of its directory. A rename is atomic.
  *
- * Faults are for tests: fail or stop at the n-th operation that changes something, a full disk, syncs that fail, bits
- * that flip. `operations` counts what changes something, so that a test can stop the machine at each of them in turn.
+ * Faults are for tests: fail or stop at the n-th operation that changes something, a full disk, syncs and reads that
+ * fail, bits that flip. `operations` counts what changes something, so that a test can stop the machine at each of them in turn.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -90,6 +90,7 @@ class MemoryFile implements File {
   read(target: Uint8Array, position: number): number {
     this.check("read")
     this.disk.requirePower("read", this.path)
+    this.disk.requireReadable(this.path)
     return this.inode.read(target, position)
   }
 
@@ -160,6 +161,7 @@ export class MemoryDisk {
   private readonly root: Directory = { entries: new Map(), changes: [] }
   private readonly locks = new Set<string>()
   private fault: ((operation: Operation, path: string, count: number) => DiskErrorKind | undefined) | undefined
+  private readFault: ((path: string) => DiskErrorKind | undefined) | undefined
   private stopAt = Infinity
   private tearAt: Random = () => 0
   private isDown = false
@@ -193,6 +195,11 @@ export class MemoryDisk {
     this.fault = fault
   }
 
+  /** The same before each read of a file's bytes, which `operations` does not count. */
+  failReadsWhen(fault: ((path: string) => DiskErrorKind | undefined) | undefined): void {
+    this.readFault = fault
+  }
+
   /** The power goes in the middle of operation number `count` (from 1, counted by `operations`): all fail until `crash`. */
   stopAtOperation(count: number, tear: Random = (): number => 0): void {
     this.stopAt = count
@@ -212,6 +219,7 @@ export class MemoryDisk {
     this.isDown = false
     this.stopAt = Infinity
     this.fault = undefined
+    this.readFault = undefined
     if (mode._tag === "process") return
     const names: Array<NameChange> = []
     const inodes = new Set<MemoryInode>()
@@ -263,6 +271,12 @@ export class MemoryDisk {
 
   requirePower(operation: string, path: string): void {
     if (this.isDown) throw new DiskError("Io", operation, path, "the machine stopped")
+  }
+
+  /** For MemoryFile. */
+  requireReadable(path: string): void {
+    const kind = this.readFault?.(path)
+    if (kind !== undefined) throw new DiskError(kind, "read", path, "fault")
   }
 
   /** For MemoryFile: the part, from 0 to 1, that a failed write gets done. */
