@@ -3,9 +3,8 @@
  * changed to the invariants, counts what a run must have seen, and writes the timeline. It changes nothing.
  */
 import { replicationConfigFor } from "../cluster/configs/TopicConfigs.ts"
-import { ImageState } from "../cluster/ImageApply.ts"
 import { emptyImage, type MetadataImage, type PartitionImage, restartedUnclean, type TopicImage, topicConfigOf } from "../cluster/MetadataImage.ts"
-import type { Revision, WatchEvent } from "../ports/MetadataStore.ts"
+import type { Revision } from "../ports/MetadataStore.ts"
 import { RECORD_BATCH_OVERHEAD, RecordBatch } from "../records/RecordBatch.ts"
 import type { Partition } from "../replication/Partition.ts"
 import { type BrokenInvariant, Invariants } from "./Invariants.ts"
@@ -207,10 +206,10 @@ export class SimulationObserver {
   readonly #timeline: Timeline
   readonly #options: ObserverOptions
   readonly #defaults: ReadonlyMap<string, string>
-  readonly #state: ImageState = new ImageState()
-  #keys: Set<string> = new Set()
-  /** Of the last commit: there may be several between two looks. */
-  #committed: MetadataImage = emptyImage
+  /** Of the last commit. */
+  #image: MetadataImage = emptyImage
+  /** Partitions that commits touched since the last look, by `topicId-partition`: there may be several commits in one step. */
+  #touched: Map<string, readonly [TopicImage, PartitionImage]> = new Map()
   readonly #isrs: Map<string, IsrHistory> = new Map()
   /** By broker id: its partitions by `topicId-partition`. */
   readonly #mirrors: Map<number, Map<string, LogMirror>> = new Map()
@@ -230,12 +229,12 @@ export class SimulationObserver {
     this.#timeline = timeline
     this.#options = options
     this.#defaults = new Map(Object.entries(options.configs))
-    cluster.store.onCommit = (image) => this.#remember(image)
+    cluster.store.onCommit = (image) => this.#follow(image)
   }
 
   /** What the metadata store holds, whoever knows it. */
   image(): MetadataImage {
-    return this.#state.image
+    return this.#image
   }
 
   /** Of a topic by name: what is committed. */
@@ -244,16 +243,16 @@ export class SimulationObserver {
     return id === undefined ? 0 : this.invariants.committedEnd(id, partition)
   }
 
-  minIsrOf(topic: TopicImage, partition: PartitionImage, image: MetadataImage = this.image()): number {
-    const { minInsyncReplicas } = replicationConfigFor(topicConfigOf(image, topic.name), this.#defaults)
+  minIsrOf(topic: TopicImage, partition: PartitionImage): number {
+    const { minInsyncReplicas } = replicationConfigFor(topicConfigOf(this.#image, topic.name), this.#defaults)
     return Math.min(minInsyncReplicas, Math.max(1, partition.replicas.length))
   }
 
   /** After a step of that process. */
   look(process: SimProcess): void {
-    const dirty = new Map<string, readonly [TopicImage, PartitionImage]>()
+    const dirty = this.#touched
+    this.#touched = new Map()
     this.counters.brokenConnections = this.#cluster.network.broken
-    if (this.#cluster.store.state.revision !== this.#state.image.revision) this.#followStore(dirty)
     const broker = this.#brokerOf(process)
     if (broker !== undefined) this.#lookAt(broker, dirty)
     for (const [key, [topic, partition]] of dirty) {
@@ -285,38 +284,10 @@ export class SimulationObserver {
 
   // -- the store -----------------------------------------------------------------------------------------------
 
-  /** A look shows the newest commit only; a broker may hear of all that came before it. */
-  #remember(image: MetadataImage): void {
-    const before = this.#committed
-    this.#committed = image
-    const areConfigsNew = image.topicConfigs !== before.topicConfigs
-    if (image.topicsById === before.topicsById && !areConfigsNew) return
-    for (const topic of image.topicsById.values()) {
-      const old = before.topicsById.get(topic.id)
-      if (old === topic && !areConfigsNew) continue
-      for (const partition of topic.partitions) {
-        if (old?.partitions[partition.partition] === partition && !areConfigsNew) continue
-        const key = `${topic.id}-${partition.partition}`
-        let history = this.#isrs.get(key)
-        if (history === undefined) this.#isrs.set(key, history = new IsrHistory())
-        history.add(image.revision, partition.isr, this.minIsrOf(topic, partition, image))
-      }
-    }
-  }
-
-  #followStore(dirty: Map<string, readonly [TopicImage, PartitionImage]>): void {
-    const before = this.#state.image
-    const { revision } = this.#cluster.store.state
-    const entries = this.#cluster.store.state.list("")
-    const keys = new Set<string>()
-    const events: Array<WatchEvent> = []
-    for (const entry of entries) {
-      keys.add(entry.key)
-      if (entry.modRevision > before.revision) events.push({ _tag: "Put", entry })
-    }
-    for (const key of this.#keys) if (!keys.has(key)) events.push({ _tag: "Delete", key })
-    this.#keys = keys
-    const image = this.#state.apply({ revision, events })
+  /** After each commit. A look shows the newest only; a broker may hear of all that came before it. */
+  #follow(image: MetadataImage): void {
+    const before = this.#image
+    this.#image = image
     const areBrokersNew = image.brokers !== before.brokers
     if (areBrokersNew) this.#followBrokers(before, image)
     const areConfigsNew = image.topicConfigs !== before.topicConfigs
@@ -329,9 +300,17 @@ export class SimulationObserver {
         const was = old?.partitions[partition.partition]
         const key = `${topic.id}-${partition.partition}`
         if (was !== partition) this.#followPartition(key, topic, was, partition)
-        if (was !== partition || areBrokersNew || areConfigsNew) dirty.set(key, [topic, partition])
+        if (was !== partition || areConfigsNew) this.#rememberIsr(key, topic, partition)
+        if (was !== partition || areBrokersNew || areConfigsNew) this.#touched.set(key, [topic, partition])
       }
     }
+    for (const [key, [{ id }]] of this.#touched) if (!image.topicsById.has(id)) this.#touched.delete(key)
+  }
+
+  #rememberIsr(key: string, topic: TopicImage, partition: PartitionImage): void {
+    let history = this.#isrs.get(key)
+    if (history === undefined) this.#isrs.set(key, history = new IsrHistory())
+    history.add(this.#image.revision, partition.isr, this.minIsrOf(topic, partition))
   }
 
   #followConfigs(before: MetadataImage, image: MetadataImage): void {
