@@ -1,12 +1,15 @@
 /** What a command line of `ottla` itself and of `ottla start` says, or what is wrong with it. */
 import { parseArgs } from "node:util"
 import { commandNamed, commands } from "./Names.ts"
+import { parseArgsProblem } from "./Options.ts"
+
+const NAME_WIDTH = 2 + Math.max(...Object.keys(commands).map((name) => name.length))
 
 /** `ottla --help`. */
 export const overview: string = `usage: ottla COMMAND [flags]
 
 commands:
-${Object.entries(commands).map(([name, what]) => `  ${name.padEnd(18)}${what}`).join("\n")}
+${Object.entries(commands).map(([name, what]) => `  ${name.padEnd(NAME_WIDTH)}${what}`).join("\n")}
 
 They go by Kafka's names too (kafka-topics, bin/kafka-topics.sh) and take Kafka's flags; ottla COMMAND --help shows them.`
 
@@ -16,7 +19,7 @@ export const usage: string = `usage: ottla start [server.properties] [options]
 Runs a broker until SIGINT or SIGTERM. Without a file it listens on localhost:9092 and keeps its data in ./data.
 
 options:
-  --brokers N             N brokers in this process that are one cluster: ids 1 to N, ports one after the other from
+  --brokers N             N brokers (1 to 32) in this process that are one cluster: ids 1 to N, ports one after the other from
                           the listener's, directories broker1 to brokerN in log.dirs; ottla cluster --help says more
   --override key=value    a configuration key by Kafka's name; may be given many times, stronger than the file
   --log-format FORMAT     text (default) or json, one object a line
@@ -59,17 +62,20 @@ const options = {
 
 const wrong = (message: string): Command => ({ _tag: "Wrong", message })
 
+/** What ClusterConfig.ts allows, which is not loaded to read a command line. */
+export const MAX_BROKERS = 32
+
 export const parseCommand = (argv: ReadonlyArray<string>): Command => {
+  // Of kafka-server-start.sh; parseArgs would take it for -d -a -e and so on.
+  if (argv.includes("-daemon")) return wrong("-daemon is not there: let the shell (&) or a service manager run it in the background")
   let parsed
   try {
     parsed = parseArgs({ args: [...argv], options, allowPositionals: true })
   } catch (error) {
-    // Node's first sentence says what; the others are about parseArgs.
-    const message = (error instanceof Error ? error.message : String(error)).split(". ")[0]
-    return wrong(`${message}\nknown flags: ${Object.keys(options).map((name) => `--${name}`).join(", ")}`)
+    return wrong(`${parseArgsProblem(error)}\nknown flags: ${Object.keys(options).map((name) => `--${name}`).join(", ")}`)
   }
   const { positionals, values } = parsed
-  if (values.help === true) return { _tag: "Help" }
+  if (values.help === true || positionals[0] === "help") return { _tag: "Help" }
   if (values.version === true) return { _tag: "Version" }
   const [command, propertiesFile, ...rest] = positionals
   const known = Object.keys(commands).join(", ")
@@ -84,7 +90,9 @@ export const parseCommand = (argv: ReadonlyArray<string>): Command => {
     overrides.push([pair.slice(0, at).trim(), pair.slice(at + 1).trim()])
   }
   const brokers = values.brokers
-  if (brokers !== undefined && !/^[1-9]\d{0,3}$/.test(brokers)) return wrong(`--brokers takes how many there shall be, not "${brokers}"`)
+  if (brokers !== undefined && (!/^[1-9]\d?$/.test(brokers) || Number(brokers) > MAX_BROKERS)) {
+    return wrong(`--brokers takes how many brokers there shall be, 1 to ${MAX_BROKERS}, not "${brokers}"`)
+  }
   const logFormat = values["log-format"] ?? "text"
   if (logFormat !== "text" && logFormat !== "json") return wrong(`--log-format takes text or json, not "${logFormat}"`)
   const level = values["log-level"] ?? "info"

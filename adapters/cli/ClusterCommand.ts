@@ -3,7 +3,7 @@ import { parseArgs } from "node:util"
 import type { ClusterDescription } from "../../core/broker/LocalCluster.ts"
 import { type Endpoint, showEndpoint } from "../../core/broker/config/Listeners.ts"
 import type { ControlRequest } from "./ClusterControl.ts"
-import { UsageError } from "./Options.ts"
+import { parseArgsProblem, UsageError } from "./Options.ts"
 
 export const help = `usage: ottla cluster describe
        ottla cluster kill|stop|start ID
@@ -53,13 +53,15 @@ export const parseCluster = (args: ReadonlyArray<string>): ClusterCommand | "Hel
   try {
     parsed = parseArgs({ args: [...args], options, allowPositionals: true })
   } catch (error) {
-    throw new UsageError((error instanceof Error ? error.message : String(error)).split(". ")[0]!)
+    throw new UsageError(parseArgsProblem(error))
   }
   const { positionals, values } = parsed
   if (values.help === true) return "Help"
   const [command, ...words] = positionals
+  const known = "describe, kill, stop, start, cluster-id, list-endpoints or unregister"
+  if (command === undefined) throw new UsageError(`cluster takes one of the words ${known}`)
   if (command !== "describe" && command !== "kill" && command !== "stop" && command !== "start") {
-    throw new UsageError(`cluster takes describe, kill, stop, start, cluster-id, list-endpoints or unregister, not "${command ?? ""}"`)
+    throw new UsageError(`cluster takes ${known}, not "${command}"`)
   }
   const { json = false, "log-dirs": logDirs, session } = values
   if (session !== undefined && command !== "kill") throw new UsageError("--session goes with kill")

@@ -10,7 +10,7 @@ import type { Compression } from "../../core/ports/Compression.ts"
 import type { Crypto } from "../../core/ports/Crypto.ts"
 import type { Network } from "../../core/ports/Network.ts"
 import { kafkaMessage } from "./KafkaErrors.ts"
-import type { CommandName } from "./Names.ts"
+import type { CommandName, EndpointWord } from "./Names.ts"
 import { type Flags, helpText, type ParsedFlags, parseFlags, UsageError } from "./Options.ts"
 import type { Terminal } from "./Terminal.ts"
 import { version } from "./Version.ts"
@@ -26,7 +26,7 @@ export const FAILED = 1
 export type Failure = UsageError | ClientError
 
 export interface Command {
-  readonly name: CommandName
+  readonly name: CommandName | `cluster ${EndpointWord}`
   /** After `ottla NAME `. */
   readonly usage: string
   readonly summary: string

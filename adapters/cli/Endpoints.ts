@@ -84,8 +84,8 @@ const summaries: Readonly<Record<EndpointWord, readonly [words: string, summary:
 }
 
 export const endpointsCommand = (word: EndpointWord): Command => ({
-  name: "cluster",
-  usage: `${word} --bootstrap-server HOST:PORT${summaries[word][0]}`,
+  name: `cluster ${word}`,
+  usage: `--bootstrap-server HOST:PORT${summaries[word][0]}`,
   summary: `${summaries[word][1]}, as Kafka's kafka-cluster.`,
   flags: flagsOf[word],
   run: (parsed, terminal) =>

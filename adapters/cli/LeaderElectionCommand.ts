@@ -42,7 +42,7 @@ export const parseLeaderElection = (parsed: ParsedFlags): LeaderElectionRequest 
   if (missing.length > 0) throw new UsageError(`Missing required option(s): ${missing.join(", ")}`)
   const type = parsed.value("election-type")!.toLowerCase()
   if (type !== "preferred" && type !== "unclean") {
-    throw new UsageError(`Cannot parse argument '${parsed.value("election-type")}' of option election-type`)
+    throw new UsageError(`Cannot parse argument '${parsed.value("election-type")}' of option election-type: it takes preferred or unclean`)
   }
   if (SCOPES.filter((name) => parsed.has(name)).length !== 1) {
     throw new UsageError(`One and only one of the following options is required: ${SCOPES.join(", ")}`)

@@ -36,7 +36,7 @@ export const main = async (host: Host): Promise<void> => {
   if (command._tag === "Help") return void process.stdout.write(`${name === "start" ? usage : overview}\n`)
   if (command._tag === "Version") return void process.stdout.write(`${version}\n`)
   if (command._tag === "Wrong") {
-    process.stderr.write(`ottla: ${command.message}\nottla --help shows what there is\n`)
+    process.stderr.write(`ottla: ${command.message}\nottla ${name === "start" ? "start " : ""}--help shows what there is\n`)
     return process.exit(WRONG_USAGE)
   }
   return (await import("./Start.ts")).start(command, host)

@@ -28,6 +28,16 @@ export class UsageError extends Error {
   readonly _tag = "UsageError"
 }
 
+/**
+ * What `parseArgs` of this runtime refused, without its advice about parseArgs itself. That a value begins with a dash
+ * (`--brokers -1`) takes it three lines to say.
+ */
+export const parseArgsProblem = (error: unknown): string => {
+  const [first = ""] = (error instanceof Error ? error.message : String(error)).split(/\n|\. /)
+  const dashed = /^Option '(?:-\w, )?(--[\w-]+)[^']*' argument is ambiguous/.exec(first)
+  return dashed === null ? first : `${dashed[1]} takes a value; one that begins with a dash is written ${dashed[1]}=VALUE`
+}
+
 /** Every command has these. */
 const common: Flags = {
   help: { takes: "nothing", help: "Print this text." },

@@ -65,7 +65,7 @@ const hintFor = (error: StartError | BrokerHalted): string => {
       if (error.kind === "NoSpace") return "; make room on that disk and start again: nothing is lost"
       return `; log.dirs must name directories that you may write to: ${CHOOSE_DIRECTORY}`
     case "InconsistentLogDirectory":
-      return `; start the broker that it belongs to, or ${CHOOSE_DIRECTORY}`
+      return `; every broker and every cluster has directories of its own: ${CHOOSE_DIRECTORY}`
     case "BrokerHalted":
       return "; see to the disk and start again: the next start recovers"
     case "UnsupportedListener":

@@ -14,7 +14,7 @@ import { parseArgs } from "node:util"
 import { BrokerConfig, BrokerConfigError } from "../../core/broker/config/BrokerConfig.ts"
 import { parseProperties, PropertiesError } from "../../core/broker/config/Properties.ts"
 import { readText } from "./Command.ts"
-import { UsageError } from "./Options.ts"
+import { parseArgsProblem, UsageError } from "./Options.ts"
 
 const help = `usage: ottla storage random-uuid
        ottla storage format -t CLUSTER_ID -c server.properties [flags]
@@ -87,7 +87,7 @@ const parse = (args: ReadonlyArray<string>) => {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true })
   } catch (error) {
-    throw new UsageError((error instanceof Error ? error.message : String(error)).split(". ")[0]!)
+    throw new UsageError(parseArgsProblem(error))
   }
 }
 
@@ -98,7 +98,7 @@ export const storage = (args: ReadonlyArray<string>): string => {
   if (values.help === true) return help
   if (rest.length > 0) throw new UsageError(`"${rest[0]}" is one word too many`)
   if (action === "random-uuid") return `${randomUuid()}\n`
-  if (action !== "format") throw new UsageError(`storage takes random-uuid or format, not "${action ?? ""}"`)
+  if (action !== "format") throw new UsageError(`storage takes random-uuid or format${action === undefined ? "" : `, not "${action}"`}`)
   const { config: file, "cluster-id": clusterId } = values
   if (file === undefined) throw new UsageError("argument --config/-c is required")
   if (clusterId === undefined || clusterId === "") throw new UsageError("argument --cluster-id/-t is required")

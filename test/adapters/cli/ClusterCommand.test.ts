@@ -15,7 +15,7 @@ it("asks for what was typed", () => {
 
 it("says what is wrong and what would be right", () => {
   const wrong = (line: string, message: string): void => expect(() => parse(line)).toThrow(message)
-  wrong("", `cluster takes describe, kill, stop, start, cluster-id, list-endpoints or unregister, not ""`)
+  wrong("", "cluster takes one of the words describe, kill, stop, start, cluster-id, list-endpoints or unregister")
   wrong("restart 2", `not "restart"`)
   wrong("kill", "kill takes the id of a broker: ottla cluster kill 2")
   wrong("start two", `"two" is none`)

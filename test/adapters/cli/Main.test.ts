@@ -49,7 +49,7 @@ const expectRefusal = ({ code, output }: Ended, expectedCode: number, ...says: R
 }
 
 it("wrong command lines", async () => {
-  expectRefusal(await ottla(["start", "--foo"]), 2, "--foo", "--override", "ottla --help")
+  expectRefusal(await ottla(["start", "--foo"]), 2, "--foo", "--override", "ottla start --help")
   expectRefusal(await ottla(["strt"]), 2, "strt", "start")
   expectRefusal(await ottla(["start", "--override", "foo"]), 2, "key=value")
 })
