@@ -346,9 +346,18 @@ export const make = (
     const stop = (directory: LogDirectory): Effect.Effect<void, DiskError> =>
       Effect.gen(function*() {
         const own = logsIn(directory)
-        for (const log of own) log.finish()
-        yield* Effect.forEach(own, (log) => log.flush, { concurrency: STOP_FLUSHES, discard: true })
+        let refused: DiskError | undefined
+        const all = (work: (log: PartitionLog) => Effect.Effect<void, DiskError>) =>
+          Effect.forEach(
+            own,
+            (log) => Effect.catch(work(log), (error) => directory.failure === undefined ? Effect.sync(() => refused ??= error) : Effect.fail(error)),
+            { concurrency: STOP_FLUSHES, discard: true }
+          )
+        yield* all((log) => attempt(() => log.finish()))
+        yield* all((log) => log.flush)
         yield* checkpointAll(directory)
+        // As in Kafka the marker is of all logs or none. With the recovery points a start looks at their last segments only.
+        if (refused !== undefined) return yield* Effect.fail(refused)
         yield* directory.markCleanShutdown(brokerEpoch)
       }).pipe(Effect.catchDefect((defect) => defect instanceof DiskError ? Effect.fail(defect) : Effect.die(defect)))
     yield* Effect.addFinalizer(() =>

@@ -134,6 +134,28 @@ describe("start and stop", () => {
       }))
   })
 
+  test("a full disk that refuses to stop one log keeps the marker of a clean stop back, and its other logs need no scan", async () => {
+    const memory = new MemoryDisk()
+    await withLogs(memory, options(), (manager) =>
+      Effect.sync(() => {
+        append(create(manager, "a", 0), ["x"])
+        const log = create(manager, "b", 0, { segmentBytes: 100 })
+        for (let i = 0; i < 6; i++) append(log, [`value ${i}`])
+        memory.failWhen((operation, path) => operation === "write" && /a-0.*snapshot/.test(path) ? "NoSpace" : undefined)
+      }))
+    memory.failWhen(undefined)
+    expect(memory.disk.stat("/data/.kafka_cleanshutdown")).toBeUndefined()
+    memory.crash({ _tag: "machine" })
+    // A scan would find this.
+    memory.rot("/data/b-0/00000000000000000000.log", 65)
+    await withLogs(memory, options(), (manager) =>
+      Effect.sync(() => {
+        expect(manager.previousBrokerEpoch).toBe(-1)
+        expect(values(manager.get("a", 0)!, 0)).toEqual(["0:x"])
+        expect(manager.get("b", 0)!.logEndOffset).toBe(6)
+      }))
+  })
+
   test("after a crash every log is recovered", async () => {
     const memory = new MemoryDisk()
     const scope = Scope.makeUnsafe()
