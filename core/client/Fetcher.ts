@@ -387,6 +387,7 @@ export class Fetcher {
         if (!isCorrupt(error)) throw error
         state.advance(Math.max(state.position, fetched.nextOffset), fetched.leaderEpoch)
         this.#drop(buffered)
+        state.refetch()
         this.#host.fail(
           new FatalError("CORRUPT", `records of ${state.key} from offset ${fetched.nextOffset} on: ${error.message}; seek past them to go on`)
         )

@@ -120,6 +120,13 @@ export class AssignedPartition implements TopicPartition {
     if (epoch !== UNKNOWN_EPOCH) this.positionEpoch = epoch
   }
 
+  /** Fetches from the position on again: what is on its way lies behind something that was not given out. */
+  refetch(): void {
+    this.version++
+    this.asking = false
+    this.fetchOffset = this.position
+  }
+
   /**
    * The leader that metadata names has this epoch.
    * @param canValidate whether it answers OffsetForLeaderEpoch for consumers

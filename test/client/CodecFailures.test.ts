@@ -218,4 +218,30 @@ describe("A codec that throws", () => {
       expect(read).toEqual(["a", "b", "c"])
       expect(errors).toMatchObject([{ _tag: "FatalError", reason: "CORRUPT", message: expect.stringContaining(BROKEN.message) }])
     }))
+
+  test("keeps a consumer before what it cannot read, whatever was fetched of what lies behind", (broker, codecs) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("codec")
+      const producer = yield* Producer.make({ "bootstrap.servers": broker.bootstrap, "compression.type": "gzip", "linger.ms": 0 })
+      const send = (value: string) => producer.send({ topic, value: bytes(value) })
+      const consumer = yield* Consumer.make({ "bootstrap.servers": broker.bootstrap, "auto.offset.reset": "earliest" })
+      yield* consumer.assign([{ topic, partition: 0 }])
+      for (const value of ["a", "b", "c"]) yield* send(value)
+      const read: Array<string> = []
+      const poll = Effect.result(consumer.poll({ timeoutMs: 50 })).pipe(Effect.map((polled) => {
+        if (polled._tag === "Failure") return polled.failure
+        for (const { value } of polled.success.flatMap(({ records }) => records)) read.push(decoder.decode(value!))
+        return undefined
+      }))
+      while (read.length < 3) yield* poll
+      // A record is buffered, and a fetch of those behind it under way, when it turns out to be unreadable.
+      codecs.throwsOnDecompress = () => true
+      yield* send("d")
+      const error = yield* Effect.repeat(poll, { until: (failure) => failure !== undefined })
+      expect(error).toMatchObject({ reason: "CORRUPT" })
+      yield* send("e")
+      codecs.throwsOnDecompress = () => false
+      while (read.at(-1) !== "e") yield* poll
+      expect(read).toEqual(["a", "b", "c", "d", "e"])
+    }))
 })
