@@ -3,6 +3,7 @@
  * `poll` waits for one thing, that something changed; everything that may change something calls `wake`.
  */
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import type { Scope } from "effect/Scope"
@@ -373,8 +374,7 @@ export const makeConsumer = (
         }))
       })
 
-    const close: Effect.Effect<void> = Effect.uninterruptible(Effect.gen(function*() {
-      if (isClosed) return
+    const closeOnce: Effect.Effect<void> = Effect.gen(function*() {
       const deadlineMs = now() + CLOSE_TIMEOUT_MS
       const wasMember = isSubscribed()
       const owned = [...subscription.partitions.values()].map(bare)
@@ -389,6 +389,13 @@ export const makeConsumer = (
       const leftMs = (): number => Math.max(0, Math.min(settings.requestTimeoutMs, deadlineMs - now()))
       if (wasMember && membership !== undefined) yield* membership.leaveAndWait("the consumer is being closed", leftMs())
       yield* fetcher.close(leftMs())
+    })
+    let closing: Deferred.Deferred<void> | undefined
+    /** Whoever closes it, too, awaits its end: it still needs its connections, and its hooks run once. */
+    const close: Effect.Effect<void> = Effect.uninterruptible(Effect.suspend(() => {
+      if (closing !== undefined) return Deferred.await(closing)
+      const done = closing = Deferred.makeUnsafe<void>()
+      return Effect.onExit(closeOnce, (exit) => Deferred.done(done, exit))
     }))
     yield* Effect.addFinalizer(() => close)
 
@@ -479,7 +486,7 @@ export const makeConsumer = (
       groupMetadata: () => membership?.metadata,
 
       poll: (options) => poll(options?.timeoutMs ?? DEFAULT_POLL_TIMEOUT_MS),
-      records: recordStream(poll),
+      records: recordStream(internals),
       partitionStreams: partitionStreams(internals),
 
       commit: (offsets) =>

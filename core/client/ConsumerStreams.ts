@@ -20,19 +20,37 @@ const MAX_WAITING_RECORDS = 1000
 /** How long a revocation waits for readers to end with the records that they have, in ms. */
 const READER_END_MS = 30_000
 
-type Poll = ConsumerInternals["poll"]
+/** Of a partition that is not assigned any more. */
+const NO_MOVES = -1
 
-/** The records of a poll are pulled as one chunk: the next poll begins when they have been processed. */
-export const recordStream = (poll: Poll): Stream.Stream<ConsumerRecord, ClientError> =>
-  Stream.fromPull(Effect.succeed(pollRecords(poll)))
-
-const pollRecords = (poll: Poll): Effect.Effect<Arr.NonEmptyReadonlyArray<ConsumerRecord>, ClientError> =>
-  Effect.suspend(() =>
-    Effect.flatMap(poll(STREAM_POLL_MS), (partitions) => {
-      const records = partitions.length === 1 ? partitions[0]!.records : partitions.flatMap((one) => one.records)
-      return Arr.isReadonlyArrayNonEmpty(records) ? Effect.succeed(records) : pollRecords(poll)
+/**
+ * The records of a poll are pulled as one chunk: the next poll begins when they have been processed. Whoever stops
+ * reading in the middle of a chunk has not processed it: all of it comes again, and a commit does not name it.
+ */
+export const recordStream = (internals: ConsumerInternals): Stream.Stream<ConsumerRecord, ClientError> =>
+  Stream.scoped(Stream.fromPull(Effect.gen(function*() {
+    let given: ReadonlyArray<Waiting> = []
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        for (const { moves, records } of given) {
+          const state = internals.get(records)
+          // Not one that was revoked, sought, or read on by somebody else.
+          if (state?.moves !== moves || state.position !== records.nextOffset) continue
+          state.processed ??= records.records[0]?.offset ?? state.position
+          internals.rewind(state)
+        }
+      }))
+    const next: Effect.Effect<Arr.NonEmptyReadonlyArray<ConsumerRecord>, ClientError> = Effect.suspend(() => {
+      given = []
+      return Effect.flatMap(internals.poll(STREAM_POLL_MS), (partitions) => {
+        const records = partitions.length === 1 ? partitions[0]!.records : partitions.flatMap((one) => one.records)
+        if (!Arr.isReadonlyArrayNonEmpty(records)) return next
+        given = partitions.map((records) => ({ records, moves: internals.get(records)?.moves ?? NO_MOVES }))
+        return Effect.succeed(records)
+      })
     })
-  )
+    return next
+  })))
 
 interface PartitionStream extends TopicPartition {
   readonly records: Stream.Stream<ConsumerRecord, ClientError>

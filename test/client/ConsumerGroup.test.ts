@@ -43,6 +43,50 @@ const pollAll = (consumers: ReadonlyArray<Consumer.Consumer>, until: () => boole
 const strategies = ["range", "roundrobin", "sticky", "cooperative-sticky"]
 
 overBroker("Consumer in a group", (test) => {
+  test("reads again what was left unread of a stream that ended, whatever it commits when it is closed", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("left")
+      const group = broker.name("group")
+      const writer = yield* topicWriter(broker)
+      yield* writer.write(topic, numbers(0, 10))
+      const read = (count: number) =>
+        Effect.gen(function*() {
+          const consumer = yield* memberOf(broker, group)
+          yield* consumer.subscribe({ topics: [topic] })
+          const values = yield* consumer.records.pipe(Stream.take(count), Stream.map(valueOf), Stream.runCollect)
+          expect(values).toHaveLength(count)
+          return values
+        }).pipe(Effect.scoped)
+      const first = yield* read(3)
+      const second = yield* read(5)
+      expect(first).toEqual(numbers(0, 3))
+      // Some may come twice, and none never.
+      expect(numbers(0, 4)).toContain(second[0])
+    }))
+
+  test("two who close it at once await one end, and its hooks run once", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("closed", { partitions: 2 })
+      const group = broker.name("group")
+      const writer = yield* topicWriter(broker)
+      const revoked: Array<ReadonlyArray<string>> = []
+      const admin = yield* Admin.make({ "bootstrap.servers": broker.bootstrap })
+      const closing = yield* Effect.gen(function*() {
+        const consumer = yield* memberOf(broker, group)
+        yield* consumer.subscribe({ topics: [topic] }, { onRevoked: (partitions) => Effect.sync(() => void revoked.push(names(partitions))) })
+        // There is something to commit at its end.
+        yield* writer.write(topic, numbers(0, 5))
+        yield* pollUntil(consumer, 5)
+        const first = yield* Effect.forkDetach(consumer.close, { startImmediately: true })
+        yield* consumer.close
+        return first
+      }).pipe(Effect.scoped)
+      yield* Fiber.join(closing)
+      expect(revoked).toEqual([[`${topic}-0`, `${topic}-1`]])
+      const described = (yield* admin.describeGroups([group])).get(group)
+      expect(described).toMatchObject({ members: [] })
+    }))
+
   test("alone it owns all partitions, and goes on where its group has committed", (broker) =>
     Effect.gen(function*() {
       const topic = yield* broker.createTopic("alone", { partitions: 3 })

@@ -189,6 +189,18 @@ overBroker("the client without Effect", (test) => {
     expect(seen).toEqual(["a"])
   })
 
+  plain("saves what was asked past when it is closed in the middle of a loop, which then ends", async ({ client, group, topic }) => {
+    await produce(client, topic, ["a", "b", "c", "d", "e"])
+    const consumer = client.consumer({ "group.id": group, "auto.offset.reset": "earliest" })
+    const seen: Array<string | null> = []
+    for await (const { value } of consumer.subscribe([topic])) {
+      seen.push(text(value))
+      if (seen.length === 3) await consumer.close()
+    }
+    expect(seen).toEqual(["a", "b", "c"])
+    expect(await client.admin().listGroupOffsets(group)).toMatchObject([{ topic, partition: 0, offset: 2 }])
+  })
+
   plain("runs a delivery until it is told to stop, and saves where it was", async ({ client, group, topic }) => {
     await produce(client, topic, ["a", "b", "c"])
     const stop = new AbortController()

@@ -120,8 +120,8 @@ export interface RunOptions extends RebalanceListeners {
 export interface ConsumerClient extends Closable {
   /**
    * Joins the group and gives every record. Asking for the next record says that the one before is processed: with
-   * auto-commit (the default) its position is saved from then on, so a record whose loop ended by `break` or a throw
-   * comes again. Ends with `close`.
+   * auto-commit (the default) its position is saved from then on, so a record whose loop ended by `break`, a throw or
+   * `close` comes again.
    */
   readonly subscribe: (topics: Topics, listeners?: RebalanceListeners) => AsyncIterableIterator<ConsumerRecord>
   /** The same for partitions by hand, without a group; those without an offset begin at the committed one. */

@@ -54,6 +54,10 @@ class Records implements AsyncIterableIterator<ConsumerRecord> {
     this.#giveBack = giveBack
   }
 
+  get isDone(): boolean {
+    return this.#isDone
+  }
+
   [Symbol.asyncIterator](): this {
     return this
   }
@@ -105,13 +109,14 @@ class Records implements AsyncIterableIterator<ConsumerRecord> {
     return undefined
   }
 
+  /** The loop was left, or the consumer is being closed: what was not asked past is not processed. */
   async return(): Promise<IteratorResult<ConsumerRecord, undefined>> {
     await this.#last
     if (!this.#isDone) {
       this.#isDone = true
       const unused: Array<ConsumerRecord> = this.#given === undefined ? [] : [this.#given]
       for (let record = this.#take(); record !== undefined; record = this.#take()) unused.push(record)
-      await this.#giveBack(unused)
+      if (unused.length > 0) await this.#giveBack(unused)
     }
     return { done: true, value: undefined }
   }
@@ -126,6 +131,8 @@ export const makeConsumerClient = (
   let isRun: boolean | undefined
   const stopped = Deferred.makeUnsafe<void>()
   const running = new Set<Promise<unknown>>()
+  /** Those that may have records in hand. */
+  const iterations = new Set<Records>()
   const part = new Part(runtime, Effect.suspend(() => make(isRun === true ? { ...options, "enable.auto.commit": false } : options)))
   const { use } = part
 
@@ -163,13 +170,18 @@ export const makeConsumerClient = (
   }
   const iterate = (begin: (consumer: Consumer) => Effect.Effect<void, ClientError>): AsyncIterableIterator<ConsumerRecord> => {
     asKind(false)
-    return new Records(() => use(begin), () => poll(500), giveBack)
+    for (const iteration of iterations) if (iteration.isDone) iterations.delete(iteration)
+    const records = new Records(() => use(begin), () => poll(500), giveBack)
+    iterations.add(records)
+    return records
   }
 
   const close = async (): Promise<void> => {
     Deferred.doneUnsafe(stopped, Effect.void)
     // What is under way ends first: it may be saving positions.
     await Promise.allSettled(running)
+    // Else their positions would be saved with those of what the program has processed.
+    await Promise.allSettled(Array.from(iterations, (records) => records.return()))
     await part.close()
   }
 
