@@ -27,6 +27,8 @@ import * as Scope from "effect/Scope"
 import type { Broker, BrokerStartError } from "../broker/Broker.ts"
 import * as BrokerProcess from "../broker/BrokerProcess.ts"
 import { BrokerConfig, BrokerConfigError } from "../broker/config/BrokerConfig.ts"
+import { brokerConfigDefs } from "../cluster/configs/ConfigDefs.ts"
+import { nearestKey } from "../cluster/configs/Support.ts"
 import type { ConsumerRecord } from "../client/Consumer.ts"
 import { FetchedRecords } from "../client/FetcherRecords.ts"
 import { MemoryDisk } from "../memory/MemoryDisk.ts"
@@ -42,14 +44,19 @@ import { crc32c } from "../records/Crc32c.ts"
 import { MemorySocket, type SocketFactoryOptions } from "./MemorySocket.ts"
 import { type RunningTestBroker, startWith, type StartOptions } from "./TestBrokerPromises.ts"
 
+export type { RunningTestBroker, StartOptions }
+
 /** What a runtime gives: `layer` of `ottla/node`, `ottla/bun` or `ottla/deno`, which has a Disk too that is not used here. */
 export type TestHost = Layer.Layer<Network | Compression | Crypto>
+
+/** Kafka's keys; values as text or as what they are. */
+export type TestConfigs = Readonly<Record<string, string | number | boolean>>
 
 export interface TestTopic {
   /** Default 1. */
   readonly partitions?: number
-  /** Keys and values as kafka-topics takes them: `{ "cleanup.policy": "compact" }`. */
-  readonly configs?: Readonly<Record<string, string>>
+  /** Keys and values as kafka-topics takes them: `{ "cleanup.policy": "compact", "retention.ms": 60_000 }`. */
+  readonly configs?: TestConfigs
 }
 
 /** Topics by name, each with its partitions, or more. */
@@ -60,15 +67,18 @@ export interface TestBrokerOptions {
   readonly host?: TestHost
   /** Where it listens: on a port of 127.0.0.1 ("host", the default where there is a host) or in memory. */
   readonly network?: "host" | "memory"
-  /** As in server.properties, over the broker's defaults. Its internal topics have 1 partition unless this says otherwise. */
-  readonly config?: Readonly<Record<string, string>>
+  /**
+   * As in server.properties, over the broker's defaults. Its internal topics have 1 partition unless this says otherwise.
+   * A key that Kafka does not have is a BrokerConfigError, where a broker of its own warns: a test would not notice.
+   */
+  readonly config?: TestConfigs
   /** Made before it is ready. */
   readonly topics?: TestTopics
   /** Of its ids (cluster, topics, sessions): the same seed gives the same ones. Default: unpredictable. */
   readonly seed?: number
 }
 
-/** What a test asked for that cannot be: a topic that the broker refuses, a host that is missing. */
+/** What a test asked for that cannot be: a topic that the broker refuses, a host that is missing, anything of a closed broker. */
 export class TestBrokerError extends Error {
   readonly _tag = "TestBrokerError"
 }
@@ -79,6 +89,7 @@ export type TestBrokerFailure = TestBrokerError | BrokerConfigError | BrokerStar
 export type TestPorts = Network | Compression | Crypto | Disk
 
 export interface TestBroker {
+  /** 127.0.0.1, or a name that is nowhere else where it listens in memory. */
   readonly host: string
   readonly port: number
   /** `host:port`, for `bootstrap.servers`. */
@@ -117,6 +128,11 @@ export const TestBroker: Context.Service<TestBroker, TestBroker> = Context.Servi
 export const LOG_DIRECTORY = "/data"
 /** Of a broker that listens in memory: every one has a network of its own. */
 const MEMORY_PORT = 9092
+/**
+ * And a name that no resolver knows (RFC 2606): a client that was given no `socketFactory` says so. At 127.0.0.1 it would
+ * find the Kafka that runs on a developer's machine, and write there.
+ */
+const MEMORY_HOST = "in-memory.invalid"
 const HOST = "127.0.0.1"
 
 /** Over a broker's own defaults: 50 partitions of offsets are made for a group's first member and cost more than the rest. */
@@ -158,10 +174,19 @@ const seededCrypto = (seed: number): Crypto => {
   }
 }
 
-const configOf = (options: TestBrokerOptions, port: number): BrokerConfig | BrokerConfigError =>
-  BrokerConfig.load({
-    overrides: Object.entries({ ...TEST_CONFIG, listeners: `PLAINTEXT://${HOST}:${port}`, ...options.config })
-  })
+const textsOf = (configs: TestConfigs): ReadonlyArray<readonly [key: string, value: string]> =>
+  Object.entries(configs).map(([key, value]) => [key, String(value)])
+
+const configOf = ({ config = {} }: TestBrokerOptions, address: string): BrokerConfig | BrokerConfigError => {
+  const unknown = Object.keys(config).filter((key) => !brokerConfigDefs.has(key))
+  if (unknown.length > 0) {
+    return new BrokerConfigError(unknown.map((key) => {
+      const nearest = nearestKey("broker", key)
+      return `${key} is not a broker configuration of Kafka 4.3${nearest === undefined ? "" : `; did you mean ${nearest}?`}`
+    }))
+  }
+  return BrokerConfig.load({ overrides: textsOf({ ...TEST_CONFIG, listeners: `PLAINTEXT://${address}`, ...config }) })
+}
 
 const unpredictable: Effect.Effect<number> = Random.nextInt
 
@@ -173,7 +198,7 @@ const newTopics = (topics: TestTopics) =>
       numPartitions: partitions,
       replicationFactor: 1,
       assignments: [],
-      configs: Object.entries(configs).map(([name, value]) => ({ name, value }))
+      configs: textsOf(configs).map(([name, value]) => ({ name, value }))
     }
   })
 
@@ -231,12 +256,13 @@ export const make = (
     )
     const context = Context.add(ports, MetadataStore, MemoryMetadataStore.make())
 
+    const hostName = inMemory ? MEMORY_HOST : HOST
     let port = inMemory ? MEMORY_PORT : 0
     let life: { readonly current: BrokerProcess.BrokerProcess; readonly scope: Scope.Closeable } | undefined
 
     const start = Effect.suspend((): Effect.Effect<void, TestBrokerFailure> => {
       if (life !== undefined) return Effect.void
-      const config = configOf(options, port)
+      const config = configOf(options, `${hostName}:${port}`)
       if (config instanceof BrokerConfigError) return Effect.fail(config)
       const own = Scope.forkUnsafe(scope)
       return BrokerProcess.start(config).pipe(
@@ -273,9 +299,9 @@ export const make = (
     yield* start
     if (options.topics !== undefined) yield* createTopics(options.topics)
     return {
-      host: HOST,
+      host: hostName,
       port,
-      bootstrapServers: `${HOST}:${port}`,
+      bootstrapServers: `${hostName}:${port}`,
       network,
       disk,
       ports,

@@ -29,7 +29,9 @@ export interface StartOptions extends TestBrokerOptions {
   readonly logLevel?: LogLevel
 }
 
+/** What is asked of it after `close` rejects with TestBrokerError; `stop`, `kill` and `close` have nothing to do then. */
 export interface RunningTestBroker {
+  /** 127.0.0.1, or a name that is nowhere else where it listens in memory. */
   readonly host: string
   readonly port: number
   /** `host:port`, for `bootstrap.servers`. */
@@ -44,7 +46,7 @@ export interface RunningTestBroker {
   readonly network: Network
   /** A client of `ottla/client` without Effect; it is closed with the broker. */
   readonly connect: (config?: Partial<ClientConfig>) => Promise<Client>
-  /** The broker that runs now. @throws TestBrokerError while it is stopped */
+  /** The broker that runs now. @throws TestBrokerError while it is stopped, and when it is closed */
   readonly broker: () => Broker
   readonly createTopics: (topics: TestTopics) => Promise<void>
   /** Every committed record of a topic: by partition, then by offset. */
@@ -53,7 +55,7 @@ export interface RunningTestBroker {
   readonly nowMs: () => number
   /**
    * Lets virtual time pass, in ms; all that becomes due on the way has happened when it is done. Over a long time timers
-   * may be late by a 5,000th of it.
+   * may be late by a 5,000th of it. Rejects with TestBrokerError unless `time` is virtual.
    */
   readonly advance: (ms: number) => Promise<void>
   /** Stops the broker in an orderly way; its disk and its port stay its own. */
@@ -106,6 +108,14 @@ export const startWith = async (
     await runtime.dispose()
   }
   const close = (): Promise<void> => (ending ??= end())
+  const refuseClosed = (): void => {
+    if (ending !== undefined) throw new TestBrokerError("the broker is closed: every test starts one of its own")
+  }
+  const whileOpen = async <A, E>(effect: () => Effect.Effect<A, E>): Promise<A> => {
+    refuseClosed()
+    return run(effect())
+  }
+  const unlessClosed = (effect: Effect.Effect<void>): Promise<void> => ending === undefined ? run(effect) : ending
 
   let broker: TestBroker
   try {
@@ -124,20 +134,27 @@ export const startWith = async (
     disk,
     network,
     connect: async (config = {}) => {
+      refuseClosed()
       const client = await connectWith(Layer.succeedContext(ports))({ "bootstrap.servers": bootstrapServers, ...config })
       clients.add(client)
       return options.host === undefined ? withoutCodecs(client) : client
     },
-    broker: broker.broker,
-    createTopics: (topics) => run(broker.createTopics(topics)),
-    records: (topic) => run(broker.records(topic)),
+    broker: () => {
+      refuseClosed()
+      return broker.broker()
+    },
+    createTopics: (topics) => whileOpen(() => broker.createTopics(topics)),
+    records: (topic) => whileOpen(() => broker.records(topic)),
     nowMs: () => (virtual ?? clock).currentTimeMillisUnsafe(),
-    advance: (ms) =>
-      virtual?.advance(ms) ??
-        Promise.reject(new TestBrokerError(`time passes by itself here: start the broker with time: "virtual"`)),
-    stop: () => run(broker.stop),
-    kill: (lost) => run(broker.kill(lost)),
-    start: () => run(broker.start),
+    advance: async (ms) => {
+      refuseClosed()
+      if (virtual === undefined) throw new TestBrokerError(`time passes by itself here: start the broker with time: "virtual"`)
+      if (!(ms >= 0 && ms < Infinity)) throw new TestBrokerError(`advance takes milliseconds, 0 or more, not ${ms}`)
+      await virtual.advance(ms)
+    },
+    stop: () => unlessClosed(broker.stop),
+    kill: (lost) => unlessClosed(broker.kill(lost)),
+    start: () => whileOpen(() => broker.start),
     close,
     [Symbol.asyncDispose]: close
   }

@@ -27,10 +27,8 @@ type Case = Law
 
 const TOPICS = { [ORDERS]: 3, [INVOICES]: { partitions: 1, configs: { "cleanup.policy": "compact" } } }
 
-type Running = Awaited<ReturnType<typeof TestBroker.start>>
-
 /** kafkajs as the service has it: by a port, or by connections in memory. */
-const kafkaOf = (broker: Running, network: "port" | "memory"): Kafka =>
+const kafkaOf = (broker: TestBroker.RunningTestBroker, network: "port" | "memory"): Kafka =>
   new Kafka({
     brokers: [...broker.brokers],
     logLevel: logLevel.NOTHING,
@@ -50,7 +48,7 @@ const orders = (count: number): ReadonlyArray<Order> =>
   Array.from({ length: count }, (_, n) => ({ id: `o${n}`, customer: `c${n % 3}`, cents: 100 * (n + 1) }))
 
 /** Waits until there is an invoice for every order, and gives them by order. */
-const invoices = async (broker: Running, count: number): Promise<ReadonlyMap<string, Invoice>> => {
+const invoices = async (broker: TestBroker.RunningTestBroker, count: number): Promise<ReadonlyMap<string, Invoice>> => {
   for (;;) {
     const found = new Map<string, Invoice>()
     for (const { value } of await broker.records(INVOICES)) {
@@ -117,7 +115,7 @@ export const cases: ReadonlyArray<Case> = [
       const DAY = 24 * 60 * 60 * 1000
       await using broker = await TestBroker.start({
         time: "virtual",
-        topics: { [ORDERS]: { configs: { "retention.ms": String(7 * DAY), "segment.ms": String(DAY) } } }
+        topics: { [ORDERS]: { configs: { "retention.ms": 7 * DAY, "segment.ms": DAY } } }
       })
       const client = await broker.connect()
       await client.producer().send({ topic: ORDERS, value: "old", timestamp: broker.nowMs() })

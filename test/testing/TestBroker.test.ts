@@ -155,7 +155,53 @@ describe("a test broker", () => {
     await using broker = await TestBroker.start({ topics: { a: 1 } })
     await expect(broker.createTopics({ a: 1 })).rejects.toThrow("TOPIC_ALREADY_EXISTS")
     await expect(broker.advance(1)).rejects.toThrow(`time: "virtual"`)
+    await using virtual = await TestBroker.start({ time: "virtual" })
+    for (const ms of [-1, NaN, Infinity]) await expect(virtual.advance(ms)).rejects.toThrow(`advance takes milliseconds, 0 or more, not ${ms}`)
     expect(() => broker.socketFactory({ host: broker.host, port: broker.port, ssl: true, onConnect: () => {} })).toThrow("TLS")
+  })
+
+  it("refuses a key that Kafka does not have, which would change nothing", async () => {
+    const misspelled = TestBroker.start({ config: { "auto.create.topics.enabled": false } })
+    await expect(misspelled).rejects.toThrow("auto.create.topics.enabled is not a broker configuration of Kafka 4.3; did you mean auto.create.topics.enable?")
+    await expect(TestBroker.start({ topics: { orders: { configs: { "retention": 1 } } } })).rejects.toThrow("Unknown topic config name: retention")
+  })
+
+  it("takes values as text and as what they are", async () => {
+    await using broker = await TestBroker.start({
+      config: { "num.partitions": 3, "auto.create.topics.enable": false },
+      topics: { orders: { configs: { "retention.ms": 60_000 } } }
+    })
+    const admin = (await broker.connect()).admin()
+    const entriesOf = async (type: "topic" | "broker", name: string) => {
+      const [described] = await admin.describeConfigs([{ type, name }])
+      return new Map(described!.entries.map(({ name, value }) => [name, value]))
+    }
+    expect((await entriesOf("topic", "orders")).get("retention.ms")).toBe("60000")
+    const ofBroker = await entriesOf("broker", "1")
+    expect([ofBroker.get("num.partitions"), ofBroker.get("auto.create.topics.enable")]).toEqual(["3", "false"])
+  })
+
+  it("in memory has an address that is nowhere else: a client without its connections finds no other broker", async () => {
+    await using broker = await TestBroker.start()
+    expect(broker.bootstrapServers).toBe("in-memory.invalid:9092")
+    expect(broker.broker().listeners[0]).toMatchObject({ host: broker.host, port: broker.port })
+  })
+
+  it("that was closed says so, whatever it is asked for", async () => {
+    const broker = await TestBroker.start({ topics: { orders: 1 }, time: "virtual" })
+    await broker.close()
+    const asked = [
+      () => broker.records("orders"),
+      () => broker.createTopics({ more: 1 }),
+      () => broker.connect(),
+      () => broker.start(),
+      () => broker.advance(1)
+    ]
+    for (const ask of asked) await expect(ask()).rejects.toThrow("the broker is closed")
+    expect(() => broker.broker()).toThrow("the broker is closed")
+    await broker.stop()
+    await broker.kill()
+    await broker.close()
   })
 
   it("has the same ids for the same seed, and others without one", async () => {
