@@ -41,6 +41,8 @@ export class FaultAdmin {
   readonly deletedTopics: Set<string> = new Set()
   /** By `topic-partition`: records below this offset may have been deleted on purpose. */
   readonly deletedBefore: Map<string, number> = new Map()
+  /** And below this one they are: every replica that was there then said so. */
+  readonly surelyDeletedBefore: Map<string, number> = new Map()
 
   constructor(cluster: SimCluster, observer: SimulationObserver, doubts: FaultDoubts, client: SimClient) {
     this.#cluster = cluster
@@ -78,8 +80,10 @@ export class FaultAdmin {
         return this.#ask((admin) => {
           const offset = Math.floor(fault.share * this.#observer.committedEnd(topic, partition))
           const key = `${topic}-${partition}`
-          this.deletedBefore.set(key, Math.max(this.deletedBefore.get(key) ?? 0, offset))
-          return admin.deleteRecords([{ topic, partition, offset }])
+          const note = (deleted: Map<string, number>, before: number): void => void deleted.set(key, Math.max(deleted.get(key) ?? 0, before))
+          note(this.deletedBefore, offset)
+          return Effect.tap(admin.deleteRecords([{ topic, partition, offset }]), ([answer]) =>
+            Effect.sync(() => note(this.surelyDeletedBefore, answer!.lowWatermark)))
         })
       }
       case "throttle":

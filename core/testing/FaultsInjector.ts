@@ -49,6 +49,8 @@ export class FaultInjector {
   readonly #down: Map<number, number> = new Map()
   /** Brokers whose disk failed an fsync: they are started again, as an operator would. */
   readonly #distrusted: Set<SimBroker> = new Set()
+  /** Brokers that may have lost what they knew of where logs begin: their power went, or their disk was full. */
+  readonly forgetful: Set<number> = new Set()
   /** Client machines that a fault keeps off, and how many faults do. */
   readonly #off: Map<string, number> = new Map()
   #isHealed = false
@@ -242,6 +244,7 @@ export class FaultInjector {
           if (broker === undefined) return Effect.void
           this.#note("fault", showFault(fault), broker.id)
           broker.disk.limitBytes = broker.disk.usedBytes + 64
+          this.forgetful.add(broker.id)
           return over(() => {
             this.#note("heal", "has room again", broker.id)
             broker.disk.limitBytes = Infinity
@@ -325,8 +328,10 @@ export class FaultInjector {
         return Effect.void
       }
       this.#note("fault", losesPower === isPower ? showFault(fault) : `${showFault(fault)}; a kill, to stay within the fault model`, broker.id)
-      if (isPower) broker.powerOff()
-      else broker.kill()
+      if (isPower) {
+        broker.powerOff()
+        this.forgetful.add(broker.id)
+      } else broker.kill()
       if (session === "ends") this.#cluster.store.loseSessions(broker.host)
       return this.#comeBack(broker, fault.forMs)
     })

@@ -28,9 +28,15 @@ export interface SimOptions {
 }
 
 export interface RunOptions {
-  /** After so many tasks the run fails with SimLimit: something turns without end. Default: no limit. */
+  /**
+   * After so many tasks the run fails with SimLimit: something turns without end, or waits for what never comes. Default
+   * DEFAULT_MAX_STEPS.
+   */
   readonly maxSteps?: number
 }
+
+/** A busy cluster takes about a thousand tasks in a virtual second. */
+export const DEFAULT_MAX_STEPS = 5_000_000
 
 /** A run took more tasks than it may. */
 export class SimLimit extends Error {
@@ -161,7 +167,10 @@ export class Sim {
         this.onStep?.(owner)
         if (++this.steps >= this.#maxSteps) {
           this.#isOver = true
-          this.#failed?.(new SimLimit(`seed ${this.seed}: more than ${this.#limit} steps, at ${this.elapsedMs} ms`))
+          this.#failed?.(new SimLimit(
+            `seed ${this.seed}: more than ${this.#limit} steps (maxSteps), at ${this.elapsedMs} ms. What turns without end? ` +
+              "A promise, timer or socket of the runtime never comes within a simulation: Effect's clock and the simulated network do."
+          ))
         }
       }
       if (this.#isOver || !this.#passTime()) return
@@ -191,7 +200,7 @@ export class Sim {
   run<A, E>(effect: Effect.Effect<A, E>, options: RunOptions = {}): Promise<A> {
     return new Promise((resolve, reject) => {
       this.#isOver = false
-      this.#limit = options.maxSteps ?? Infinity
+      this.#limit = options.maxSteps ?? DEFAULT_MAX_STEPS
       this.#maxSteps = this.steps + this.#limit
       this.#failed = reject
       const fiber = runForkWith(this.main.context)(effect)

@@ -17,6 +17,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { Scope } from "effect/Scope"
+import type { Partition } from "../replication/Partition.ts"
 import { check, type Violation } from "./Checker.ts"
 import type { Fault } from "./Faults.ts"
 import { FaultInjector } from "./FaultsInjector.ts"
@@ -223,6 +224,10 @@ class Run {
     })
   }
 
+  #replica(broker: number, topic: string, partition: number): Partition | undefined {
+    return this.cluster.broker(broker).broker?.services.partitions.get(topic, partition)
+  }
+
   /** What is not yet as it must be in the end; undefined: nothing. */
   #unsettled(): string | undefined {
     const image = this.observer.image()
@@ -233,24 +238,24 @@ class Run {
         if (partition.addingReplicas.length + partition.removingReplicas.length > 0) return `${name} is being reassigned`
         const missing = partition.replicas.filter((id) => !partition.isr.includes(id))
         if (missing.length > 0) return `${name}: replicas ${missing.join()} are not in the ISR`
-        const replicas = partition.replicas.map((id) =>
-          [id, this.cluster.broker(id).broker?.services.partitions.get(topic.name, partition.partition)] as const
-        )
+        const replicas = partition.replicas.map((id) => [id, this.#replica(id, topic.name, partition.partition)] as const)
         const { logEndOffset: end, logStartOffset: start } = replicas.find(([id]) => id === partition.leader)?.[1] ?? {}
         for (const [id, replica] of replicas) {
           if (replica === undefined) return `${name} is not on broker ${id}`
           if (replica.logEndOffset !== end) return `${name} ends at ${replica.logEndOffset} on broker ${id} and at ${end} on its leader ${partition.leader}`
-          // One that died may have gone back to a start from before records were deleted.
-          const isGone = Math.max(replica.logStartOffset, start!) <= (this.injector.admin.deletedBefore.get(name) ?? 0)
-          if (replica.logStartOffset !== start && !isGone) return `${name} begins at ${replica.logStartOffset} on broker ${id} and at ${start} on its leader ${partition.leader}`
+          if (replica.logStartOffset !== start && !this.#mayBeginLater(name, partition.leader, start!, replica.logStartOffset)) {
+            return `${name} begins at ${replica.logStartOffset} on broker ${id} and at ${start} on its leader ${partition.leader}`
+          }
           if (replica.highWatermark !== end) return `${name}: broker ${id} has the high watermark ${replica.highWatermark} of ${end}`
         }
       }
     }
     for (const group of this.scenario.groups) {
       for (const name of group.topics) {
-        for (const { partition } of image.topicsByName.get(name)?.partitions ?? []) {
+        for (const { leader, partition } of image.topicsByName.get(name)?.partitions ?? []) {
           const end = this.observer.committedEnd(name, partition)
+          // A group cannot save what it was never given because all of it was deleted.
+          if ((this.#replica(leader, name, partition)?.logStartOffset ?? 0) >= end) continue
           if ((this.#savedOf(group.name, name, partition)) < end) {
             return `group ${group.name} has saved ${this.#savedOf(group.name, name, partition)} of ${end} of ${name}-${partition}`
           }
@@ -258,6 +263,16 @@ class Run {
       }
     }
     return undefined
+  }
+
+  /**
+   * A follower begins no earlier than its leader, which tells it where. It may begin later where the leader has not heard
+   * that records were deleted, or has forgotten it.
+   */
+  #mayBeginLater(name: string, leader: number, leaderStart: number, start: number): boolean {
+    const { admin, forgetful } = this.injector
+    if (start < leaderStart || start > (admin.deletedBefore.get(name) ?? 0)) return false
+    return start > (admin.surelyDeletedBefore.get(name) ?? 0) || forgetful.has(leader)
   }
 
   readonly #saved: Map<string, number> = new Map()

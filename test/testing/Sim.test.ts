@@ -117,6 +117,11 @@ describe("Sim", () => {
     await expect(new Sim(1).run(Effect.forever(Effect.yieldNow), { maxSteps: 1000 })).rejects.toThrow(SimLimit)
   })
 
+  it("does not wait for ever for what comes from outside while others go on", async () => {
+    const outside = Effect.promise(() => new Promise<void>(() => {}))
+    await expect(new Sim(1).run(Effect.raceFirst(outside, Effect.forever(Effect.sleep(1))), { maxSteps: 10_000 })).rejects.toThrow("never comes within a simulation")
+  })
+
   it("fails a run in which a callback throws", async () => {
     const sim = new Sim(1)
     sim.after(5, () => {

@@ -155,6 +155,14 @@ describe("A simulation", () => {
     }
   })
 
+  it("of a group whose last records are deleted before it was given them: there is nothing that it could have saved", async () => {
+    const scenario = plain([
+      { kind: "kill member", group: "g0", nth: 0, atMs: 10_000, forMs: 60_000 },
+      { kind: "delete records", ...of, share: 1, atMs: 39_900, forMs: 0 }
+    ])
+    passed(await runScenario({ ...scenario, durationMs: 40_000, producers: [{ name: "p0", topic: "t0", everyMs: 5000 }] }))
+  })
+
   it("of a member that waits in JoinGroup when its coordinator loses its power: it joins at the next one", async () => {
     // The new member waits until the session of the dead one ends, 6 s.
     const { counters } = passed(await runScenario(plain([
