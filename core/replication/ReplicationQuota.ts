@@ -70,4 +70,4 @@ export interface ReplicationQuotas {
 
 /** Does a list of `partition:broker` (or `*`) name this replica? */
 export const isThrottled = (replicas: ReadonlyArray<string>, partition: number, brokerId: number): boolean =>
-  replicas.length > 0 && (replicas[0] === "*" || replicas.includes(`${partition}:${brokerId}`))
+  replicas.includes("*") || replicas.includes(`${partition}:${brokerId}`)

@@ -84,10 +84,11 @@ const parseText = (def: ConfigDef, raw: string): ConfigValue | ConfigError => {
   }
 }
 
-const THROTTLED_REPLICAS = /^(\*|[0-9]+:[0-9]+)$/
+/** An empty entry is none. */
+const THROTTLED_REPLICA = /^([0-9]+:[0-9]+)?$/
 
 /** The rules that the facts only describe in words. */
-const customError = (def: ConfigDef, value: ConfigValue, text: string): ConfigError | undefined => {
+const customError = (def: ConfigDef, value: ConfigValue, text: string, raw: string): ConfigError | undefined => {
   switch (def.name) {
     case "compression.gzip.level":
       return value === -1 || (typeof value === "number" && value >= 1 && value <= 9)
@@ -95,9 +96,9 @@ const customError = (def: ConfigDef, value: ConfigValue, text: string): ConfigEr
         : invalid(def, text, "Value must be between 1 and 9 or equal to -1")
     case "follower.replication.throttled.replicas":
     case "leader.replication.throttled.replicas": {
-      const list = value as ReadonlyArray<string>
-      const fine = list.length === 1 && list[0] === "*" ? true : list.every((v) => v !== "*" && THROTTLED_REPLICAS.test(v))
-      return fine
+      // As it was given: `value` has no duplicates any more.
+      const list = splitList(raw)
+      return list.join("") === "*" || list.every((entry) => THROTTLED_REPLICA.test(entry))
         ? undefined
         : invalid(
             def,
@@ -110,7 +111,7 @@ const customError = (def: ConfigDef, value: ConfigValue, text: string): ConfigEr
   }
 }
 
-const validationError = (def: ConfigDef, value: ConfigValue, text: string): ConfigError | undefined => {
+const validationError = (def: ConfigDef, value: ConfigValue, text: string, raw: string): ConfigError | undefined => {
   const valid = def.valid
   if (valid === undefined) return undefined
   switch (valid[0]) {
@@ -144,7 +145,7 @@ const validationError = (def: ConfigDef, value: ConfigValue, text: string): Conf
     case "nonEmptyString":
       return value === "" ? invalid(def, text, "String must be non-empty") : undefined
     case "custom":
-      return customError(def, value, text)
+      return customError(def, value, text, raw)
   }
 }
 
@@ -165,7 +166,7 @@ export const tooLongError = (key: string, text: string): ConfigError | undefined
 export const parseConfig = (def: ConfigDef, raw: string): ConfigValue | ConfigError => {
   const value = parseText(def, raw)
   if (value instanceof ConfigError) return value
-  return validationError(def, value, showValue(def, value, raw)) ?? value
+  return validationError(def, value, showValue(def, value, raw), raw) ?? value
 }
 
 /** A double as Java prints it, within the range where both print digits: 1 is "1.0". */

@@ -164,12 +164,36 @@ const brokerEntry = (def: ConfigDef, layers: ConfigLayers, options: DescribeOpti
   return entryOf(def, text, synonyms, def.updateMode === "read-only", options)
 }
 
-/** All keys of a broker but internal ones. */
+/**
+ * A key that only a dynamic configuration has: a quota, which has no default to tell of, or one that nobody knows. That
+ * may hold anything: it is kept to itself, as in Kafka.
+ */
+const dynamicEntry = (name: string, layers: ConfigLayers, options: DescribeOptions): ConfigEntry => {
+  const def = dynamicQuotaDefs.get(name)
+  const isHidden = def === undefined
+  const synonyms = synonymsOf([name], name, layers, isHidden).filter(({ source }) => source !== ConfigSource.DEFAULT)
+  const [strongest] = synonyms
+  return {
+    name,
+    value: strongest?.value ?? null,
+    readOnly: isHidden,
+    configSource: strongest?.source ?? ConfigSource.DEFAULT,
+    isSensitive: isHidden,
+    synonyms: options.synonyms ? synonyms : [],
+    configType: isHidden ? 0 : typeNumbers[def.type],
+    documentation: options.documentation ? descriptionOf(name) : null
+  }
+}
+
+/** All keys of a broker but internal ones, and what else is set while it runs. */
 export const describeBroker = (layers: ConfigLayers, options: DescribeOptions): ReadonlyArray<ConfigEntry> => {
   const isWanted = wanted(options)
   const entries: Array<ConfigEntry> = []
   for (const def of brokerConfigDefs.values()) {
     if (!def.internal && isWanted(def.name)) entries.push(brokerEntry(def, layers, options))
+  }
+  for (const name of new Set([...layers.dynamicBroker.keys(), ...layers.dynamicDefault.keys()])) {
+    if (!brokerConfigDefs.has(name) && isWanted(name)) entries.push(dynamicEntry(name, layers, options))
   }
   return entries
 }
@@ -188,7 +212,7 @@ export const describeBrokerDefault = (layers: ConfigLayers, options: DescribeOpt
     entries.push({
       name,
       value: shown,
-      readOnly: def?.updateMode === "read-only",
+      readOnly: def === undefined || def.updateMode === "read-only",
       configSource: source,
       isSensitive: sensitive,
       synonyms: options.synonyms ? [{ name, value: shown, source }] : [],

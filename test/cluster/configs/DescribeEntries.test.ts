@@ -91,8 +91,37 @@ describe("what is told of configurations", () => {
     const set = { ...layers, dynamicDefault: map({ "message.max.bytes": "1", "own.key": "secret" }) }
     expect(describeBrokerDefault(set, all)).toMatchObject([
       { name: "message.max.bytes", value: "1", configSource: 3, synonyms: [{ name: "message.max.bytes", value: "1", source: 3 }] },
-      { name: "own.key", value: null, isSensitive: true }
+      { name: "own.key", value: null, isSensitive: true, readOnly: true, configType: 0 }
     ])
+  })
+
+  it("of a broker has what only dynamic configurations have: quotas, and unknown keys without their values", () => {
+    const rate = "follower.replication.throttled.rate"
+    const set = { ...layers, dynamicBroker: map({ [rate]: "7", "own.key": "x" }), dynamicDefault: map({ [rate]: "6", "other.key": "y" }) }
+    const only = (name: string) => describeBroker(set, { ...all, keys: [name] })
+    // As Kafka answers: the default is not told of.
+    expect(only(rate)).toEqual([{
+      name: rate,
+      value: "7",
+      readOnly: false,
+      configSource: 2,
+      isSensitive: false,
+      synonyms: [{ name: rate, value: "7", source: 2 }, { name: rate, value: "6", source: 3 }],
+      configType: 5,
+      documentation: null
+    }])
+    expect(only("other.key")).toEqual([{
+      name: "other.key",
+      value: null,
+      readOnly: true,
+      configSource: 3,
+      isSensitive: true,
+      synonyms: [{ name: "other.key", value: null, source: 3 }],
+      configType: 0,
+      documentation: null
+    }])
+    expect(only("own.key")).toMatchObject([{ value: null, configSource: 2 }])
+    expect(only("leader.replication.throttled.rate")).toEqual([])
   })
 
   it("is cut down to the keys that are asked for; none means all", () => {
