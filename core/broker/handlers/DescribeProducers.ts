@@ -1,6 +1,6 @@
 /**
  * DescribeProducers, version 0. The producers whose sequences the log of a partition remembers (KIP-664).
- * Answered by the leader only.
+ * Any replica answers for its own log: `kafka-transactions describe-producers --broker-id` asks a follower.
  */
 import { ApiKey } from "../../protocol/ApiKey.ts"
 import { topicNameError } from "../../model/Ids.ts"
@@ -27,7 +27,7 @@ export const makeDescribeProducers = (broker: BrokerServices): Handler => ({
           ? ErrorCode.INVALID_TOPIC_EXCEPTION
           : partition === undefined
           ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-          : partition.check(-1)
+          : partition.check(-1, true)
         return {
           partitionIndex,
           errorCode,

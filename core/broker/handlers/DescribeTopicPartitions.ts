@@ -68,6 +68,8 @@ export const makeDescribeTopicPartitions = (broker: BrokerServices): Handler => 
     const describe = (topic: TopicImage, from: number): void => {
       const partitions = topic.partitions.slice(from, from + left).map((partition) => ({
         ...partitionAnswer(image, topic.id, partition, connection.listenerName),
+        // As in Kafka: that there is no leader is no error here.
+        errorCode: ErrorCode.NONE,
         eligibleLeaderReplicas: partition.elr,
         lastKnownElr: partition.lastKnownElr
       }))

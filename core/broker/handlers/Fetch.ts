@@ -356,7 +356,7 @@ class Fetch extends DelayedOperation {
     const sessions = this.#broker.fetchSessions
     if (session !== undefined) {
       const changed = fetched.filter((partition) => mustTell(session, partition))
-      return encodeFetch(this.#broker, this.#context, session.id, changed)
+      return encodeFetch(this.#broker, this.#context, session.id, changed, this.#replicaId >= 0)
     }
     let sessionId = 0
     if (wantsSession) {
@@ -369,7 +369,7 @@ class Fetch extends DelayedOperation {
       )
       sessionId = made?.id ?? 0
     }
-    return encodeFetch(this.#broker, this.#context, sessionId, fetched)
+    return encodeFetch(this.#broker, this.#context, sessionId, fetched, this.#replicaId >= 0)
   }
 }
 

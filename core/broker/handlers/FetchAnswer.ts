@@ -51,12 +51,16 @@ export const encodeFetchFailure = (
   encodeFetchResponse(writer, apiVersion, { throttleTimeMs: 0, ...session, responses })
 }
 
-/** Takes over the leases of `fetched`: they are the writer's once the body is written. */
+/**
+ * Takes over the leases of `fetched`: they are the writer's once the body is written.
+ * @param isReplica a follower asked: it knows where brokers are
+ */
 export const encodeFetch = (
   broker: BrokerServices,
   context: RequestContext,
   sessionId: number,
-  fetched: ReadonlyArray<FetchedPartition>
+  fetched: ReadonlyArray<FetchedPartition>,
+  isReplica: boolean
 ): ResponseBody =>
 (writer) => {
   const version = context.apiVersion
@@ -72,7 +76,7 @@ export const encodeFetch = (
     last.partitions.push(partitionAnswer(broker, version, one, leaders))
   }
   const session = version >= 7 ? { errorCode: ErrorCode.NONE, sessionId } : {}
-  const endpoints = leaders.size === 0
+  const endpoints = isReplica || leaders.size === 0
     ? {}
     : { nodeEndpoints: endpointsOf(broker, context.connection.listenerName, leaders) }
   encodeFetchResponse(writer, version, { throttleTimeMs: 0, ...session, responses, ...endpoints })

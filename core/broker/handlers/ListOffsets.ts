@@ -1,7 +1,7 @@
 /**
  * ListOffsets, versions 1-11. Offsets by time.
  *
- * Timestamp -1: latest (high watermark; last stable offset under read_committed; log end for a replica), -2 earliest,
+ * Timestamp -1: latest (high watermark; last stable offset under read_committed; log end for a replica and for a debugger, whom followers answer, too), -2 earliest,
  * -3 the record with the largest timestamp (7, KIP-734), -4 local log start (8, KIP-405), -5 last tiered offset
  * (9, KIP-1005), -6 earliest not tiered yet (11, KIP-1023); from 0: the first record at or after it.
  * A special timestamp in a version before its own is UNSUPPORTED_VERSION for that partition.
@@ -27,6 +27,10 @@ const SPECIAL_SINCE: ReadonlyMap<number, number> = new Map([[-1, 0], [-2, 0], [-
 
 type Answer = ListOffsetsResponseListOffsetsPartitionResponseInput
 
+const CONSUMER = -1
+/** Of who looks at one replica whether it leads or not, and past the high watermark. */
+const DEBUGGING_REPLICA = -2
+
 const failed = (partitionIndex: number, errorCode: number): Answer => ({
   partitionIndex,
   errorCode,
@@ -39,6 +43,7 @@ export const makeListOffsets = (broker: BrokerServices): Handler => {
     topic: string,
     { currentLeaderEpoch, partitionIndex, timestamp: asked }: ListOffsetsRequestListOffsetsPartition,
     isolation: FetchIsolation,
+    anyReplica: boolean,
     version: number
   ): Answer => {
     const timestamp = toSafe(asked) ?? (asked > 0 ? Number.MAX_SAFE_INTEGER : -7)
@@ -49,7 +54,7 @@ export const makeListOffsets = (broker: BrokerServices): Handler => {
     if (partition === undefined) {
       return failed(partitionIndex, absentError(broker, broker.image().topicsByName.get(topic), partitionIndex))
     }
-    const error = partition.check(currentLeaderEpoch)
+    const error = partition.check(currentLeaderEpoch, anyReplica)
     if (error !== ErrorCode.NONE) return failed(partitionIndex, error)
     const found = partition.listOffset(timestamp, isolation)
     if (found.error !== ErrorCode.NONE) {
@@ -68,7 +73,7 @@ export const makeListOffsets = (broker: BrokerServices): Handler => {
     maxVersion: 11,
     handle: ({ apiVersion }, reader) => {
       const request = decodeListOffsetsRequest(reader, apiVersion)
-      const isolation: FetchIsolation = request.replicaId >= 0
+      const isolation: FetchIsolation = request.replicaId !== CONSUMER
         ? "LogEnd"
         : request.isolationLevel === 1
         ? "LastStable"
@@ -88,7 +93,7 @@ export const makeListOffsets = (broker: BrokerServices): Handler => {
               ? failed(partitionIndex, ErrorCode.UNKNOWN_SERVER_ERROR)
               : asked === undefined
               ? failed(partitionIndex, ErrorCode.INVALID_REQUEST)
-              : answerOne(name, asked, isolation, apiVersion)
+              : answerOne(name, asked, isolation, request.replicaId === DEBUGGING_REPLICA, apiVersion)
           )
         }
       })

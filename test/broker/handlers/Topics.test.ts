@@ -355,4 +355,17 @@ describe("DescribeTopicPartitions", () => {
           expect(shape(yield* page(broker, ["qb", "qa"], 2, cursor))).toEqual([["qb", 42, []], ["qa", 42, []]])
         }
       })))
+
+  it("says that a partition has no leader in reach by its leader alone, and not by an error, as Kafka does", () =>
+    run((broker) =>
+      Effect.gen(function*() {
+        yield* create(broker, [topic("qa")])
+        const ask = (listenerName: string) =>
+          Effect.map(
+            broker.ask(makeDescribeTopicPartitions(broker.services), 0, { topics: [{ name: "qa" }], responsePartitionLimit: 9, cursor: null }, listenerName),
+            ({ topics }) => topics[0].partitions
+          )
+        expect(yield* ask("PLAINTEXT")).toMatchObject([{ errorCode: ErrorCode.NONE, leaderId: 1 }])
+        expect(yield* ask("ELSEWHERE")).toMatchObject([{ errorCode: ErrorCode.NONE, leaderId: -1 }])
+      })))
 })
