@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import type * as Semaphore from "effect/Semaphore"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
-import { type ClientError, FatalError } from "./ClientError.ts"
+import { type ClientError, FatalError, RetriableError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
 import type { PartitionOffset } from "./Consumer.ts"
 import { commitOffsets } from "./ConsumerOffsets.ts"
@@ -51,14 +51,28 @@ export class ConsumerCommits {
     return offsets
   }
 
-  /** In the order in which they are asked for: the last one is what counts. Offsets are looked at when it is its turn. */
+  /**
+   * In the order in which they are asked for: the last one is what counts. Offsets are looked at when it is its turn; the
+   * time that it waits for its turn is part of `timeoutMs`.
+   */
   commit(of: () => ReadonlyArray<PartitionOffset>, timeoutMs: number): Effect.Effect<void, ClientError> {
     return Effect.suspend(() => {
-      const { groupId } = this.#settings
-      if (groupId === undefined) return Effect.fail(noGroup("a commit"))
-      const offsets = of()
-      return offsets.length === 0 ? Effect.void : this.#cluster.retry(this.#once(groupId, offsets), { timeoutMs })
-    }).pipe(this.#lock.withPermits(1))
+      const deadlineMs = this.#host.now() + timeoutMs
+      return Effect.suspend(() => {
+        const { groupId } = this.#settings
+        if (groupId === undefined) return Effect.fail(noGroup("a commit"))
+        const offsets = of()
+        if (offsets.length === 0) return Effect.void
+        return this.#cluster.retry(this.#once(groupId, offsets), { timeoutMs: Math.max(0, deadlineMs - this.#host.now()) })
+      }).pipe(
+        this.#lock.withPermits(1),
+        // One millisecond more: whose turn has come ends with what it was refused with.
+        Effect.timeoutOrElse({
+          duration: timeoutMs + 1,
+          orElse: () => Effect.fail(new RetriableError("TIMED_OUT", `a commit waited ${timeoutMs} ms for the one before it, which has no answer yet`))
+        })
+      )
+    })
   }
 
   /** Before partitions are given up. */

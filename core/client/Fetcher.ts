@@ -416,7 +416,7 @@ export class Fetcher {
     return taken
   }
 
-  /** Ends sessions, so that brokers forget them at once. */
+  /** Ends sessions, so that brokers forget them at once; those of brokers that are away are left to the brokers' own limit. */
   close(timeoutMs: number): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#isClosed = true
@@ -431,7 +431,7 @@ export class Fetcher {
         const request = { maxWaitMs: 0, minBytes: 0, isolationLevel: this.#options.readCommitted ? 1 : 0, ...fields }
         closing.push(Effect.result(this.#cluster.call(node.id, "fetch", fetchApi, request, { timeoutMs })))
       }
-      return Effect.all(closing, { concurrency: "unbounded", discard: true })
+      return Effect.all(closing, { concurrency: "unbounded", discard: true }).pipe(Effect.timeoutOption(timeoutMs), Effect.asVoid)
     })
   }
 }

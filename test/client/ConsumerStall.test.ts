@@ -6,9 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import * as Consumer from "../../core/client/Consumer.ts"
 import { startOwnBroker } from "./TestBrokers.ts"
-
-/** Lets everything that can happen without time passing happen. */
-const settle = TestClock.adjust(0).pipe(Effect.andThen(Effect.yieldNow), Effect.repeat({ times: 100 }))
+import { settle } from "./VirtualTime.ts"
 
 describe("A consumer whose program stalls", () => {
   it.effect("keeps its place in the group while it waits in a poll", () =>
