@@ -1,4 +1,4 @@
-/** When a producer sends and gives up, under TestClock, on our broker in memory. */
+/** When a producer sends, and when it has room, under TestClock; what it waits for and gives up is in SetClock.test.ts. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -8,12 +8,10 @@ import { Partitioner } from "../../core/client/Partitioner.ts"
 import * as Producer from "../../core/client/Producer.ts"
 import { readValues } from "./ProducerLog.ts"
 import { type OwnBroker, type Ports, startOwnBroker } from "./TestBrokers.ts"
+import { settle } from "./VirtualTime.ts"
 
 const encoder = new TextEncoder()
 const bytes = (text: string): Uint8Array => encoder.encode(text)
-
-/** Lets everything that can happen without time passing happen. */
-const settle = TestClock.adjust(0).pipe(Effect.andThen(Effect.yieldNow), Effect.repeat({ times: 100 }))
 
 const test = (title: string, body: (broker: OwnBroker) => Effect.Effect<void, unknown, Ports | Scope>): void =>
   void it.effect(title, () =>
@@ -35,20 +33,6 @@ const warm = (broker: OwnBroker, config: Partial<Producer.ProducerConfig>, parti
   })
 
 describe("A producer in time", () => {
-  test("lets a batch wait linger.ms for more", (broker) =>
-    Effect.gen(function*() {
-      const { offer, offsets, topic } = yield* warm(broker, { "linger.ms": 100 })
-      offer()
-      yield* TestClock.adjust(60)
-      offer()
-      yield* TestClock.adjust(39)
-      yield* settle
-      expect(yield* readValues(broker.bootstrap, topic)).toEqual([])
-      yield* TestClock.adjust(1)
-      yield* settle
-      expect(offsets).toEqual([0, 1])
-    }))
-
   test("sends a batch that is full before linger.ms is over", (broker) =>
     Effect.gen(function*() {
       const { offer, offsets } = yield* warm(broker, { "linger.ms": 100_000, "batch.records": 3 })
@@ -65,27 +49,6 @@ describe("A producer in time", () => {
       yield* settle
       expect(offsets).toEqual([0])
       yield* Fiber.join(flush)
-    }))
-
-  test("gives up at delivery.timeout.ms, sent or not, and goes on when the broker is back", (broker) =>
-    Effect.gen(function*() {
-      const { offer, offsets, producer, topic } = yield* warm(broker, {
-        "linger.ms": 0, "request.timeout.ms": 1000, "delivery.timeout.ms": 5000
-      })
-      yield* producer.send({ topic, value: bytes("first") })
-      yield* broker.stop
-      offer()
-      yield* TestClock.adjust(4999)
-      yield* settle
-      expect(offsets).toEqual([])
-      yield* TestClock.adjust(1)
-      yield* settle
-      expect(offsets).toEqual(["TIMED_OUT"])
-      yield* broker.start
-      const again = yield* Effect.forkChild(producer.send({ topic, value: bytes("second") }), { startImmediately: true })
-      yield* TestClock.adjust(3000)
-      yield* settle
-      expect(yield* Fiber.join(again)).toMatchObject({ offset: 1 })
     }))
 
   test("is full at buffer.memory, tells so after max.block.ms, and has room again when batches end", (broker) =>

@@ -1,4 +1,4 @@
-/** Clients whose wall clock is set: what waits, lingers or gives up does so when its time has passed. */
+/** What clients wait for, let linger and give up: when its time has passed, whatever is done to their wall clock. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -10,11 +10,9 @@ import * as Producer from "../../core/client/Producer.ts"
 import { SETTINGS, withSettableClock } from "../model/SettableClock.ts"
 import { readValues } from "./ProducerLog.ts"
 import { type OwnBroker, type Ports, startOwnBroker } from "./TestBrokers.ts"
+import { settle } from "./VirtualTime.ts"
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
-
-/** Lets everything that can happen without time passing happen. */
-const settle = TestClock.adjust(0).pipe(Effect.andThen(Effect.yieldNow), Effect.repeat({ times: 100 }))
 
 const fork = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(effect, { startImmediately: true })
 
@@ -53,7 +51,9 @@ const warm = (broker: OwnBroker, config: Partial<Producer.ProducerConfig>) =>
     return { topic, producer, results, offer }
   })
 
-describe.each(SETTINGS)("A producer whose wall clock is %s", (_what, byMs) => {
+const LEFT_ALONE: (typeof SETTINGS)[number] = ["left alone", 0]
+
+describe.each([LEFT_ALONE, ...SETTINGS])("A producer whose wall clock is %s", (_what, byMs) => {
   test("lets a batch wait linger.ms, and dates its records by the wall clock", (broker, setWallClock) =>
     Effect.gen(function*() {
       const { offer, results, topic } = yield* warm(broker, { "linger.ms": 100 })
@@ -71,7 +71,7 @@ describe.each(SETTINGS)("A producer whose wall clock is %s", (_what, byMs) => {
       expect(results).toMatchObject([{ offset: 0, timestamp: beforeMs }, { offset: 1, timestamp: afterMs }])
     }))
 
-  test("gives up at delivery.timeout.ms", (broker, setWallClock) =>
+  test("gives up at delivery.timeout.ms, sent or not, and goes on when the broker is back", (broker, setWallClock) =>
     Effect.gen(function*() {
       const { offer, producer, results, topic } = yield* warm(broker, {
         "linger.ms": 0, "request.timeout.ms": 1000, "delivery.timeout.ms": 5000
@@ -87,6 +87,8 @@ describe.each(SETTINGS)("A producer whose wall clock is %s", (_what, byMs) => {
       yield* TestClock.adjust(1)
       yield* settle
       expect(results).toEqual(["TIMED_OUT"])
+      yield* broker.start
+      expect(yield* inTime(producer.send({ topic, value: bytes("second") }))).toMatchObject({ offset: 1 })
     }))
 
   test("dates a batch that follows a full one by when it began", (broker, setWallClock) =>
