@@ -9,7 +9,6 @@
 import * as Effect from "effect/Effect"
 import type { ReplicationConfig } from "../cluster/configs/TopicConfigs.ts"
 import type { AbortedTransaction, AppendResult, PartitionLog } from "../log/PartitionLog.ts"
-import type { FileSlice } from "../model/Payload.ts"
 import type { Crypto } from "../ports/Crypto.ts"
 import { DiskError } from "../ports/Disk.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
@@ -27,6 +26,7 @@ import {
   type PartitionState,
   step
 } from "./PartitionState.ts"
+import { divergence, type PartitionRead, readPartition, refusedRead } from "./PartitionRead.ts"
 import { type Purgatory, Watchers } from "./Purgatory.ts"
 import { isThrottled } from "./ReplicationQuota.ts"
 import { StorageErrorLog } from "./StorageErrorLog.ts"
@@ -61,26 +61,6 @@ export interface StagedAppend {
   /** NONE, or why the write failed. */
   error: number
 }
-
-export interface PartitionRead {
-  readonly error: number
-  /** Leases: whoever gets this sends or releases them. */
-  readonly slices: ReadonlyArray<FileSlice>
-  readonly sizeBytes: number
-  /** Exclusive end of what the slices may hold; the fetch offset when they are empty. */
-  readonly endOffset: number
-  /** KIP-595/392: the reader's history left ours here. */
-  readonly diverging: { readonly epoch: number; readonly endOffset: number } | undefined
-}
-
-const NO_SLICES: ReadonlyArray<FileSlice> = []
-const refusedRead = (error: number): PartitionRead => ({
-  error,
-  slices: NO_SLICES,
-  sizeBytes: 0,
-  endOffset: -1,
-  diverging: undefined
-})
 
 export interface EpochEndOffset {
   readonly error: number
@@ -260,21 +240,8 @@ export class Partition {
     const { brokerEpoch, eligible, fetchOffset, lastFetchedEpoch, logStartOffset, replica } = fetch
     // Out of range, or of another history: it has to go back first.
     if (fetchOffset < this.log.logStartOffset || fetchOffset > this.log.logEndOffset) return
-    if (this.#divergence(lastFetchedEpoch, fetchOffset) !== undefined) return
+    if (divergence(this.log, lastFetchedEpoch, fetchOffset) !== undefined) return
     this.apply({ _tag: "FollowerFetched", replica, brokerEpoch, fetchOffset, logStartOffset, eligible })
-  }
-
-  /** Where a reader's history leaves this one (KIP-595); an unknown epoch leaves it nowhere that can be told. */
-  #divergence(
-    lastFetchedEpoch: number,
-    offset: number
-  ): { readonly epoch: number; readonly endOffset: number } | "Unknown" | undefined {
-    if (lastFetchedEpoch === -1) return undefined
-    const end = this.log.endOffsetForEpoch(lastFetchedEpoch)
-    if (end.endOffset === -1 || end.leaderEpoch === -1) return "Unknown"
-    return end.leaderEpoch < lastFetchedEpoch || end.endOffset < offset
-      ? { epoch: end.leaderEpoch, endOffset: end.endOffset }
-      : undefined
   }
 
   /** Appends that wait for `commitStaged`. */
@@ -409,46 +376,10 @@ export class Partition {
     isolation: FetchIsolation,
     lastFetchedEpoch = -1
   ): PartitionRead {
-    const diverging = this.#divergence(lastFetchedEpoch, offset)
-    if (diverging === "Unknown") return refusedRead(ErrorCode.OFFSET_OUT_OF_RANGE)
-    if (diverging !== undefined) {
-      return { error: ErrorCode.NONE, slices: NO_SLICES, sizeBytes: 0, endOffset: offset, diverging }
-    }
-    const endOffset = this.readableEnd(isolation)
-    const slices: Array<FileSlice> = []
-    let sizeBytes = 0
-    let next = offset
     try {
-      // One read gives bytes of one segment; go on into the next ones while there is budget.
-      for (;;) {
-        const read = this.log.read(next, {
-          maxBytes: maxBytes - sizeBytes,
-          minOneBatch: minOneBatch && sizeBytes === 0,
-          endOffset
-        })
-        if (read._tag === "OffsetOutOfRange") {
-          return slices.length === 0
-            ? refusedRead(ErrorCode.OFFSET_OUT_OF_RANGE)
-            : { error: ErrorCode.NONE, slices, sizeBytes, endOffset: next, diverging: undefined }
-        }
-        if (read.slice !== undefined) {
-          slices.push(read.slice)
-          sizeBytes += read.slice.length
-        }
-        if (read.nextOffset === undefined || read.nextOffset <= next) break
-        next = read.nextOffset
-        if (read.slice === undefined || next >= endOffset || sizeBytes >= maxBytes) break
-      }
+      return readPartition(this.log, offset, { maxBytes, minOneBatch, endOffset: this.readableEnd(isolation), lastFetchedEpoch })
     } catch (error) {
-      for (const slice of slices) slice.release()
       return refusedRead(this.#storageError(error))
-    }
-    return {
-      error: ErrorCode.NONE,
-      slices,
-      sizeBytes,
-      endOffset: slices.length === 0 ? offset : next > offset ? next : endOffset,
-      diverging: undefined
     }
   }
 
