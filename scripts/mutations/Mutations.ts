@@ -78,9 +78,9 @@ export const mutations: ReadonlyArray<Mutation> = [
         replace: "const checked = partition.check(-1, anyReplica)"
       },
       {
-        file: PARTITION,
-        find: "    if (lastFetchedEpoch === -1) return undefined\n",
-        replace: "    if (lastFetchedEpoch >= -1) return undefined\n"
+        file: "core/replication/PartitionRead.ts",
+        find: "  if (lastFetchedEpoch === -1) return undefined\n",
+        replace: "  if (lastFetchedEpoch >= -1) return undefined\n"
       }
     ]
   },
