@@ -121,7 +121,7 @@ export class ProducerEngine {
     const fatal = this.#sender.fatal
     if (fatal !== undefined) return fatal
     const topic = this.#topicOf(record.topic)
-    if (topic === undefined) return "NoMetadata"
+    if (topic === undefined) return typeof record.topic === "string" ? "NoMetadata" : noTopic(record.topic)
     const key = record.key ?? null
     const value = record.value ?? null
     const headers = record.headers ?? NO_HEADERS
@@ -196,6 +196,8 @@ export class ProducerEngine {
   #topicOf(name: string): TopicState | undefined {
     const known = this.#lastTopic?.name === name ? this.#lastTopic : this.#accumulator.topics.get(name)
     if (known?.isInUse === true && !known.isLost) return this.#lastTopic = known
+    // No request can ask for it: one that waits for what is no name would stop the client's metadata.
+    if (typeof name !== "string") return undefined
     // The look keeps it in the metadata. One that is not there any more is asked for anew.
     const view = this.#cluster.topic(name)
     if (view === undefined || view.partitions.length === 0) return undefined
@@ -504,6 +506,10 @@ const isClientError = (value: unknown): value is ClientError =>
 
 const tooLarge = (size: number, key: string, limit: number): FatalError =>
   new FatalError("MESSAGE_TOO_LARGE", `a record of ${size} bytes is larger than ${key}, ${limit} bytes: send a smaller one or raise ${key}`)
+
+/** Of programs without types, and of those that read it from an environment that does not have it. */
+const noTopic = (topic: unknown): FatalError =>
+  new FatalError("INVALID_ARGUMENT", `a record's topic is ${topic}; it takes the name of a topic`)
 
 /** Ends with its scope: nothing accepted is lost. */
 export const makeEngine = (

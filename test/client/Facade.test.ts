@@ -109,6 +109,26 @@ overBroker("the client without Effect", (test) => {
     expect(await producer.send({ topic, value: "here" })).toMatchObject({ topic })
   })
 
+  plain("refuses what is no record and goes on: an object would be a record without bytes", async ({ client, topic }) => {
+    const producer = client.producer()
+    const notBytes: ReadonlyArray<readonly [unknown, string]> =
+      [[{ a: 1 }, "Object"], [3, "number"], [[1], "Array"], [new ArrayBuffer(2), "ArrayBuffer"], [new Uint16Array(2), "Uint16Array"], [new Date(0), "Date"]]
+    for (const [value, given] of notBytes) {
+      const refused = { reason: "INVALID_ARGUMENT", message: expect.stringContaining(`a record's value takes text, a Uint8Array or null, not ${given}`) }
+      await expect(producer.send({ topic, value } as OutgoingRecord)).rejects.toMatchObject(refused)
+      await expect(producer.forget({ topic, value } as OutgoingRecord)).rejects.toMatchObject(refused)
+      await expect(producer.sendAll([{ topic, value } as OutgoingRecord])).rejects.toMatchObject(refused)
+    }
+    await expect(producer.send({ topic, key: {} as never, value: "v" })).rejects.toThrow("a record's key takes")
+    await expect(producer.send({ topic, headers: { h: 3 as never } })).rejects.toThrow("a record's header takes")
+    await expect(producer.send({ topic, headers: [{ key: "h", value: "text" as never }, { key: "h", value: {} as never }] })).rejects.toThrow("a record's header takes")
+    await expect(producer.send({ topic: undefined as never, value: "v" })).rejects.toThrow("a record's topic is undefined")
+    expect(await producer.send({ topic, value: new Uint8Array(1) })).toMatchObject({ offset: 0 })
+    // Metadata that were asked for a topic without a name would stop all that the client does.
+    await client.admin().createPartitions([{ name: topic, totalCount: 2 }])
+    expect(await client.producer().send({ topic, partition: 1, value: "v" })).toMatchObject({ partition: 1, offset: 0 })
+  })
+
   plain("waits for room for a record of any size, and lets others go on meanwhile", async ({ client, topic }) => {
     const value = new Uint8Array(600_000)
     // Two have room; what is left then is enough for a batch, but not for a third.

@@ -174,6 +174,7 @@ overBroker("Producer", (test) => {
       expect(yield* refused({ timestamp: -5 })).toMatchObject({ _tag: "FatalError", reason: "INVALID_ARGUMENT" })
       expect(yield* refused({ partition: -1 })).toMatchObject({ _tag: "FatalError", reason: "INVALID_ARGUMENT" })
       expect(yield* refused({ partition: 7 })).toMatchObject({ _tag: "RetriableError", reason: "TIMED_OUT" })
+      expect(yield* refused({ topic: undefined as never })).toMatchObject({ _tag: "FatalError", message: "a record's topic is undefined; it takes the name of a topic" })
       expect(yield* refused({ topic: "no/topic" })).toMatchObject({ _tag: "FatalError", reason: "INVALID_TOPIC_EXCEPTION" })
     }))
 })

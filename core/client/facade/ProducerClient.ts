@@ -5,25 +5,36 @@
 import type * as Effect from "effect/Effect"
 import type { Scope } from "effect/Scope"
 import type { RecordHeader } from "../../records/Record.ts"
-import type { ClientError } from "../ClientError.ts"
+import { type ClientError, FatalError } from "../ClientError.ts"
 import type { Producer, ProducerRecord, RecordMetadata } from "../Producer.ts"
 import type { Bytes, OutgoingRecord, ProducerClient } from "./Client.ts"
 import { msOf, Part, type Ports, run, type Runtime } from "./Host.ts"
 
 const encoder = new TextEncoder()
 
-const bytesOf = (bytes: Bytes | null | undefined): Uint8Array | null =>
-  typeof bytes === "string" ? encoder.encode(bytes) : bytes ?? null
+/**
+ * What is neither text nor bytes is refused: JSON.parse gives `any`, and an object would be written as a record without
+ * bytes. Not by instanceof: a test runner's realm has a Uint8Array of its own.
+ * @throws FatalError that names what of the record it was
+ */
+const bytesOf = (what: string, bytes: Bytes | null | undefined): Uint8Array | null => {
+  if (typeof bytes === "string") return encoder.encode(bytes)
+  if (bytes === undefined || bytes === null) return null
+  if (ArrayBuffer.isView(bytes) && bytes.BYTES_PER_ELEMENT === 1) return bytes
+  const given = typeof bytes === "object" ? Object.prototype.toString.call(bytes).slice(8, -1) : typeof bytes
+  throw new FatalError("INVALID_ARGUMENT", `${what} takes text, a Uint8Array or null, not ${given}: JSON.stringify makes text of an object`)
+}
 
 const headersOf = (headers: NonNullable<OutgoingRecord["headers"]>): ReadonlyArray<RecordHeader> =>
   Array.isArray(headers)
-    ? headers as ReadonlyArray<RecordHeader>
-    : Object.entries(headers as Readonly<Record<string, Bytes | null>>).map(([key, value]) => ({ key, value: bytesOf(value) }))
+    ? (headers as ReadonlyArray<RecordHeader>).map(({ key, value }) => ({ key, value: bytesOf("a record's header", value) }))
+    : Object.entries(headers as Readonly<Record<string, Bytes | null>>).map(([key, value]) => ({ key, value: bytesOf("a record's header", value) }))
 
+/** @throws FatalError */
 const recordOf = ({ headers, key, partition, timestamp, topic, value }: OutgoingRecord): ProducerRecord => ({
   topic,
-  key: bytesOf(key),
-  value: bytesOf(value),
+  key: bytesOf("a record's key", key),
+  value: bytesOf("a record's value", value),
   ...(partition === undefined ? {} : { partition }),
   ...(headers === undefined ? {} : { headers: headersOf(headers) }),
   ...(timestamp === undefined ? {} : { timestamp: msOf(timestamp) })
@@ -112,7 +123,10 @@ export const makeProducerClient = (
       })
     },
     sendAll,
-    forget: (outgoing) => awaited(part.use((producer) => producer.forget(recordOf(outgoing)))),
+    forget: async (outgoing) => {
+      const record = recordOf(outgoing)
+      await awaited(part.use((producer) => producer.forget(record)))
+    },
     flush: async () => {
       await Promise.allSettled(waiting)
       if (part.value !== undefined) await part.use((producer) => producer.flush)
