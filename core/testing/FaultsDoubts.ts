@@ -28,6 +28,8 @@ export class FaultDoubts {
    * not taken back, for what was committed so stays so.
    */
   readonly #fewest: Map<string, number> = new Map()
+  /** Brokers whose disks fail them: they stop uncleanly at any moment, whatever the ISR says of them until then. */
+  readonly failing: Set<number> = new Set()
   /** Topics whose min ISR is being changed. */
   readonly changing: Set<string> = new Set()
 
@@ -48,6 +50,7 @@ export class FaultDoubts {
     const doubts = this.#doubtsOf(key)
     const { brokers } = this.#observer.image()
     for (const id of doubts.unclean) {
+      if (this.failing.has(id)) continue
       const broker = this.#cluster.broker(id)
       const registration = brokers.get(id)
       // In the ISR by a change that was made after it registered again: not by one from before its stop.

@@ -362,7 +362,10 @@ export class FaultInjector {
   /** A broker whose fsync failed cannot trust its disk; what is in its partitions is looked at when it starts again. */
   #failSyncs(fault: Fault, broker: SimBroker | undefined, times: number): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (broker === undefined || broker.state !== "running" || !this.#doubts.mayStop(broker.id, false)) return Effect.void
+      const { failing } = this.#doubts
+      if (broker === undefined || broker.state !== "running" || failing.has(broker.id)) return Effect.void
+      if (!this.#doubts.mayStop(broker.id, false)) return Effect.void
+      failing.add(broker.id)
       this.#note("fault", showFault(fault), broker.id)
       let left = times
       broker.disk.failWhen((operation) => {
@@ -374,10 +377,11 @@ export class FaultInjector {
         Effect.sleep(fault.forMs),
         Effect.suspend(() => {
           broker.disk.failWhen(undefined)
+          const isDistrusted = this.#distrusted.delete(broker)
           // It may have given itself up already.
-          if (!this.#distrusted.delete(broker)) return Effect.void
-          broker.kill()
-          return this.#comeBack(broker, 0)
+          if (isDistrusted) broker.kill()
+          failing.delete(broker.id)
+          return isDistrusted ? this.#comeBack(broker, 0) : Effect.void
         })
       )
     })

@@ -81,6 +81,20 @@ describe("A simulation", () => {
     expect(passed(all).timeline.render({ last: 1000 })).toContain("left out, beyond the fault model")
   })
 
+  it("stays within it where a disk fails its broker late: until it does, the broker is in the ISR and no more to be trusted", async () => {
+    const { timeline: quiet } = passed(await runScenario(plain([])))
+    const [a, b, c] = /t0-0 +made, replicas \{(\d),(\d),(\d)\}/.exec(quiet.render({ last: 100_000 }))!.slice(1).map(Number)
+    const on = (id: number | undefined) => ({ by: "id", id: id! }) as const
+    const { timeline } = passed(await runScenario(plain([
+      // It dies of the next fsync, that of the high watermarks' checkpoint at 5 s, and is the only one in the ELR then.
+      { kind: "fsync fails", victim: on(a), times: 3, atMs: 3500, forMs: 4000 },
+      { kind: "kill", victim: on(c), session: "ends", atMs: 3600, forMs: 4500 },
+      { kind: "kill", victim: on(b), session: "ends", atMs: 5500, forMs: 300 },
+      { kind: "power loss", victim: on(b), session: "ends", atMs: 6300, forMs: 100 }
+    ])))
+    expect(timeline.render({ last: 1000 })).toMatch(/power loss: broker \d.*a kill, to stay within the fault model/)
+  })
+
   it("tells what is lost where the configuration gives it up, with the faults that it takes and no others", async () => {
     // Who is behind leads when nobody else is there: unclean.leader.election.enable.
     const needed: ReadonlyArray<Fault> = [
