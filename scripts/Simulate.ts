@@ -147,8 +147,10 @@ class Series {
   #isOver = false
 
   async run(): Promise<boolean> {
+    // One seed runs here, where a debugger looks.
+    if (this.#end - this.#first === 1) this.#took(await runSeed(this.#next++))
     const jobs = Math.max(1, Math.min(numberOption("jobs")!, this.#end - this.#first))
-    await Promise.all(Array.from({ length: jobs }, () => this.#worker()))
+    if (this.#next < this.#end) await Promise.all(Array.from({ length: jobs }, () => this.#worker()))
     this.#say()
     return this.#judge()
   }

@@ -41,8 +41,10 @@ export class FaultAdmin {
   readonly deletedTopics: Set<string> = new Set()
   /** By `topic-partition`: records below this offset may have been deleted on purpose. */
   readonly deletedBefore: Map<string, number> = new Map()
-  /** And below this one they are: every replica that was there then said so. */
-  readonly surelyDeletedBefore: Map<string, number> = new Map()
+  /** By broker and `topic-partition`: it was alive when all who were had deleted the records below this offset. */
+  readonly #deletedOn: Map<string, number> = new Map()
+  /** Partitions that were to move: what a replica has may be what another one had. */
+  readonly #moved: Set<string> = new Set()
 
   constructor(cluster: SimCluster, observer: SimulationObserver, doubts: FaultDoubts, client: SimClient) {
     this.#cluster = cluster
@@ -75,25 +77,43 @@ export class FaultAdmin {
           Effect.sync(() => this.#doubts.changing.delete(topic))
         )
       }
-      case "delete records": {
-        const { partition, topic } = fault
-        return this.#ask((admin) => {
-          const offset = Math.floor(fault.share * this.#observer.committedEnd(topic, partition))
-          const key = `${topic}-${partition}`
-          const note = (deleted: Map<string, number>, before: number): void => void deleted.set(key, Math.max(deleted.get(key) ?? 0, before))
-          note(this.deletedBefore, offset)
-          return Effect.tap(admin.deleteRecords([{ topic, partition, offset }]), ([answer]) =>
-            Effect.sync(() => note(this.surelyDeletedBefore, answer!.lowWatermark)))
-        })
-      }
+      case "delete records":
+        return this.#deleteRecords(fault)
       case "throttle":
         return this.#throttle(fault)
       case "reassign":
         if (fault.replicas !== null) this.#doubts.lower(fault.topic, fault.replicas.length)
+        this.#moved.add(`${fault.topic}-${fault.partition}`)
         return this.#govern(fault)
       case "elect preferred leaders":
         return this.#govern(fault)
     }
+  }
+
+  #deleteRecords({ partition, share, topic }: Extract<Act, { readonly kind: "delete records" }>): Effect.Effect<void> {
+    const key = `${topic}-${partition}`
+    const alive = (): ReadonlyArray<number> => [...this.#observer.image().brokers].flatMap(([id, { fenced }]) => fenced ? [] : [id])
+    const note = (deleted: Map<string, number>, of: string, before: number): void => void deleted.set(of, Math.max(deleted.get(of) ?? 0, before))
+    return this.#ask((admin) => {
+      const offset = Math.floor(share * this.#observer.committedEnd(topic, partition))
+      note(this.deletedBefore, key, offset)
+      const before = alive()
+      return Effect.tap(admin.deleteRecords([{ topic, partition, offset }]), ([answer]) =>
+        Effect.sync(() => {
+          const after = alive()
+          for (const id of before) if (after.includes(id)) note(this.#deletedOn, `${id} ${key}`, answer!.lowWatermark)
+        }))
+    })
+  }
+
+  /**
+   * Whether a leader may begin below an offset although records up to there were deleted: it was not there to hear of it,
+   * for a deletion waits for those who are (as in Kafka), or it forgot.
+   */
+  mayHaveMissedDeletion(leader: number, partition: string, offset: number, forgetful: ReadonlySet<number>): boolean {
+    if (offset > (this.deletedBefore.get(partition) ?? 0)) return false
+    const missed = (id: number): boolean => forgetful.has(id) || offset > (this.#deletedOn.get(`${id} ${partition}`) ?? 0)
+    return missed(leader) || (this.#moved.has(partition) && [...this.#cluster.brokers.keys()].some(missed))
   }
 
   #ask(act: (admin: Admin.Admin) => Effect.Effect<unknown, unknown>): Effect.Effect<void> {

@@ -230,6 +230,7 @@ class Run {
 
   /** What is not yet as it must be in the end; undefined: nothing. */
   #unsettled(): string | undefined {
+    const { admin, forgetful } = this.injector
     const image = this.observer.image()
     for (const topic of image.topicsById.values()) {
       for (const partition of topic.partitions) {
@@ -243,9 +244,9 @@ class Run {
         for (const [id, replica] of replicas) {
           if (replica === undefined) return `${name} is not on broker ${id}`
           if (replica.logEndOffset !== end) return `${name} ends at ${replica.logEndOffset} on broker ${id} and at ${end} on its leader ${partition.leader}`
-          if (replica.logStartOffset !== start && !this.#mayBeginLater(name, partition.leader, start!, replica.logStartOffset)) {
-            return `${name} begins at ${replica.logStartOffset} on broker ${id} and at ${start} on its leader ${partition.leader}`
-          }
+          // A follower begins no earlier than its leader, which tells it where; it may begin later than one that was not told.
+          const isExcused = replica.logStartOffset > start! && admin.mayHaveMissedDeletion(partition.leader, name, replica.logStartOffset, forgetful)
+          if (replica.logStartOffset !== start && !isExcused) return `${name} begins at ${replica.logStartOffset} on broker ${id} and at ${start} on its leader ${partition.leader}`
           if (replica.highWatermark !== end) return `${name}: broker ${id} has the high watermark ${replica.highWatermark} of ${end}`
         }
       }
@@ -263,16 +264,6 @@ class Run {
       }
     }
     return undefined
-  }
-
-  /**
-   * A follower begins no earlier than its leader, which tells it where. It may begin later where the leader has not heard
-   * that records were deleted, or has forgotten it.
-   */
-  #mayBeginLater(name: string, leader: number, leaderStart: number, start: number): boolean {
-    const { admin, forgetful } = this.injector
-    if (start < leaderStart || start > (admin.deletedBefore.get(name) ?? 0)) return false
-    return start > (admin.surelyDeletedBefore.get(name) ?? 0) || forgetful.has(leader)
   }
 
   readonly #saved: Map<string, number> = new Map()
