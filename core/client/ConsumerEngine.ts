@@ -365,7 +365,7 @@ export const makeConsumer = (
         yield* removing(owned)
         yield* commits.autoCommitNow(settings.requestTimeoutMs)
         const hook = subscription.kind === "Manual" || owned.length === 0 ? undefined : hooks.onRevoked
-        yield* Effect.ensuring(hook?.(owned) ?? Effect.void, Effect.sync(() => {
+        yield* Effect.ensuring(Effect.suspend(() => hook?.(owned) ?? Effect.void), Effect.sync(() => {
           if (subscription.kind !== "Manual") membership?.leave(reason)
           setAssigned([])
           subscription.unsubscribe()
@@ -381,7 +381,8 @@ export const makeConsumer = (
       yield* removing(owned)
       yield* commits.autoCommitNow(CLOSE_TIMEOUT_MS)
       if (owned.length > 0 && wasMember && hooks.onRevoked !== undefined) {
-        yield* Effect.catch(hooks.onRevoked(owned), (error) => Effect.logWarning(`onRevoked at close: ${error.message}`))
+        const { onRevoked } = hooks
+        yield* Effect.catchCause(Effect.suspend(() => onRevoked(owned)), (cause) => Effect.logWarning("onRevoked at close failed", cause))
       }
       isClosed = true
       wake()

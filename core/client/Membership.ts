@@ -1,10 +1,11 @@
 /**
- * A consumer's membership in its group: sends what ClassicMembership.ts decides, assigns when it is the leader, and
- * has the consumer's own fiber run what must lie between two polls.
+ * A consumer's membership in its group: sends what ClassicMembership.ts decides, and has the consumer's own fiber run what
+ * must lie between two polls. What it does when it leads the group is in GroupLeader.ts.
  */
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import type { Assignor, AssignorTopic, LastAssignment, MemberSubscription, RebalanceProtocol } from "../assignors/Assignor.ts"
+import type { Assignor, LastAssignment, RebalanceProtocol } from "../assignors/Assignor.ts"
 import { ErrorCode } from "../protocol/ErrorCode.ts"
 import { type HeartbeatRequestInput, heartbeatApi } from "../protocol/generated/Heartbeat.ts"
 import { type JoinGroupRequestInput, joinGroupApi } from "../protocol/generated/JoinGroup.ts"
@@ -14,7 +15,6 @@ import { ProtocolError } from "../protocol/ProtocolError.ts"
 import {
   hasGeneration,
   isMember,
-  type JoinedMember,
   makeMembership,
   type MembershipAction,
   type MembershipEvent,
@@ -32,13 +32,12 @@ import { callCoordinator } from "./ConsumerOffsets.ts"
 import {
   CONSUMER_PROTOCOL_TYPE,
   decodeAssignment,
-  decodeSubscription,
-  encodeAssignment,
   encodeSubscription,
   groupByTopic
 } from "./ConsumerProtocol.ts"
 import type { ConsumerSettings } from "./ConsumerSettings.ts"
 import type { FetcherHost } from "./Fetcher.ts"
+import { GroupLeader } from "./GroupLeader.ts"
 import { type AssignedPartition, partitionKey, type SubscriptionState } from "./SubscriptionState.ts"
 
 /** JoinGroup answers when the slowest member has joined: as much later than that as Kafka's own client waits. */
@@ -75,8 +74,7 @@ export class Membership {
   readonly #protocol: RebalanceProtocol
   /** What each assignor gave this member the last time, by name. */
   readonly #last: Map<string, LastAssignment> = new Map()
-  /** Partition counts that the leader assigned by; undefined: not the leader. */
-  #assignedCounts: ReadonlyMap<string, number> | undefined
+  readonly #leader: GroupLeader
   /** Who has the last JoinGroup. */
   #joinedAt: { readonly attempt: number; readonly nodeId: number } | undefined
   /** Not answered yet. */
@@ -94,6 +92,7 @@ export class Membership {
     this.#settings = settings
     this.#groupId = groupId
     this.#host = host
+    this.#leader = new GroupLeader(cluster, groupId, settings.assignors)
     const shared = (protocol: RebalanceProtocol): boolean =>
       settings.assignors.every(({ supportedProtocols }) => supportedProtocols.includes(protocol))
     this.#protocol = shared("COOPERATIVE") ? "COOPERATIVE" : "EAGER"
@@ -172,21 +171,11 @@ export class Membership {
     this.#run({ _tag: "CommitRefused", generationId: group.generationId, memberId: group.memberId, errorCode })
   }
 
-  /** Topics that the leader assigned may have more partitions now. */
+  /** Topics that this member dealt out as the group's leader may have more partitions now. */
   onView(): void {
-    const counts = this.#assignedCounts
-    if (counts === undefined || !isMember(this.#state)) return
-    for (const [topic, count] of counts) {
-      const now = this.#cluster.topic(topic)?.partitions.length
-      if (now === undefined ? count === 0 : now === count) continue
-      // A topic that is not there any more is noticed by its group as Kafka's clients do: by the count.
-      this.#assignedCounts = undefined
-      this.#run({
-        _tag: "Rejoin",
-        reason: `cached metadata has changed: ${topic} had ${count} partitions at the beginning of the rebalance and has ${now ?? 0}`
-      })
-      return
-    }
+    if (!isMember(this.#state)) return
+    const reason = this.#leader.changed()
+    if (reason !== undefined) this.#run({ _tag: "Rejoin", reason })
   }
 
   /** Leaves without waiting for the coordinator. Hooks are the caller's. */
@@ -203,7 +192,7 @@ export class Membership {
     })
   }
 
-  /** What lies between two polls. Fails with what a hook fails with, after the rebalance went on. */
+  /** What lies between two polls. Ends with what the first hook that failed, or died, ended with, after the rebalance went on. */
   readonly work: Effect.Effect<void, ClientError> = Effect.suspend(() => {
     switch (this.#state.work) {
       case "Prepare":
@@ -218,13 +207,9 @@ export class Membership {
   readonly #prepare: Effect.Effect<void, ClientError> = Effect.gen({ self: this }, function*() {
     const owned = [...this.#subscription.partitions.values()]
     const { onLost, onRevoked } = this.#host.hooks()
-    let failure: ClientError | undefined
+    const failures: Array<Cause.Cause<ClientError>> = []
     const run = (hook: RebalanceHooks["onLost"], partitions: ReadonlyArray<TopicPartition>) =>
-      hook === undefined || partitions.length === 0
-        ? Effect.void
-        : Effect.catch(hook(partitions.map(bare)), (error: ClientError) => Effect.sync(() => {
-          failure ??= error
-        }))
+      hook === undefined || partitions.length === 0 ? Effect.void : runHook(hook, partitions, failures)
     if (!hasGeneration(this.#state)) {
       yield* this.#host.lose(owned)
       yield* run(onLost ?? onRevoked, owned)
@@ -237,7 +222,7 @@ export class Membership {
       this.#host.assign(kept)
     }
     this.#run({ _tag: "Prepared" })
-    if (failure !== undefined) return yield* Effect.fail(failure)
+    if (failures.length > 0) return yield* Effect.failCause(failures[0]!)
   })
 
   readonly #complete: Effect.Effect<void, ClientError> = Effect.gen({ self: this }, function*() {
@@ -257,13 +242,9 @@ export class Membership {
       return
     }
     const { onAssigned, onRevoked } = this.#host.hooks()
-    let failure: ClientError | undefined
+    const failures: Array<Cause.Cause<ClientError>> = []
     const run = (hook: RebalanceHooks["onAssigned"], partitions: ReadonlyArray<TopicPartition>) =>
-      hook === undefined
-        ? Effect.void
-        : Effect.catch(hook(partitions.map(bare)), (error: ClientError) => Effect.sync(() => {
-          failure ??= error
-        }))
+      hook === undefined ? Effect.void : runHook(hook, partitions, failures)
     const keys = new Set(assigned.map(({ partition, topic }) => partitionKey(topic, partition)))
     const revoked = [...this.#subscription.partitions.values()].filter(({ key }) => !keys.has(key))
     if (revoked.length > 0) {
@@ -284,7 +265,7 @@ export class Membership {
       _tag: "Completed",
       rejoin: revoked.length > 0 && this.#protocol === "COOPERATIVE" ? "need to revoke partitions and re-join" : undefined
     })
-    if (failure !== undefined) return yield* Effect.fail(failure)
+    if (failures.length > 0) return yield* Effect.failCause(failures[0]!)
   })
 
   #run(event: MembershipEvent): void {
@@ -410,7 +391,7 @@ export class Membership {
 
   #sync(action: Extract<MembershipAction, { _tag: "SendSync" }>): Effect.Effect<void> {
     const { attempt, generationId, memberId, members, protocolName } = action
-    return (members === undefined ? Effect.succeed([]) : this.#assign(protocolName, members)).pipe(
+    return (members === undefined ? Effect.succeed([]) : this.#leader.assign(protocolName, members)).pipe(
       Effect.flatMap((assignments) =>
         callCoordinator(this.#cluster, this.#groupId, syncGroupApi, (version): SyncGroupRequestInput => ({
           groupId: this.#groupId,
@@ -428,61 +409,6 @@ export class Membership {
         this.#run({ _tag: "SyncAnswered", attempt, errorCode, assignment })
       })
     )
-  }
-
-  /** As the group's leader. */
-  #assign(
-    protocolName: string,
-    members: ReadonlyArray<JoinedMember>
-  ): Effect.Effect<ReadonlyArray<{ readonly memberId: string; readonly assignment: Uint8Array }>, ClientError> {
-    return Effect.gen({ self: this }, function*() {
-      const assignor = this.#settings.assignors.find(({ name }) => name === protocolName)
-      if (assignor === undefined) {
-        return yield* Effect.fail(
-          new FatalError("INCONSISTENT_GROUP_PROTOCOL", `group ${this.#groupId} chose the assignor ${protocolName}, which this consumer does not have`)
-        )
-      }
-      const subscriptions: Array<MemberSubscription> = []
-      for (const { groupInstanceId, memberId, metadata } of members) {
-        try {
-          subscriptions.push({ memberId, groupInstanceId, ...decodeSubscription(metadata) })
-        } catch (error) {
-          if (!(error instanceof ProtocolError)) throw error
-          return yield* Effect.fail(new FatalError("CORRUPT", `the subscription of member ${memberId}: ${error.message}`))
-        }
-      }
-      const names = [...new Set(subscriptions.flatMap(({ topics }) => topics))]
-      // Other members may have subscribed to what this one has not. What does not exist is left out.
-      if (names.some((name) => this.#cluster.topic(name) === undefined)) {
-        yield* Effect.ignore(this.#cluster.allTopics)
-        const known = this.#cluster.view().topics
-        const here = names.filter((name) => known.has(name))
-        if (here.length > 0) yield* Effect.ignore(this.#cluster.topics(here, { allowAutoCreate: false }))
-      }
-      const topics = new Map<string, AssignorTopic>()
-      const counts = new Map<string, number>()
-      const { nodes } = this.#cluster.view()
-      for (const name of names) {
-        const view = this.#cluster.topic(name)
-        counts.set(name, view?.partitions.length ?? 0)
-        if (view === undefined) continue
-        const racks = view.partitions.map(({ replicas }) =>
-          replicas.flatMap((id) => {
-            const rack = nodes.get(id)?.rack
-            return rack === undefined || rack === null ? [] : [rack]
-          })
-        )
-        topics.set(name, { partitions: view.partitions.length, racks })
-      }
-      const assignment = assignor.assign(topics, subscriptions)
-      this.#assignedCounts = counts
-      return members.map(({ memberId }) => ({
-        memberId,
-        assignment: encodeAssignment(
-          [...assignment.get(memberId) ?? []].map(([topic, partitions]) => ({ topic, partitions }))
-        )
-      }))
-    })
   }
 
   #heartbeat(memberId: string, generationId: number): Effect.Effect<void> {
@@ -526,6 +452,14 @@ export class Membership {
     return this.#subscription.matched(names)
   }
 }
+
+/** The rebalance goes on whatever becomes of it: half of one would leave partitions that are never read. */
+const runHook = (
+  hook: NonNullable<RebalanceHooks["onAssigned"]>,
+  partitions: ReadonlyArray<TopicPartition>,
+  failures: Array<Cause.Cause<ClientError>>
+): Effect.Effect<void> =>
+  Effect.catchCause(Effect.suspend(() => hook(partitions.map(bare))), (cause) => Effect.sync(() => void failures.push(cause)))
 
 const bare = ({ partition, topic }: TopicPartition): TopicPartition => ({ topic, partition })
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -63,6 +64,27 @@ overBroker("Consumer in a group", (test) => {
       // Some may come twice, and none never.
       expect(numbers(0, 4)).toContain(second[0])
     }))
+
+  test("reads on after a hook that died, and leaves its group whatever its hook does", (broker) =>
+    Effect.gen(function*() {
+      const topic = yield* broker.createTopic("dies", { partitions: 2 })
+      const group = broker.name("group")
+      const writer = yield* topicWriter(broker)
+      for (const partition of [0, 1]) yield* writer.write(topic, numbers(0, 5), { partition })
+      const broken = new Error("this hook is broken")
+      yield* Effect.gen(function*() {
+        const consumer = yield* memberOf(broker, group)
+        yield* consumer.subscribe({ topics: [topic] }, {
+          onAssigned: () => Effect.die(broken),
+          onRevoked: () => { throw broken }
+        })
+        const died = yield* Effect.exit(pollUntil(consumer, 1))
+        expect(Exit.isFailure(died) ? Cause.squash(died.cause) : died).toBe(broken)
+        expect((yield* pollUntil(consumer, 10)).length).toBe(10)
+      }).pipe(Effect.scoped)
+      const admin = yield* Admin.make({ "bootstrap.servers": broker.bootstrap })
+      expect((yield* admin.describeGroups([group])).get(group)).toMatchObject({ members: [] })
+    }), 20_000)
 
   test("two who close it at once await one end, and its hooks run once", (broker) =>
     Effect.gen(function*() {
