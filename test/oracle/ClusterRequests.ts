@@ -1,5 +1,6 @@
 /** Requests about the replicas of a cluster of three brokers, right ones and wrong ones, drawn for what the judge has. */
 import type { Fields } from "../../scripts/peers/Calls.ts"
+import { buildBatch } from "./Batches.ts"
 import type { PartitionSeen, Seen, TopicSeen } from "./ClusterState.ts"
 import type { Random } from "./Random.ts"
 
@@ -214,6 +215,89 @@ const describeCluster = (draw: Draw): ClusterRequest => ({
   fields: { includeClusterAuthorizedOperations: false, endpointType: 1, includeFencedBrokers: draw.random.chance(50) }
 })
 
+/** A record for the whole ISR: what is refused, and where the leader is, when this broker is not it. */
+const produce = (draw: Draw): ClusterRequest => {
+  const { index, topic } = somePartition(draw)
+  const records = buildBatch({ records: [{ key: null, value: new Uint8Array(1), timestamp: 1 }] })
+  return {
+    api: "Produce",
+    // Up to the last version with names.
+    version: Math.min(Math.max(versionOf(draw, "Produce"), 3), 12),
+    fields: { transactionalId: null, acks: -1, timeoutMs: 20_000, topicData: [{ name: topic, partitionData: [{ index, records }] }] }
+  }
+}
+
+const someEpoch = ({ random }: Draw, partition: PartitionSeen | undefined): number =>
+  random.weighted([[5, -1], [3, partition?.leaderEpoch ?? 0], [1, (partition?.leaderEpoch ?? 0) + 1], [1, Math.max(0, (partition?.leaderEpoch ?? 0) - 1)]])
+
+/** Of a consumer, of a debugger (-2), whom followers answer, too, and of replicas, right and wrong. */
+const someReplica = ({ random }: Draw): number => random.weighted([[5, -1], [3, -2], [1, 2], [1, 9]])
+
+const listOffsets = (draw: Draw): ClusterRequest => {
+  const { random } = draw
+  const { index, partition, topic } = somePartition(draw)
+  const asked = { partitionIndex: index, currentLeaderEpoch: someEpoch(draw, partition), timestamp: random.pick([-1, -2, -3, -4, 0]) }
+  return {
+    api: "ListOffsets",
+    version: Math.max(versionOf(draw, "ListOffsets"), 8),
+    // Followers may know the high watermark, and have the records, a moment later.
+    fields: { replicaId: asked.timestamp === -2 || asked.timestamp === -4 ? someReplica(draw) : -1, isolationLevel: 0, timeoutMs: 20_000, topics: [{ name: topic, partitions: [asked] }] }
+  }
+}
+
+const offsetForLeaderEpoch = (draw: Draw): ClusterRequest => {
+  const { index, partition, topic } = somePartition(draw)
+  const asked = { partition: index, currentLeaderEpoch: someEpoch(draw, partition), leaderEpoch: draw.random.int(0, 3) }
+  return {
+    api: "OffsetForLeaderEpoch",
+    version: Math.max(versionOf(draw, "OffsetForLeaderEpoch"), 3),
+    fields: { replicaId: someReplica(draw), topics: [{ topic, partitions: [asked] }] }
+  }
+}
+
+const describeProducers = (draw: Draw): ClusterRequest => {
+  const { index, topic } = somePartition(draw)
+  return { api: "DescribeProducers", version: 0, fields: { topics: [{ name: topic, partitionIndexes: [index] }] } }
+}
+
+const deleteRecords = (draw: Draw): ClusterRequest => {
+  const { index, topic } = somePartition(draw)
+  return {
+    api: "DeleteRecords",
+    version: versionOf(draw, "DeleteRecords"),
+    fields: { timeoutMs: 20_000, topics: [{ name: topic, partitions: [{ partitionIndex: index, offset: draw.random.pick([0, -1, 1, 99, -2]) }] }] }
+  }
+}
+
+/** As consumers did before there were follower reads, so that none depends on what a follower has got yet. */
+const fetch = (draw: Draw): ClusterRequest => {
+  const { index, partition, topic } = somePartition(draw)
+  const asked = {
+    partition: index,
+    currentLeaderEpoch: someEpoch(draw, partition),
+    fetchOffset: 0,
+    lastFetchedEpoch: -1,
+    logStartOffset: -1,
+    partitionMaxBytes: 100_000
+  }
+  return {
+    api: "Fetch",
+    version: Math.min(Math.max(versionOf(draw, "Fetch"), 9), 10),
+    fields: {
+      replicaId: -1,
+      maxWaitMs: 0,
+      minBytes: 1,
+      maxBytes: 100_000,
+      isolationLevel: 0,
+      sessionId: 0,
+      sessionEpoch: -1,
+      topics: [{ topic, partitions: [asked] }],
+      forgottenTopicsData: [],
+      rackId: ""
+    }
+  }
+}
+
 export const drawRequest = (draw: Draw): ClusterRequest => {
   const { random, seen } = draw
   if (seen.topics.length < 2) return createTopic(draw)
@@ -224,6 +308,12 @@ export const drawRequest = (draw: Draw): ClusterRequest => {
     [2, list],
     [5, elect],
     [2, metadata],
+    [3, produce],
+    [1, fetch],
+    [1, listOffsets],
+    [1, offsetForLeaderEpoch],
+    [1, describeProducers],
+    [1, deleteRecords],
     [1, describeCluster]
   ])(draw)
 }

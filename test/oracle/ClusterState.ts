@@ -6,6 +6,7 @@ type Ids = ReadonlyArray<number>
 
 export interface PartitionSeen {
   readonly partition: number
+  readonly error: number
   readonly leader: number
   readonly leaderEpoch: number
   /** In the order of preference; the others are sets, in ascending order. */
@@ -53,6 +54,7 @@ export const look = async (caller: Caller, names: ReadonlyArray<string>): Promis
     error: topic["errorCode"],
     partitions: (topic["partitions"] as ReadonlyArray<Fields>).map((partition): PartitionSeen => ({
       partition: partition["partitionIndex"],
+      error: partition["errorCode"],
       leader: partition["leaderId"],
       leaderEpoch: partition["leaderEpoch"],
       replicas: partition["replicaNodes"],
@@ -72,7 +74,8 @@ export const treeOf = ({ brokers, topics }: Seen): Tree => ({
   brokers: brokers.join(),
   topics: Object.fromEntries(topics.map(({ error, name, partitions }) => [`[${name}]`, {
     error,
-    ...Object.fromEntries(partitions.map(({ leader, leaderEpoch, moving, partition, ...sets }) => [`[${partition}]`, {
+    ...Object.fromEntries(partitions.map(({ error, leader, leaderEpoch, moving, partition, ...sets }) => [`[${partition}]`, {
+      error,
       leader,
       leaderEpoch,
       ...Object.fromEntries(Object.entries(sets).map(([name, ids]) => [name, (ids as Ids).join()])),

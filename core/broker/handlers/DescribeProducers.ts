@@ -1,6 +1,7 @@
 /**
  * DescribeProducers, version 0. The producers whose sequences the log of a partition remembers (KIP-664).
  * Any replica answers for its own log: `kafka-transactions describe-producers --broker-id` asks a follower.
+ * Who has no replica is NOT_LEADER_OR_FOLLOWER: the client looks for the leader then.
  */
 import { ApiKey } from "../../protocol/ApiKey.ts"
 import { topicNameError } from "../../model/Ids.ts"
@@ -11,6 +12,7 @@ import {
 } from "../../protocol/generated/DescribeProducers.ts"
 import type { BrokerServices } from "../BrokerServices.ts"
 import type { Handler } from "../Handler.ts"
+import { absentError } from "./Leaders.ts"
 
 export const makeDescribeProducers = (broker: BrokerServices): Handler => ({
   apiKey: ApiKey.DescribeProducers,
@@ -21,17 +23,18 @@ export const makeDescribeProducers = (broker: BrokerServices): Handler => ({
     const topics = request.topics.map(({ name, partitionIndexes }) => {
       const nameError = topicNameError(name)
       const topic = broker.partitions.topic(name)
+      const image = broker.image().topicsByName.get(name)
       const partitions = partitionIndexes.map((partitionIndex) => {
         const partition = topic?.partitions[partitionIndex]
         const errorCode = nameError !== undefined
           ? ErrorCode.INVALID_TOPIC_EXCEPTION
           : partition === undefined
-          ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+          ? absentError(broker, image, partitionIndex)
           : partition.check(-1, true)
         return {
           partitionIndex,
           errorCode,
-          errorMessage: nameError ?? (topic === undefined ? "This server does not host this topic-partition." : null),
+          errorMessage: nameError ?? (image === undefined ? "This server does not host this topic-partition." : null),
           activeProducers: partition === undefined || errorCode !== ErrorCode.NONE ? [] : partition.log.activeProducers()
         }
       })

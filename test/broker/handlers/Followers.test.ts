@@ -32,6 +32,22 @@ describe("A follower", () => {
       expect(topics[0]!.partitions).toMatchObject([{ errorCode: ErrorCode.NONE, activeProducers: [{ producerId: 7, lastSequence: 1 }] }])
     }))
 
+  it.effect("has none to tell of a partition that is on other brokers only, and sends the client to the leader", () =>
+    Effect.gen(function*() {
+      const { client, cluster, follower } = yield* start
+      expect((yield* withTime(client.createTopic("u"))).errorCode).toBe(ErrorCode.NONE)
+      const { leader } = cluster.partitionImage("u")
+      const other = leader === cluster.partitionImage("t").leader ? follower : client
+      const ask = (name: string, index: number) =>
+        Effect.map(
+          withTime(other.rpc.call(Apis.describeProducersApi, { topics: [{ name, partitionIndexes: [index] }] })),
+          ({ topics }) => topics[0]!.partitions[0]!
+        )
+      expect(yield* ask("u", 0)).toMatchObject({ errorCode: ErrorCode.NOT_LEADER_OR_FOLLOWER, errorMessage: null })
+      expect(yield* ask("u", 1)).toMatchObject({ errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, errorMessage: null })
+      expect(yield* ask("v", 0)).toMatchObject({ errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, errorMessage: expect.any(String) })
+    }))
+
   it.effect("tells a debugger where its log ends, and sends a consumer to the leader", () =>
     Effect.gen(function*() {
       const { client, follower } = yield* start
