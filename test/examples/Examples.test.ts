@@ -83,7 +83,8 @@ describe("docs/client.md", () => {
     ["hello"],
     ["a", "b", "c"],
     ["at-least-once, three tries: every law holds"],
-    ["1000 cents, what does not decode is in payments.dead"]
+    ["1000 cents, what does not decode is in payments.dead"],
+    ["cleanup.policy=compact max.compaction.lag.ms=60000", "visits-0 ends at offset 3", "visits-0: 1"]
   ]
   it("has the programs that are known here", () => expect(programs.length).toBe(lines.length))
   it("its programs type-check", async () => expect(await typeErrors(programs)).toBe(""))
