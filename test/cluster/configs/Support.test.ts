@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "vitest"
 import { brokerConfigDefs, topicConfigDefs } from "../../../core/cluster/configs/ConfigDefs.ts"
+import { descriptionOf } from "../../../core/cluster/configs/Descriptions.ts"
 import { classifiedKeys, nearestKey, type Scope, supportOf } from "../../../core/cluster/configs/Support.ts"
 
 const fileOf = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url))
@@ -24,6 +25,12 @@ describe.each(scopes)("what is done with %s keys", (scope, defs) => {
       if (!existsSync(file) || !readFileSync(file, "utf8").includes(key)) missing.push(`${key}: ${support.test}`)
     }
     expect(missing).toEqual([])
+  })
+
+  it("is described where they are honoured, for DescribeConfigs and docs/config.md", () => {
+    const honoured = [...defs.keys()].filter((key) => supportOf(scope, key)?.status === "honoured")
+    expect(honoured.length).toBeGreaterThan(0)
+    expect(honoured.filter((key) => descriptionOf(key) === "")).toEqual([])
   })
 
   it("has a reason where they are not", () => {
