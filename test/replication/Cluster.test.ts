@@ -243,6 +243,43 @@ describe("The ISR", () => {
       yield* expectValues(client, ["a", "b", "c"])
     }))
 
+  it.effect("leaves acks=all waiting that it falls below min.insync.replicas for: it times out, and is committed when it may be", () =>
+    Effect.gen(function*() {
+      const { cluster, leader, near, far, client } = yield* startWithTopic(LAG, MIN_ISR_2)
+      yield* produce(client, ["a"])
+      cluster.cut([near, far])
+      const waiting = yield* Effect.forkChild(client.produce("t", ["b"], { timeoutMs: 25_000 }), { startImmediately: true })
+      yield* cluster.isrIs("t", [leader])
+      yield* settle
+      expect(waiting.pollUnsafe()).toBeUndefined()
+      expect(yield* withTime(Fiber.join(waiting))).toMatchObject({ errorCode: ErrorCode.REQUEST_TIMED_OUT, baseOffset: 1 })
+      yield* expectValues(client, ["a"])
+      cluster.heal([near, far])
+      yield* cluster.isrIs("t", IDS)
+      yield* until("the high watermark", () => cluster.leading("t").highWatermark === 2)
+      yield* expectValues(client, ["a", "b"])
+    }))
+
+  it.effect("that falls below min.insync.replicas once acks=all was committed, and not answered, makes it NOT_ENOUGH_REPLICAS_AFTER_APPEND", () =>
+    Effect.gen(function*() {
+      const { cluster, leader, near, far } = yield* startWithTopic(LAG, MIN_ISR_2)
+      const partition = cluster.leading("t")
+      const batch = buildBatch([{ timestamp: 1, key: null, value: new Uint8Array(1) }], { crypto })
+      const staged = partition.appendAsLeader(batch, -1, { nowMs: 1, apiVersion: 12 })
+      if (staged._tag !== "Staged") throw new Error(staged.message)
+      partition.commitStaged()
+      expect(partition.appendOutcome(staged, -1)).toBeUndefined()
+      yield* until("the high watermark", () => partition.highWatermark === 1)
+      expect(partition.appendOutcome(staged, -1)).toBe(ErrorCode.NONE)
+      cluster.cut([near, far])
+      const other = buildBatch([{ timestamp: 1, key: null, value: new Uint8Array(1) }], { crypto })
+      expect(partition.appendAsLeader(other, 1, { nowMs: 1, apiVersion: 12 })._tag).toBe("Staged")
+      partition.commitStaged()
+      yield* cluster.isrIs("t", [leader])
+      expect(partition.appendOutcome(staged, -1)).toBe(ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND)
+      expect(partition.appendOutcome(staged, 1)).toBe(ErrorCode.NONE)
+    }))
+
   it.effect("counts who was to join until it is known whether that was committed, and commits it when the store is back", () =>
     Effect.gen(function*() {
       const { cluster, leader, near, far, client } = yield* startWithTopic(LAG)
