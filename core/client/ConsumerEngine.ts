@@ -1,6 +1,6 @@
 /**
  * The consumer: what its parts find out and fetch in the background is taken by `poll`, in the application's fiber.
- * `poll` waits for one thing, that something changed; everything that may change something calls `wake`.
+ * `poll` waits for one thing, that something changed: see ConsumerSignal.ts.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -16,15 +16,17 @@ import { type ClientError, FatalError, RetriableError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
 import type { TopicPartition } from "./ClusterView.ts"
 import { checkConfig } from "./ConfigKeys.ts"
-import type { Consumer, ConsumerConfig, PartitionOffset, PartitionRecords, RebalanceHooks } from "./Consumer.ts"
+import type { Consumer, ConsumerConfig, PartitionRecords, RebalanceHooks } from "./Consumer.ts"
 import { ConsumerCommits, noGroup } from "./ConsumerCommits.ts"
-import { fetchCommitted, isClientError, type ListedOffset, listOffsets } from "./ConsumerOffsets.ts"
+import { fetchCommitted } from "./ConsumerOffsets.ts"
 import { ConsumerPositions } from "./ConsumerPositions.ts"
 import { consumerSettings } from "./ConsumerSettings.ts"
+import { ConsumerSignal } from "./ConsumerSignal.ts"
 import { partitionStreams, recordStream } from "./ConsumerStreams.ts"
 import { ConsumerTopics } from "./ConsumerTopics.ts"
 import { Fetcher } from "./Fetcher.ts"
 import { Membership } from "./Membership.ts"
+import { OffsetLookup } from "./OffsetLookup.ts"
 import {
   type AssignedPartition,
   EARLIEST_TIMESTAMP,
@@ -78,24 +80,24 @@ export const makeConsumer = (
     const pollLock = yield* Semaphore.make(1)
     const commitLock = yield* Semaphore.make(1)
     const subscription = new SubscriptionState()
-    const waiting = new Set<() => void>()
-    /** Those of them that are polls. */
-    const waitingPolls = new Set<() => void>()
     const pending: Array<ClientError> = []
     const observers = new Set<AssignmentObserver>()
     let hooks: RebalanceHooks = NO_HOOKS
     let isClosed = false
-    /** Counts `wake`, so that a change between looking and waiting is not slept through. */
-    let changes = 0
-    let timerAtMs = Infinity
 
     const now = (): number => monotonicMs(clock)
     const fork = (effect: Effect.Effect<void>): void => void runFork(effect)
 
-    const wake = (): void => {
-      changes++
-      for (const resume of [...waiting]) resume()
-    }
+    const signal: ConsumerSignal = new ConsumerSignal({
+      now,
+      fork: runFork,
+      ring: (isPolled) => {
+        if (isPolled) membership?.polled()
+        membership?.tick()
+        changed()
+      }
+    })
+    const { wake, wakeAt } = signal
 
     const fail = (error: ClientError): void => {
       if (pending.some(({ message }) => message === error.message)) return
@@ -108,23 +110,6 @@ export const makeConsumer = (
       positions.check()
       fetcher.fetch()
       wake()
-    }
-
-    /** One timer for all: the earliest. */
-    const wakeAt = (atMs: number): void => {
-      if (atMs >= timerAtMs || isClosed) return
-      timerAtMs = atMs
-      fork(Effect.andThen(
-        Effect.sleep(Math.max(0, atMs - now())),
-        Effect.sync(() => {
-          if (timerAtMs !== atMs || isClosed) return
-          timerAtMs = Infinity
-          // Who waits in a poll polls, however late this timer comes in a program that was busy.
-          if (waitingPolls.size > 0) membership?.polled()
-          membership?.tick()
-          changed()
-        })
-      ))
     }
 
     const discard = (partition: AssignedPartition): void => fetcher.discard(partition)
@@ -217,29 +202,11 @@ export const makeConsumer = (
     )
 
     // ---- poll
-    /** Done at the first change since, or at that time; those who wait share one timer. */
-    const waitForChange = (since: number, untilMs: number, isPoll: boolean): Effect.Effect<void> =>
-      Effect.callback<void>((resume) => {
-        if (changes !== since) return resume(Effect.void)
-        const leave = (): void => {
-          waiting.delete(look)
-          waitingPolls.delete(look)
-        }
-        const look = (): void => {
-          leave()
-          resume(Effect.void)
-        }
-        waiting.add(look)
-        if (isPoll) waitingPolls.add(look)
-        if (untilMs !== Infinity) wakeAt(untilMs)
-        return Effect.sync(leave)
-      })
-
     const pollSlowly = (timeoutMs: number): Effect.Effect<ReadonlyArray<PartitionRecords>, ClientError> =>
       Effect.gen(function*() {
         const deadlineMs = now() + timeoutMs
         for (;;) {
-          const since = changes
+          const since = signal.changes
           if (isClosed) return yield* Effect.fail(closedError())
           if (subscription.kind === "None") {
             return yield* Effect.fail(
@@ -260,7 +227,7 @@ export const makeConsumer = (
           if (records.length > 0) return records
           if (nowMs >= deadlineMs) return NO_RECORDS
           // A poll that waits long still polls, and commits what earlier ones returned.
-          yield* waitForChange(since, Math.min(deadlineMs, nowMs + settings.maxPollIntervalMs / 2, Math.max(commits.dueAtMs, nowMs + 1)), true)
+          yield* signal.wait(since, Math.min(deadlineMs, nowMs + settings.maxPollIntervalMs / 2, Math.max(commits.dueAtMs, nowMs + 1)), true)
         }
       }).pipe(pollLock.withPermits(1))
 
@@ -318,42 +285,10 @@ export const makeConsumer = (
         return settings.groupId === undefined ? Effect.fail(noGroup(what)) : Effect.succeed(settings.groupId)
       })
 
-    /** Offsets of any partitions by time; all or the first error, retried as a whole. */
-    const lookUp = (
-      questions: ReadonlyArray<TopicPartition & { readonly timestamp: number }>
-    ): Effect.Effect<ReadonlyMap<string, ListedOffset>, ClientError> =>
-      Effect.suspend(() => {
-        if (isClosed) return Effect.fail(closedError())
-        const names = [...new Set(questions.map(({ topic }) => topic))]
-        const found = new Map<string, ListedOffset>()
-        const attempt = Effect.suspend(() =>
-          listOffsets(
-            cluster,
-            questions.filter(({ partition, topic }) => !found.has(partitionKey(topic, partition))),
-            settings.isolation
-          )
-        ).pipe(
-          Effect.flatMap((answers): Effect.Effect<ReadonlyMap<string, ListedOffset>, ClientError> => {
-            let error: ClientError | undefined
-            for (const [key, answer] of answers) {
-              if (isClientError(answer)) error ??= answer
-              else found.set(key, answer)
-            }
-            return error === undefined ? Effect.succeed(found) : Effect.fail(error)
-          })
-        )
-        return names.length === 0
-          ? Effect.succeed(found)
-          : Effect.andThen(cluster.topics(names, { allowAutoCreate: false }), cluster.retry(attempt))
-      })
+    const lookup = new OffsetLookup(cluster, settings.isolation)
 
-    const edgeOffsets = (timestamp: number) => (partitions: ReadonlyArray<TopicPartition>) =>
-      Effect.map(lookUp(partitions.map(({ partition, topic }) => ({ topic, partition, timestamp }))), (found) =>
-        partitions.map(({ partition, topic }): PartitionOffset => ({
-          topic,
-          partition,
-          offset: found.get(partitionKey(topic, partition))?.offset ?? -1
-        })))
+    const whileOpen = <A>(effect: () => Effect.Effect<A, ClientError>): Effect.Effect<A, ClientError> =>
+      Effect.suspend(() => isClosed ? Effect.fail(closedError()) : effect())
 
     const bare = ({ partition, topic }: TopicPartition): TopicPartition => ({ topic, partition })
 
@@ -385,7 +320,7 @@ export const makeConsumer = (
         yield* Effect.catchCause(Effect.suspend(() => onRevoked(owned)), (cause) => Effect.logWarning("onRevoked at close failed", cause))
       }
       isClosed = true
-      wake()
+      signal.stop()
       topics.stop()
       const leftMs = (): number => Math.max(0, Math.min(settings.requestTimeoutMs, deadlineMs - now()))
       if (wasMember && membership !== undefined) yield* membership.leaveAndWait("the consumer is being closed", leftMs())
@@ -499,7 +434,7 @@ export const makeConsumer = (
         Effect.gen(function*() {
           const deadlineMs = now() + settings.apiTimeoutMs
           for (;;) {
-            const since = changes
+            const since = signal.changes
             const [state] = yield* assignedOf([partition])
             if (state!.position >= 0 && state!.phase !== "Validating") return state!.position
             const error = pending.shift()
@@ -509,7 +444,7 @@ export const makeConsumer = (
                 new RetriableError("TIMED_OUT", `the position of ${state!.key} is not known after ${settings.apiTimeoutMs} ms (default.api.timeout.ms)`)
               )
             }
-            yield* waitForChange(since, deadlineMs, false)
+            yield* signal.wait(since, deadlineMs, false)
           }
         }),
       seek: (partition, offset) =>
@@ -546,20 +481,9 @@ export const makeConsumer = (
           changed()
         }),
       paused: () => [...subscription.partitions.values()].filter(({ paused }) => paused).map(bare),
-      beginningOffsets: edgeOffsets(EARLIEST_TIMESTAMP),
-      endOffsets: edgeOffsets(LATEST_TIMESTAMP),
-      offsetsForTimes: (questions) =>
-        Effect.suspend(() => {
-          const wrong = questions.find(({ timestamp }) => !Number.isSafeInteger(timestamp) || timestamp < 0)
-          if (wrong !== undefined) {
-            return Effect.fail(new FatalError("INVALID_ARGUMENT", `the time ${wrong.timestamp}: ms since 1970, from 0 on`))
-          }
-          return Effect.map(lookUp(questions), (found) =>
-            questions.flatMap(({ partition, topic }) => {
-              const one = found.get(partitionKey(topic, partition))
-              return one === undefined || one.offset < 0 ? [] : [{ topic, partition, ...one }]
-            }))
-        }),
+      beginningOffsets: (partitions) => whileOpen(() => lookup.edges(EARLIEST_TIMESTAMP, partitions)),
+      endOffsets: (partitions) => whileOpen(() => lookup.edges(LATEST_TIMESTAMP, partitions)),
+      offsetsForTimes: (questions) => whileOpen(() => lookup.byTime(questions)),
       lag: (partition) => {
         const state = subscription.get(partition)
         return state === undefined || state.endOffset < 0 || state.position < 0
