@@ -111,6 +111,13 @@ export class FaultInjector {
     return id === undefined ? undefined : this.#cluster.brokers.get(id)
   }
 
+  /** Whom a fault meets, which the timeline says then. */
+  #meet(fault: Fault & { readonly victim: Target }): SimBroker | undefined {
+    const broker = this.#find(fault.victim)
+    if (broker !== undefined) this.#note("fault", showFault(fault), broker.id)
+    return broker
+  }
+
   #idOf(target: Target): number | undefined {
     switch (target.by) {
       case "id":
@@ -169,16 +176,14 @@ export class FaultInjector {
           })
         }
         case "set clock": {
-          const broker = this.#find(fault.victim)
+          const broker = this.#meet(fault)
           if (broker === undefined) return Effect.void
-          this.#note("fault", showFault(fault), broker.id)
           broker.skewMs += fault.byMs
           return Effect.void
         }
         case "isolate": {
-          const broker = this.#find(fault.victim)
+          const broker = this.#meet(fault)
           if (broker === undefined) return Effect.void
-          this.#note("fault", showFault(fault), broker.id)
           const others = [...this.#cluster.brokers.values()].filter((other) => other !== broker).map(({ host }) => host)
           const clients = this.#options.clients().map(({ host }) => host)
           const from = fault.from === "clients" ? clients : fault.from === "all" ? [...others, ...clients] : others
@@ -233,16 +238,14 @@ export class FaultInjector {
           return over(() => change(this.#options.link))
         }
         case "reset": {
-          const broker = this.#find(fault.victim)
+          const broker = this.#meet(fault)
           if (broker === undefined) return Effect.void
-          this.#note("fault", showFault(fault), broker.id)
           for (const { host } of this.#options.clients()) this.#cluster.network.reset(broker.host, host)
           return Effect.void
         }
         case "disk full": {
-          const broker = this.#find(fault.victim)
+          const broker = this.#meet(fault)
           if (broker === undefined) return Effect.void
-          this.#note("fault", showFault(fault), broker.id)
           broker.disk.limitBytes = broker.disk.usedBytes + 64
           this.forgetful.add(broker.id)
           return over(() => {
@@ -253,38 +256,33 @@ export class FaultInjector {
         case "fsync fails":
           return this.#failSyncs(fault, this.#find(fault.victim), fault.times)
         case "store unreachable": {
-          const broker = this.#find(fault.victim)
+          const broker = this.#meet(fault)
           if (broker === undefined) return Effect.void
-          this.#note("fault", showFault(fault), broker.id)
           this.#cluster.store.change(broker.host, { isUnreachable: true })
           return over(() => this.#cluster.store.change(broker.host, { isUnreachable: false }))
         }
         case "stale watch": {
-          const broker = this.#find(fault.victim)
+          const broker = this.#meet(fault)
           if (broker === undefined) return Effect.void
-          this.#note("fault", showFault(fault), broker.id)
           this.#cluster.store.change(broker.host, { watchLagMs: STALE_WATCH_MS })
           return over(() => this.#cluster.store.change(broker.host, { watchLagMs: 0 }))
         }
         case "slow store": {
-          const broker = this.#find(fault.victim)
+          const broker = this.#meet(fault)
           if (broker === undefined) return Effect.void
-          this.#note("fault", showFault(fault), broker.id)
           const { maxDelayMs, minDelayMs } = NO_STORE_FAULTS
           this.#cluster.store.change(broker.host, { minDelayMs: fault.delayMs, maxDelayMs: Math.ceil(fault.delayMs * 1.2) })
           return over(() => this.#cluster.store.change(broker.host, { minDelayMs, maxDelayMs }))
         }
         case "lose session": {
-          const broker = this.#find(fault.victim)
+          const broker = this.#meet(fault)
           if (broker === undefined) return Effect.void
-          this.#note("fault", showFault(fault), broker.id)
           this.#cluster.store.loseSessions(broker.host)
           return Effect.void
         }
         case "lose commits": {
-          const broker = this.#find(fault.victim)
+          const broker = this.#meet(fault)
           if (broker === undefined) return Effect.void
-          this.#note("fault", showFault(fault), broker.id)
           this.#cluster.store.change(broker.host, fault.done ? { losesAnswers: 0.7 } : { refuses: 1 })
           return over(() => this.#cluster.store.change(broker.host, { refuses: 0, losesAnswers: 0 }))
         }
