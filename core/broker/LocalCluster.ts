@@ -70,7 +70,7 @@ export interface LocalCluster {
   readonly start: (id: number) => Effect.Effect<Broker, ClusterRefusal | ClusterStartError>
   /** A clean stop, as by SIGTERM. */
   readonly stop: (id: number) => Effect.Effect<void, ClusterRefusal>
-  /** The end of a broker in the middle of whatever it does, as by SIGKILL. */
+  /** The end of a broker in the middle of whatever it does, as by SIGKILL. Its session ends at once unless the options leave it to expire. */
   readonly kill: (id: number, options?: BrokerProcess.KillOptions) => Effect.Effect<void, ClusterRefusal>
 }
 export const LocalCluster: Context.Service<LocalCluster, LocalCluster> = Context.Service("ottla/LocalCluster")

@@ -46,10 +46,14 @@ const run = async (program: string): Promise<ReadonlyArray<string>> => {
 }
 
 it("a broker on disk takes a record of a Kafka client", async () => {
-  expect(programs.length).toBe(2)
+  expect(programs.length).toBe(3)
   const lines = await run(programs[0]!)
   expect(lines.at(-1)).toBe("stopped")
   expect(readFileSync(join(data, "greetings-0/00000000000000000000.log"), "latin1")).toContain("hello")
+})
+
+it("several brokers are one cluster, of which one is killed and returns", async () => {
+  expect(await run(programs[2]!)).toEqual(["1 running,2 killed,3 running", "1 running,2 running,3 running"])
 })
 
 it("a broker in memory answers in memory", async () => {

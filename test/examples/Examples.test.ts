@@ -95,6 +95,6 @@ describe("docs/client.md", () => {
 
 it("the programs of docs/embedding.md type-check", async () => {
   const programs = programsOf("docs/embedding.md")
-  expect(programs.length).toBe(2)
+  expect(programs.length).toBe(3)
   expect(await typeErrors(programs)).toBe("")
 })
