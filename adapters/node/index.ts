@@ -21,9 +21,13 @@ export const layer: Layer.Layer<DiskPort | NetworkPort | CompressionPort | Crypt
   Compression.layer,
   Crypto.layer
 )
+/** Files of this runtime: where a broker keeps its logs, and a client its checkpoints. */
 export const disk: Layer.Layer<DiskPort> = Disk.layer
+/** TCP sockets of this runtime, with sendfile where it has one. */
 export const network: Layer.Layer<NetworkPort> = Network.layer
+/** gzip, snappy, lz4 and zstd. */
 export const compression: Layer.Layer<CompressionPort> = Compression.layer
+/** CRC-32C and random bytes. */
 export const crypto: Layer.Layer<CryptoPort> = Crypto.layer
 
 /** A client with promises and async iterables: `const client = await connect({ "bootstrap.servers": "localhost:9092" })`. */

@@ -61,6 +61,7 @@ export const STOP_TIMEOUT_MS = 5000
 /** A controlled shutdown that takes longer, for want of a metadata store, is given up; as in Kafka, in milliseconds. */
 export const CONTROLLED_SHUTDOWN_TIMEOUT_MS: number = 5 * 60_000
 
+/** A broker that runs: it serves from when the service is there until the scope of its layer ends. */
 export interface Broker {
   readonly brokerId: number
   readonly clusterId: string
@@ -88,6 +89,7 @@ export class UnsupportedListener extends Error {
   readonly _tag = "UnsupportedListener"
 }
 
+/** Why a broker does not start; nothing of it runs then, and its directories are free again. */
 export type BrokerStartError =
   | DiskError
   | NetworkError
@@ -95,6 +97,7 @@ export type BrokerStartError =
   | InconsistentLogDirectory
   | UnsupportedListener
 
+/** The ports that a broker stands on: `layer` of `ottla/node` has all but the MetadataStore, which `journalLayer` is on disk. */
 export type BrokerRequirements = Disk | Network | Compression | Crypto | MetadataStore
 
 export interface BrokerOptions {
@@ -480,6 +483,10 @@ export const make = (
     }
   })
 
+/**
+ * A broker alone, for as long as the layer's scope: recovers its logs, then listens. The end of the scope is an orderly
+ * stop: requests under way are answered, files are flushed, the next start needs no recovery.
+ */
 export const layer = (
   config: BrokerConfig,
   options: BrokerOptions = {}

@@ -60,6 +60,7 @@ export class ClusterRefusal extends Error {
 
 export type ClusterStartError = BrokerStartError | MetadataStoreError | DiskError | InconsistentLogDirectory
 
+/** Brokers of one process that are one cluster: they share a journal of metadata, and each can end and start by itself. */
 export interface LocalCluster {
   readonly ids: ReadonlyArray<number>
   /** Brokers that run, by id. */
@@ -247,5 +248,6 @@ export const make = (
     }
   })
 
+/** Starts all brokers, and stops those that run, in order, when the scope of the layer ends. */
 export const layer = (config: ClusterConfig): Layer.Layer<LocalCluster, ClusterStartError, Requirements> =>
   Layer.effect(LocalCluster, make(config))

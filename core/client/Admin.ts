@@ -157,6 +157,7 @@ export type ElectionType = "preferred" | "unclean"
 /** What happened to each of several; a Map keeps the order asked for. */
 export type Results<K, A> = ReadonlyMap<K, A | ClientError>
 
+/** What Kafka's tools do, from a program. Of several things that are asked for each has a result of its own; what fails as a whole is a ClientError. */
 export interface Admin {
   /** `validateOnly`, here and below: says what would be and changes nothing. */
   readonly createTopics: (
@@ -271,4 +272,5 @@ export const makeWith = (cluster: Cluster.Cluster): Effect.Effect<Admin> =>
 export const make = (config: ClientConfig): Effect.Effect<Admin, ClientError, Network | Scope> =>
   Effect.flatMap(Cluster.make(config), makeWith)
 
+/** An Admin with connections of its own, until the scope of the layer ends. Fails only on a wrong configuration. */
 export const layer = (config: ClientConfig): Layer.Layer<Admin, ClientError, Network> => Layer.effect(Admin, make(config))

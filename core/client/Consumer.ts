@@ -135,6 +135,7 @@ export interface GroupMetadata {
   readonly groupInstanceId: string | undefined
 }
 
+/** Reads records, as a member of a group (`subscribe`) or alone (`assign`): one or the other. */
 export interface Consumer {
   /** As it was given. */
   readonly config: ConsumerConfig

@@ -59,6 +59,7 @@ export interface ProducerConfig extends ClientConfig {
   readonly "partitioner.ignore.keys"?: boolean
 }
 
+/** A record to send: key and value as bytes. `Topic.producerOf` takes values of a Schema. */
 export interface ProducerRecord {
   readonly topic: string
   /** Default: the partitioner's choice. */
@@ -96,6 +97,7 @@ export interface SendHandle {
 /** Called exactly once for an accepted record, synchronously when its batch ends; must not throw. */
 export type SendListener = (result: RecordMetadata | ClientError) => void
 
+/** Sends records in batches; one for many topics, shared by all fibers of a program. */
 export interface Producer {
   /** Accepts a record (waiting for memory and metadata up to `max.block.ms`), and is done when it is acknowledged. */
   readonly send: (record: ProducerRecord) => Effect.Effect<RecordMetadata, ClientError>

@@ -46,6 +46,7 @@ const defaultsFor = (clusterSize: number): ReadonlyArray<readonly [string, strin
 }
 const STANDALONE_DEFAULTS: ReadonlyArray<readonly [string, string]> = defaultsFor(1)
 
+/** Where a configuration comes from, the later the stronger; nothing at all gives the defaults. */
 export interface ConfigSource {
   /** The text of a server.properties file. */
   readonly properties?: string
@@ -75,6 +76,7 @@ const TOPIC_RESOURCE = 2
 
 const brokerDef = (key: string): ConfigDef | undefined => brokerConfigDefs.get(key) ?? dynamicQuotaDefs.get(key)
 
+/** A configuration that was checked, of one broker: {@link BrokerConfig.load} makes it. */
 export class BrokerConfig {
   readonly _tag = "BrokerConfig"
   readonly nodeId: number

@@ -29,6 +29,7 @@ export const clusterOfBrokerDirectory = (path: string): string | undefined => {
   return slash >= 0 && idOfBrokerDirectory(path.slice(slash + 1)) !== undefined ? path.slice(0, slash) : undefined
 }
 
+/** Configurations of brokers that one process runs as a cluster: `loadCluster` makes it. */
 export interface ClusterConfig {
   readonly _tag: "ClusterConfig"
   readonly ids: ReadonlyArray<number>

@@ -89,6 +89,7 @@ const lawsOf = (compression: Compression, codecName: string, codec: CompressionC
   ]
 }
 
+/** The laws of the Compression port, for each of the four codecs. */
 export const compressionLaws = (compression: Compression): ReadonlyArray<Law> => [
   ...codecs.flatMap(([name, codec]) => lawsOf(compression, name, codec)),
 

@@ -89,6 +89,7 @@ const agrees = (store: MetadataStore, commits: ReadonlyArray<Commit>): Effect.Ef
     }
   })
 
+/** The laws of the MetadataStore port. @param make an empty store for each law, gone with the scope */
 export const metadataStoreLaws = (
   make: MakeMetadataStore,
   options: MetadataStoreLawsOptions = {}

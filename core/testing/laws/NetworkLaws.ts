@@ -41,6 +41,7 @@ const makeSends = (dice: Dice): ReadonlyArray<Send> =>
     }))
   }))
 
+/** The laws of the Network port. @param layer is built anew for each law @param makeFile for slices of files; bytes in memory do where there is no file */
 export const networkLaws = (
   layer: Layer.Layer<Network>,
   makeFile: MakeFile,
