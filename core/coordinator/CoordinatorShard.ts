@@ -257,10 +257,14 @@ export class CoordinatorShard<State extends CoordinatorState<Record>, Record> {
       return
     }
     const staged = this.#lastStaged
-    if (staged === undefined || this.partition.appendOutcome(staged, -1) === ErrorCode.NONE) {
-      return this.#settle(settle, ErrorCode.NONE)
-    }
+    if (staged === undefined || this.#isCommitted(staged)) return this.#settle(settle, ErrorCode.NONE)
     this.#await(staged, [settle])
+  }
+
+  /** What was committed stays so for who only reads, also when the ISR has become too small for more. */
+  #isCommitted(staged: StagedAppend): boolean {
+    const outcome = this.partition.appendOutcome(staged, -1)
+    return outcome === ErrorCode.NONE || outcome === ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND
   }
 
   /** Writes the open batch. */
