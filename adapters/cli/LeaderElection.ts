@@ -14,7 +14,7 @@ export const command: Command = {
       const request = yield* usage(() => parseLeaderElection(parsed))
       const { file } = request
       const partitions = file === undefined ? request.partitions : yield* usage(() => parsePartitions(readText(file)))
-      const properties = new Map(yield* usage(() => readProperties(request.adminConfig)))
+      const properties = new Map(yield* usage(() => readProperties(request.commandConfig)))
       const { config, warnings } = yield* usage(() =>
         clientConfig("admin", properties.set("bootstrap.servers", request.bootstrapServer))
       )

@@ -7,7 +7,8 @@ import { type Flags, type ParsedFlags, UsageError } from "./Options.ts"
 
 export const flags: Flags = {
   "bootstrap-server": { takes: "text", value: "host:port,…", help: "Required. Brokers to connect to." },
-  "admin.config": { takes: "text", value: "file", help: "A properties file with the configuration of the client." },
+  "command-config": { takes: "text", value: "file", help: "A properties file with the configuration of the client." },
+  "admin.config": { takes: "text", nowNamed: "command-config", help: "" },
   "election-type": {
     takes: "text",
     value: "preferred|unclean",
@@ -26,7 +27,7 @@ export const flags: Flags = {
 
 export interface LeaderElectionRequest {
   readonly bootstrapServer: string
-  readonly adminConfig: string | undefined
+  readonly commandConfig: string | undefined
   readonly type: ElectionType
   /** A file with partitions; read by who has files. */
   readonly file: string | undefined
@@ -52,7 +53,7 @@ export const parseLeaderElection = (parsed: ParsedFlags): LeaderElectionRequest 
   if (topic === undefined && partition !== undefined) throw new UsageError("Option partition is only allowed if topic is used")
   return {
     bootstrapServer: parsed.value("bootstrap-server")!,
-    adminConfig: parsed.value("admin.config"),
+    commandConfig: parsed.value("command-config"),
     type,
     file: parsed.value("path-to-json-file"),
     partitions: topic === undefined ? undefined : [{ topic, partition: partition! }]

@@ -24,6 +24,14 @@ export const flags: Flags = {
   "disable-rack-aware": { takes: "nothing", help: "With --generate: without regard to racks." },
   throttle: { takes: "long", value: "bytes/s", help: "With --execute: limit what brokers copy; --verify takes the limit away." },
   additional: { takes: "nothing", help: "With --execute: although moves are under way." },
+  "disallow-replication-factor-change": { takes: "nothing", help: "With --execute: refuse what would give a partition more or fewer replicas." },
+  timeout: { takes: "long", value: "ms", help: "With --execute or --cancel: for moves between log directories, which are not there. Changes nothing." },
+  "replica-alter-log-dirs-throttle": { takes: "long", value: "bytes/s", help: "Refused: it is for moves between the log directories of a broker, which are not there." },
+  "bootstrap-controller": {
+    takes: "text",
+    value: "host:port,…",
+    help: "Refused: no controller here listens apart from the brokers. Kafka's own kafka-reassign-partitions asks those of its clusters."
+  },
   "preserve-throttles": { takes: "nothing", help: "With --verify or --cancel: leave throttles as they are." }
 }
 
@@ -32,9 +40,9 @@ type Action = (typeof actions)[number]
 
 const permitted: Readonly<Record<Action, ReadonlyArray<string>>> = {
   generate: ["topics-to-move-json-file", "broker-list", "disable-rack-aware"],
-  execute: ["reassignment-json-file", "throttle", "additional"],
+  execute: ["reassignment-json-file", "throttle", "additional", "disallow-replication-factor-change", "timeout"],
   verify: ["reassignment-json-file", "preserve-throttles"],
-  cancel: ["reassignment-json-file", "preserve-throttles"],
+  cancel: ["reassignment-json-file", "preserve-throttles", "timeout"],
   list: []
 }
 const required: Readonly<Record<Action, ReadonlyArray<string>>> = {
@@ -55,6 +63,7 @@ export interface ReassignRequest {
   readonly isRackAware: boolean
   readonly throttle: number | undefined
   readonly isAdditional: boolean
+  readonly allowReplicationFactorChange: boolean
   readonly preservesThrottles: boolean
 }
 
@@ -65,7 +74,13 @@ export const parseReassign = (parsed: ParsedFlags): ReassignRequest => {
   if (action === undefined || given.length > 1) {
     throw new UsageError(`Command must include exactly one action: ${["generate", "execute", "verify", "cancel", "list"].map((one) => `--${one}`).join(", ")}`)
   }
-  if (!parsed.has("bootstrap-server")) throw new UsageError("Please specify either --bootstrap-server or --bootstrap-controller")
+  if (parsed.has("bootstrap-controller")) {
+    throw new UsageError("--bootstrap-controller is for controllers with addresses of their own, which this command does not ask: use --bootstrap-server")
+  }
+  if (parsed.has("replica-alter-log-dirs-throttle")) {
+    throw new UsageError("--replica-alter-log-dirs-throttle is for moves between the log directories of a broker, which are not there: leave it out")
+  }
+  if (!parsed.has("bootstrap-server")) throw new UsageError("--bootstrap-server must be specified")
   needs(parsed, ...required[action])
   for (const option of Object.keys(flags)) {
     const isFree = ["bootstrap-server", "command-config", action, ...permitted[action]].includes(option)
@@ -80,6 +95,7 @@ export const parseReassign = (parsed: ParsedFlags): ReassignRequest => {
     isRackAware: !parsed.has("disable-rack-aware"),
     throttle: parsed.number("throttle"),
     isAdditional: parsed.has("additional"),
+    allowReplicationFactorChange: !parsed.has("disallow-replication-factor-change"),
     preservesThrottles: parsed.has("preserve-throttles")
   }
 }

@@ -169,7 +169,7 @@ const execute = (context: Context, text: string): Done =>
     if (wrongDir !== undefined) return yield* Effect.fail(new UsageError(wrongDir))
     yield* print(terminal, currentLines(current))
     if (request.throttle !== undefined && request.throttle >= 0) yield* throttle(context, request.throttle, targets, current)
-    const results = yield* admin.alterPartitionReassignments(targets)
+    const results = yield* admin.alterPartitionReassignments(targets, { allowReplicationFactorChange: request.allowReplicationFactorChange })
     const failed = results.flatMap(({ error, ...one }) => error === undefined ? [] : [{ ...one, message: kafkaMessage(error) }])
     yield* print(terminal, failed.length > 0 ? failedLines("Error reassigning partition(s):", failed) : [startedLine(targets)])
     return failed.length > 0 ? FAILED : DONE

@@ -14,8 +14,11 @@ describe("the command line", () => {
     expect(request(`${server} --election-type preferred --all-topic-partitions`)).toMatchObject({ type: "preferred", partitions: undefined, file: undefined })
     expect(request(`${server} --election-type UNCLEAN --topic t --partition 3`)).toMatchObject({ type: "unclean", partitions: [{ topic: "t", partition: 3 }] })
     expect(request(`${server} --election-type preferred --path-to-json-file f`)).toMatchObject({ file: "f" })
+    for (const flag of ["--command-config", "--admin.config"]) {
+      expect(request(`${server} --election-type preferred --all-topic-partitions ${flag} c`)).toMatchObject({ commandConfig: "c" })
+    }
     expect(usageErrorOf(() => request("--all-topic-partitions"))).toBe("Missing required option(s): bootstrap-server, election-type")
-    expect(usageErrorOf(() => request(`${server} --election-type some --all-topic-partitions`))).toContain("Cannot parse argument 'some'")
+    expect(usageErrorOf(() => request(`${server} --election-type some --all-topic-partitions`))).toBe("Cannot parse argument 'some' of option election-type: it takes preferred or unclean")
     const one = "One and only one of the following options is required: topic, all-topic-partitions, path-to-json-file"
     expect(usageErrorOf(() => request(`${server} --election-type preferred`))).toBe(one)
     expect(usageErrorOf(() => request(`${server} --election-type preferred --topic t --partition 0 --all-topic-partitions`))).toBe(one)
