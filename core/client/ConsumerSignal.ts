@@ -3,32 +3,22 @@
  * something calls `wake`; everything that is to happen later asks for it by `wakeAt`, and one timer serves them all.
  */
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
+import { Alarm, type AlarmHost } from "./Alarm.ts"
 
-export interface SignalHost {
-  readonly now: () => number
-  /** Runs an effect until it ends or the consumer does. */
-  readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+export interface SignalHost extends Omit<AlarmHost, "ring"> {
   /** It is a time that somebody asked for. `isPolled`: a poll waits, however late the timer comes in a busy program. */
   readonly ring: (isPolled: boolean) => void
 }
 
-interface Timer {
-  readonly atMs: number
-  readonly fiber: Fiber.Fiber<void>
-}
-
 export class ConsumerSignal {
-  readonly #host: SignalHost
+  readonly #alarm: Alarm
   readonly #waiting: Set<() => void> = new Set()
   /** Those of them that are polls. */
   readonly #polls: Set<() => void> = new Set()
   #changes = 0
-  #timer: Timer | undefined
-  #isStopped = false
 
-  constructor(host: SignalHost) {
-    this.#host = host
+  constructor({ fork, now, ring }: SignalHost) {
+    this.#alarm = new Alarm({ now, fork, ring: () => ring(this.#polls.size > 0) })
   }
 
   /** Counts `wake`, so that a change between looking and waiting is not slept through. */
@@ -41,17 +31,8 @@ export class ConsumerSignal {
     for (const resume of [...this.#waiting]) resume()
   }
 
-  /** The earliest time that was asked for is the timer's; whoever asked for a later one asks again when it rings. */
-  readonly wakeAt = (atMs: number): void => {
-    if (this.#isStopped || (this.#timer !== undefined && this.#timer.atMs <= atMs)) return
-    this.#timer?.fiber.interruptUnsafe()
-    const ring = Effect.sync(() => {
-      if (this.#isStopped) return
-      this.#timer = undefined
-      this.#host.ring(this.#polls.size > 0)
-    })
-    this.#timer = { atMs, fiber: this.#host.fork(Effect.andThen(Effect.sleep(Math.max(0, atMs - this.#host.now())), ring)) }
-  }
+  /** Rings then, or before. */
+  readonly wakeAt = (atMs: number): void => this.#alarm.at(atMs)
 
   /** Done at the first change since `changes` was `since`, or at that time. */
   wait(since: number, untilMs: number, isPoll: boolean): Effect.Effect<void> {
@@ -74,9 +55,7 @@ export class ConsumerSignal {
 
   /** No timer rings any more. Who waits is woken. */
   stop(): void {
-    this.#isStopped = true
-    this.#timer?.fiber.interruptUnsafe()
-    this.#timer = undefined
+    this.#alarm.stop()
     this.wake()
   }
 }

@@ -10,7 +10,6 @@ import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import { Scheduler, type SchedulerDispatcher } from "effect/Scheduler"
 import type { Scope } from "effect/Scope"
@@ -21,8 +20,10 @@ import { ErrorCode } from "../protocol/ErrorCode.ts"
 import { initProducerIdApi } from "../protocol/generated/InitProducerId.ts"
 import { produceApi, type ProduceResponse } from "../protocol/generated/Produce.ts"
 import { Accumulator, PartitionQueue, type TopicState } from "./Accumulator.ts"
+import { Alarm } from "./Alarm.ts"
 import { type ClientError, errorOfCode, FatalError, RetriableError } from "./ClientError.ts"
 import type { Cluster } from "./Cluster.ts"
+import { MemoryLine, type Refusal } from "./MemoryLine.ts"
 import { Partitioner, type PartitionerRecord } from "./Partitioner.ts"
 import { guardedPartitioner } from "./PartitionerGuard.ts"
 import type { ProducerRecord, SendListener } from "./Producer.ts"
@@ -30,25 +31,6 @@ import { maxSizeOfOne, NO_HEADERS } from "./ProducerBatch.ts"
 import { newProducerId, produceRequest } from "./ProducerRequests.ts"
 import type { ProducerSettings } from "./ProducerSettings.ts"
 import { closedError, isHopeless, type ProduceCall, SenderState, type Todo } from "./SenderState.ts"
-
-/** Someone who waits for memory. */
-interface Waiter {
-  readonly topic: string
-  /** Undefined: only wants to know that there is room for one. */
-  readonly record: ProducerRecord | undefined
-  /** What it would claim. */
-  readonly claimBytes: number
-  readonly listener: SendListener | undefined
-  readonly resume: (result: PartitionQueue | undefined | ClientError) => void
-}
-
-/** Why a record was not accepted, when trying again may help. */
-export type Refusal = "NoMetadata" | "NoPartition" | "NoMemory"
-
-interface Timer {
-  readonly atMs: number
-  readonly fiber: Fiber.Fiber<void>
-}
 
 export class ProducerEngine {
   readonly settings: ProducerSettings
@@ -61,10 +43,9 @@ export class ProducerEngine {
   readonly #dispatcher: SchedulerDispatcher
   readonly #accumulator: Accumulator
   readonly #sender: SenderState
-  readonly #waiters: Set<Waiter> = new Set()
-  #timer: Timer | undefined
+  readonly #memoryLine: MemoryLine
+  readonly #alarm: Alarm
   #isPollScheduled = false
-  #isStopped = false
   #flushes = 0
   #isClosed = false
   #lastTopic: TopicState | undefined
@@ -97,6 +78,13 @@ export class ProducerEngine {
     this.#dispatcher = services.dispatcher
     this.#accumulator = new Accumulator(settings, services.compression)
     this.#sender = new SenderState(settings, this.#accumulator, services.random)
+    this.#memoryLine = new MemoryLine({
+      hasRoom: (claimBytes) => this.#accumulator.memory.hasRoom(claimBytes),
+      append: (record, listener) => this.#append(record, listener, true),
+      closed: () => this.#isClosed ? closedError() : undefined,
+      onWait: () => this.#schedulePoll()
+    })
+    this.#alarm = new Alarm({ now: this.nowMs, fork: Effect.runForkWith(context), ring: () => this.#schedulePoll() })
   }
 
   /** Of the monotonic clock: all deadlines are. Records are dated by the wall clock. */
@@ -114,7 +102,7 @@ export class ProducerEngine {
   /** @returns where the record went, why it cannot go there now, or why it never will */
   offer(record: ProducerRecord, listener: SendListener | undefined): PartitionQueue | Refusal | ClientError {
     if (this.#isClosed) return closedError()
-    return this.#append(record, listener, this.#waiters.size === 0)
+    return this.#append(record, listener, this.#memoryLine.isEmpty)
   }
 
   #append(record: ProducerRecord, listener: SendListener | undefined, mayClaim: boolean): PartitionQueue | Refusal | ClientError {
@@ -220,8 +208,7 @@ export class ProducerEngine {
     const deadlineMs = this.nowMs() + this.settings.maxBlockMs
     return Effect.gen({ self: this }, function*() {
       yield* this.#awaitTopic(record.topic, record.partition ?? 0, deadlineMs)
-      const queue = yield* this.#awaitMemory(record.topic, record, listener, 0, deadlineMs)
-      return queue!
+      return yield* this.#inTime(this.#memoryLine.accept(record, listener), record.topic, deadlineMs)
     })
   }
 
@@ -232,7 +219,7 @@ export class ProducerEngine {
       const deadlineMs = this.nowMs() + this.settings.maxBlockMs
       return Effect.andThen(
         this.#awaitTopic(topic, partition, deadlineMs),
-        Effect.asVoid(this.#awaitMemory(topic, undefined, undefined, claimBytes, deadlineMs))
+        this.#inTime(this.#memoryLine.room(topic, claimBytes), topic, deadlineMs)
       )
     })
   }
@@ -264,30 +251,10 @@ export class ProducerEngine {
     })
   }
 
-  /** In the order of asking. With a record it is accepted when its turn comes. */
-  #awaitMemory(
-    topic: string,
-    record: ProducerRecord | undefined,
-    listener: SendListener | undefined,
-    claimBytes: number,
-    deadlineMs: number
-  ): Effect.Effect<PartitionQueue | undefined, ClientError> {
-    return Effect.callback<PartitionQueue | undefined, ClientError>((resume) => {
-      const waiter: Waiter = {
-        topic,
-        record,
-        listener,
-        claimBytes,
-        resume: (result) => resume(result instanceof Error ? Effect.fail(result) : Effect.succeed(result))
-      }
-      this.#waiters.add(waiter)
-      this.#serveWaiters()
-      if (this.#waiters.has(waiter)) this.#schedulePoll()
-      return Effect.sync(() => {
-        if (this.#waiters.delete(waiter)) this.#serveWaiters()
-      })
-    }).pipe(
-      Effect.timeoutOrElse({
+  /** Of those who wait for memory, in what is left of their time when that begins. */
+  #inTime<A>(waiting: Effect.Effect<A, ClientError>, topic: string, deadlineMs: number): Effect.Effect<A, ClientError> {
+    return Effect.suspend(() =>
+      Effect.timeoutOrElse(waiting, {
         duration: Math.max(0, deadlineMs - this.nowMs()),
         orElse: () =>
           Effect.fail(
@@ -299,28 +266,6 @@ export class ProducerEngine {
           )
       })
     )
-  }
-
-  #serveWaiters(): void {
-    for (const waiter of this.#waiters) {
-      if (this.#isClosed) {
-        this.#waiters.delete(waiter)
-        waiter.resume(closedError())
-        continue
-      }
-      if (waiter.record === undefined) {
-        if (!this.#accumulator.memory.hasRoom(waiter.claimBytes)) return
-        this.#waiters.delete(waiter)
-        waiter.resume(undefined)
-        continue
-      }
-      const result = this.#append(waiter.record, waiter.listener, true)
-      if (result === "NoMemory") return
-      this.#waiters.delete(waiter)
-      if (typeof result === "string") {
-        waiter.resume(new RetriableError("TIMED_OUT", `topic ${waiter.topic} went away while a record waited for memory`))
-      } else waiter.resume(result)
-    }
   }
 
   /** For records whose fate nobody asked for. */
@@ -341,18 +286,19 @@ export class ProducerEngine {
   readonly #poll = (): void => {
     this.#isPollScheduled = false
     const nowMs = this.nowMs()
-    const todo = this.#sender.poll(nowMs, { isExhausted: this.#waiters.size > 0, isFlushing: this.#flushes > 0 })
-    this.#do(todo, nowMs)
+    const todo = this.#sender.poll(nowMs, { isExhausted: !this.#memoryLine.isEmpty, isFlushing: this.#flushes > 0 })
+    this.#do(todo)
     this.#tellEnded()
   }
 
-  #do(todo: Todo, nowMs: number): void {
+  #do(todo: Todo): void {
     for (const hint of todo.hints) this.#cluster.invalidate(hint)
     if (todo.refresh) this.#cluster.invalidate()
     if (todo.askProducerId) this.#askProducerId()
     for (const nodeId of todo.connect) this.#connect(nodeId)
     for (const call of todo.calls) this.#send(call)
-    if (todo.wakeAtMs !== Infinity) this.#wakeAt(todo.wakeAtMs, nowMs)
+    // With acks=0 the last records end while they are sent, and the producer with them: then it is silent already.
+    if (todo.wakeAtMs !== Infinity) this.#alarm.at(todo.wakeAtMs)
   }
 
   #run<A>(effect: Effect.Effect<A, ClientError>, onExit: (result: A | ClientError) => void): void {
@@ -417,7 +363,7 @@ export class ProducerEngine {
     for (let ended = this.#sender.takeEnded(); ended.length > 0; ended = this.#sender.takeEnded()) {
       for (const { batch, result } of ended) batch.tell(result, this.#onThrow)
     }
-    if (this.#waiters.size > 0) this.#serveWaiters()
+    if (!this.#memoryLine.isEmpty) this.#memoryLine.serve()
     if (this.#forgottenFailures === 0) return
     const message = `${this.#forgottenFailures} record(s) that nobody waits for failed: ${this.#forgottenError?.message}`
     this.#forgottenFailures = 0
@@ -431,23 +377,6 @@ export class ProducerEngine {
 
   readonly #onThrow = (error: unknown): void => {
     Effect.runForkWith(this.#context)(Effect.logError("a listener of a record threw, which it must not", error))
-  }
-
-  #wakeAt(atMs: number, nowMs: number): void {
-    // With acks=0 the last records end while they are sent, and the producer with them: nobody would end this timer.
-    if (this.#isStopped) return
-    if (this.#timer !== undefined) {
-      if (this.#timer.atMs <= atMs) return
-      this.#timer.fiber.interruptUnsafe()
-    }
-    const wake = Effect.andThen(
-      Effect.sleep(Math.max(0, atMs - nowMs)),
-      Effect.sync(() => {
-        this.#timer = undefined
-        this.#schedulePoll()
-      })
-    )
-    this.#timer = { atMs, fiber: Effect.runForkWith(this.#context)(wake) }
   }
 
   // -- ending
@@ -478,15 +407,13 @@ export class ProducerEngine {
   /** Accepts nothing more, and is done when what was accepted has ended. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     this.#isClosed = true
-    this.#serveWaiters()
+    this.#memoryLine.serve()
     return this.flush
   })
 
   /** After `close`: no timer is left. */
   stop(): void {
-    this.#isStopped = true
-    this.#timer?.fiber.interruptUnsafe()
-    this.#timer = undefined
+    this.#alarm.stop()
   }
 
   /** Follows the cluster's metadata until what is returned is called. */
