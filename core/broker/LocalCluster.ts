@@ -103,7 +103,7 @@ const refuseForeign = (disk: Disk, { ids, logDirs }: ClusterConfig): Effect.Effe
         }
         const highest = Math.max(0, ...brokersIn(disk, logDir))
         if (highest > ids.length) {
-          return new InconsistentLogDirectory(logDir, `it holds a cluster of ${highest} brokers, start all of them (they can be stopped or killed one by one)`)
+          return new InconsistentLogDirectory(logDir, `it holds a cluster of ${highest} brokers, start all of them with --brokers ${highest} (they can be stopped or killed one by one)`)
         }
       }
       return undefined
