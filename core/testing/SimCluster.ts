@@ -163,12 +163,14 @@ export interface SimResult<A> {
   readonly virtualMs: number
 }
 
-/** Runs a program over a cluster of its own. Rejects with what the program fails with. */
+/** Runs a program over a cluster of its own. Rejects with what the program fails with, and with SimLimit after `maxSteps`. */
 export const simulate = async <A, E>(
   options: SimClusterOptions & RunOptions & { readonly seed: number },
   program: (cluster: SimCluster) => Effect.Effect<A, E>
 ): Promise<SimResult<A>> => {
   const sim = new Sim(options.seed, options)
-  const value = await sim.run(program(new SimCluster(sim, options)), options)
+  const effect = program(new SimCluster(sim, options))
+  if (!Effect.isEffect(effect)) throw new TypeError("simulate takes a program that gives an Effect: a promise would go on outside the simulation")
+  const value = await sim.run(effect, options)
   return { value, hash: sim.trace.hash(), steps: sim.steps, virtualMs: sim.elapsedMs }
 }

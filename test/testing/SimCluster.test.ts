@@ -228,6 +228,12 @@ describe("A broker of a simulated cluster", () => {
       expect(yield* readAll(cluster, 20)).toEqual([0, 1, 2, 3].flatMap(() => values(5)))
     }))
 
+  it("says that a promise is no program", async () => {
+    // As JavaScript may have it.
+    const program = (async () => {}) as unknown as () => Effect.Effect<void>
+    await expect(simulate({ seed: 1 }, program)).rejects.toThrow("a program that gives an Effect")
+  })
+
   it("is started and named as a program means it", async () => {
     await run(1, (cluster) =>
       Effect.gen(function*() {
