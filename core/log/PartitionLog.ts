@@ -318,10 +318,14 @@ export class PartitionLog {
         for (let i = later.length - 1; i >= 0; i--) {
           // The same holds among those that go.
           const before = i > 0 ? later[i - 1]! : segment
-          if (before.hasStaleTail && (i > 0 || position === 0)) before.cut(0, before.baseOffset)
+          const isEmptied = before.hasStaleTail && (i > 0 || position === 0)
+          if (isEmptied) {
+            before.cut(0, before.baseOffset)
+            end = before.baseOffset
+          }
           if (later[i] === fence) break
-          this.removeSegments([later[i]!])
-          end = later[i]!.baseOffset
+          this.removeSegments([later[i]!], isEmptied)
+          if (!isEmptied) end = later[i]!.baseOffset
         }
         if (fence !== undefined) segments.replace([fence], [])
         state.unflushed.remove(segment)
@@ -431,10 +435,22 @@ export class PartitionLog {
     }
   }
 
-  /** Takes segments out; their files go after file.delete.delay.ms. */
-  private removeSegments(removed: ReadonlyArray<Segment>): void {
+  /**
+   * Takes segments out; their files go after file.delete.delay.ms. @param anyway also those whose files a full disk
+   * keeps, which are fences then. @throws DiskError
+   */
+  private removeSegments(removed: ReadonlyArray<Segment>, anyway = false): void {
     if (removed.length === 0) return
-    for (const segment of removed) retire(this.state, segment)
+    const { state } = this
+    try {
+      for (const segment of removed) retire(state, segment)
+    } catch (error) {
+      if (anyway) {
+        this.segments.replace(removed, [])
+        state.fences = [...state.fences, ...removed]
+      }
+      throw error
+    }
     this.segments.replace(removed, [])
     this.state.reader.forget()
     this.state.unflushed.namesChanged()

@@ -320,10 +320,19 @@ export class Segment {
   changeSuffix(suffix: string): void {
     const { disk } = this.context
     // The .log file last: without it, its indexes are nothing.
-    for (const each of [TXN_INDEX_SUFFIX, TIME_INDEX_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX]) {
-      const from = this.pathOf(each)
-      if (disk.stat(from) === undefined) continue
-      disk.rename(from, from.slice(0, from.length - this.suffix.length) + suffix)
+    const renamed: Array<{ readonly from: string; readonly to: string }> = []
+    try {
+      for (const each of [TXN_INDEX_SUFFIX, TIME_INDEX_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX]) {
+        const from = this.pathOf(each)
+        if (disk.stat(from) === undefined) continue
+        const to = from.slice(0, from.length - this.suffix.length) + suffix
+        disk.rename(from, to)
+        renamed.push({ from, to })
+      }
+    } catch (error) {
+      // A segment that a full disk keeps is still used with its indexes.
+      for (const { from, to } of renamed.reverse()) disk.rename(to, from)
+      throw error
     }
     this.suffix = suffix
     this.renamed()

@@ -2,7 +2,9 @@
  * A log under any sequence of operations, crashes among them, held against a list of batches. Everything is drawn
  * from a seed, so a failure repeats with its seed, and the same seed gives the same trace on every runtime.
  */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import { expect } from "vitest"
 import { defaultLogConfig, type LogConfig } from "../../core/log/LogConfig.ts"
 import type { PartitionLog } from "../../core/log/PartitionLog.ts"
@@ -10,6 +12,7 @@ import { MemoryDisk } from "../../core/memory/MemoryDisk.ts"
 import type { FileSlice } from "../../core/model/Payload.ts"
 import { DiskError } from "../../core/ports/Disk.ts"
 import { RecordBatch } from "../../core/records/RecordBatch.ts"
+import { checkIndexes } from "./CheckIndexes.ts"
 import { batchesIn, batchOf, bytesOf, newLog, reload, seeded, text } from "./TestLog.ts"
 
 interface ModelBatch {
@@ -22,12 +25,16 @@ interface ModelBatch {
   readonly signature: string
 }
 
+const KEY = text("k")
+
 const signatureOf = (batch: RecordBatch): string => `${batch.baseOffset}+${batch.lastOffsetDelta}:${batch.crc.toString(16)}`
 
 export class LogModel {
   readonly random: () => number
   readonly trace: Array<string> = []
-  readonly memory: MemoryDisk = new MemoryDisk()
+  readonly memory: MemoryDisk
+  /** A sync waits for it. */
+  private device: Deferred.Deferred<void> | undefined
   private readonly config: LogConfig
   private log: PartitionLog
   /** What the log must hold: acknowledged and not truncated, retention's victims included until a restart shows. */
@@ -35,6 +42,14 @@ export class LogModel {
   private logStartOffset = 0
   private logEndOffset = 0
   private flushedOffset = 0
+  /** What the flush that runs will have covered. */
+  private flushingTo = 0
+  /** As the checkpoint of log starts says: it may be older. */
+  private checkpointedStart = 0
+  /** The largest since the last flush: a truncation lowers it, and a crash of the machine takes that back. */
+  private startBefore = 0
+  /** Records below it were deleted, and no crash of the process brings them back. */
+  private deletedTo = 0
   /** Batches that may be there after a crash of the machine although they were truncated or never acknowledged. */
   private ghosts: Array<ModelBatch> = []
   /** Batches that were refused since the last flush: only a crash of the machine may bring them back. */
@@ -51,12 +66,16 @@ export class LogModel {
 
   constructor(seed: number) {
     this.random = seeded(seed)
+    this.memory = new MemoryDisk({
+      device: Effect.suspend(() => this.device === undefined ? Effect.yieldNow : Deferred.await(this.device))
+    })
     this.config = {
       ...defaultLogConfig,
       segmentBytes: 400 + this.int(1500),
       indexIntervalBytes: 40 + this.int(200),
       retentionBytes: 2000 + this.int(3000),
-      maxMessageBytes: 400
+      maxMessageBytes: 400,
+      cleanupPolicy: { compact: this.random() < 0.3, delete: true }
     }
     this.log = newLog(this.config, this.memory).log
   }
@@ -97,10 +116,13 @@ export class LogModel {
 
   private async operation(): Promise<void> {
     const dice = this.random()
-    if (dice < 0.5) return this.append()
+    if (dice < 0.4) return this.append()
+    if (dice < 0.5) return this.follow()
     if (dice < 0.6) return this.read()
     if (dice < 0.62) return this.endLeases()
-    if (dice < 0.7) return this.flush()
+    if (dice < 0.68) return this.flush()
+    if (dice < 0.695) return this.flushMeanwhile()
+    if (dice < 0.7) return this.failingSync()
     if (dice < 0.75) return this.roll()
     if (dice < 0.8) return this.truncate()
     if (dice < 0.85) return this.retain()
@@ -116,12 +138,12 @@ export class LogModel {
 
   private stage(): void {
     if (this.random() < 0.1) this.epoch += 1 + this.int(2)
-    const records = Array.from({ length: 1 + this.int(3) }, () => text(`${this.counter++} ${"x".repeat(this.int(60))}`))
+    const records = Array.from({ length: 1 + this.int(3) }, () => text(`${this.counter++} ${"x".repeat(this.int(57))}`))
     const producerId = this.random() < 0.5 ? this.int(3) : -1
     const known = (): number | undefined =>
       this.mayKnowMore ? this.log.activeProducers().find((each) => each.producerId === producerId)?.lastSequence : undefined
     const baseSequence = producerId < 0 ? -1 : (this.sequences.get(producerId) ?? known() ?? -1) + 1
-    const bytes = batchOf(records.map((value, i) => ({ timestamp: 1000 + this.int(500) + i, value })), {
+    const bytes = batchOf(records.map((value, i) => ({ timestamp: 1000 + this.int(500) + i, key: KEY, value })), {
       producerId,
       producerEpoch: producerId < 0 ? -1 : 0,
       baseSequence
@@ -158,12 +180,52 @@ export class LogModel {
     expect(this.log.logEndOffset).toBe(this.logEndOffset)
   }
 
+  /** What a leader gives, which may have gaps that its compaction left. */
+  private follow(): void {
+    this.staged = []
+    let nextOffset = this.logEndOffset
+    const pieces: Array<Uint8Array> = []
+    for (let i = 1 + this.int(3); i > 0; i--) {
+      if (this.random() < 0.1) this.epoch += 1 + this.int(2)
+      const hasGaps = this.config.cleanupPolicy.compact && this.random() < 0.3
+      const baseOffset = nextOffset + (hasGaps ? this.int(5) : 0)
+      const records = Array.from({ length: 1 + this.int(3) }, () => text(`${this.counter++} ${"y".repeat(this.int(57))}`))
+      const bytes = batchOf(records.map((value) => ({ timestamp: 1000 + this.int(500), key: KEY, value })), {
+        baseOffset,
+        leaderEpoch: this.epoch,
+        lastOffset: baseOffset + records.length - 1 + (hasGaps ? this.int(3) : 0)
+      })
+      const batch = new RecordBatch(bytes)
+      nextOffset = batch.nextOffset
+      const { lastOffset } = batch
+      this.staged.push({ baseOffset, lastOffset, epoch: this.epoch, producerId: -1, lastSequence: -1, signature: signatureOf(batch) })
+      pieces.push(bytes)
+    }
+    this.note(`follow ${this.staged.map(({ signature }) => signature).join(" ")}`)
+    const fetched = new Uint8Array(pieces.reduce((length, each) => length + each.length, 0))
+    let at = 0
+    for (const each of pieces) {
+      fetched.set(each, at)
+      at += each.length
+    }
+    const appended = this.log.appendAsFollower(fetched, { nowMs: 2000 })
+    if (appended._tag === "Refusal") throw new Error(`refused: ${appended.error} ${appended.detail}`)
+    this.log.write()
+    this.acknowledge()
+    expect(this.log.logEndOffset).toBe(this.logEndOffset)
+  }
+
   /** No room for so many bytes, or for the names of files either. */
   private whileFull(work: () => void, refused: () => void): void {
     this.memory.limitBytes = this.memory.usedBytes + this.int(900)
     const namesLeft = this.random() < 0.5 ? Infinity : this.int(4)
     let names = 0
-    this.memory.failWhen((operation) => operation === "create" && ++names > namesLeft ? "NoSpace" : undefined)
+    const refusesRenames = this.random() < 0.1
+    this.memory.failWhen((operation, path) =>
+      (operation === "create" || (refusesRenames && operation === "rename" && !path.endsWith(".deleted"))) && ++names > namesLeft
+        ? "NoSpace"
+        : undefined
+    )
     try {
       work()
     } catch (error) {
@@ -185,12 +247,13 @@ export class LogModel {
     if (dice < 0.7) return this.whileFull(() => this.beginElsewhere(), () => undefined)
     if (dice < 0.75) return this.whileFull(() => this.beginEpoch(), () => undefined)
     if (dice < 0.8) return this.whileFull(() => this.roll(), () => undefined)
-    const before = this.batches
+    const { batches: before, flushingTo } = this
     return this.whileFull(() => this.truncate(), () => {
       // It is what is left of it, and ends there.
       const end = this.log.logEndOffset
       expect(end).toBeGreaterThanOrEqual(this.logEndOffset)
       this.batches = before.filter(({ lastOffset }) => lastOffset < end)
+      this.flushingTo = Math.min(flushingTo, end)
       this.logEndOffset = end
       this.logStartOffset = this.log.logStartOffset
       this.resequence()
@@ -200,7 +263,7 @@ export class LogModel {
   private appendWhileFull(): void {
     const before = new Map(this.sequences)
     const epoch = this.epoch
-    this.whileFull(() => this.append(), () => {
+    this.whileFull(() => this.random() < 0.8 ? this.append() : this.follow(), () => {
       if (this.log.failed !== undefined) this.ghosts.push(...this.staged)
       // Pages that were on the device before it was taken back, and no sync since.
       this.refused.push(...this.staged)
@@ -216,10 +279,58 @@ export class LogModel {
     this.note(`flush ${this.logEndOffset}`)
     await Effect.runPromise(this.log.flush)
     this.flushedOffset = this.logEndOffset
+    if (this.random() < 0.5) this.checkpointedStart = this.logStartOffset
+    if (!this.log.segments.active.hasStaleTail) this.startBefore = 0
     this.refused = []
     this.hasBegunElsewhere = false
     // Until there is room to go on elsewhere, what was truncated under a reader is still in its file.
     if (!this.log.segments.active.hasStaleTail) this.ghosts = []
+  }
+
+  /** A flush while the log goes on. */
+  private async flushMeanwhile(): Promise<void> {
+    const device = this.device = Deferred.makeUnsafe<void>()
+    this.note("flush begins")
+    this.flushingTo = this.logEndOffset
+    const flush = Effect.runFork(Effect.exit(this.log.flush))
+    try {
+      for (let i = 1 + this.int(5); i > 0; i--) {
+        const dice = this.random()
+        if (dice < 0.5) this.append()
+        else if (dice < 0.65) this.truncate()
+        else if (dice < 0.75) this.roll()
+        else if (dice < 0.85) this.retain()
+        else if (dice < 0.9) this.deleteRecords()
+        else if (dice < 0.95) this.beginElsewhere()
+        else this.fullDisk()
+      }
+    } finally {
+      this.device = undefined
+      Deferred.doneUnsafe(device, Effect.void)
+    }
+    const exit = await Effect.runPromise(Fiber.join(flush))
+    if (exit._tag === "Failure") for (const reason of exit.cause.reasons) throw reason._tag === "Fail" ? reason.error : exit.cause
+    this.flushedOffset = Math.max(this.flushedOffset, this.flushingTo)
+    this.note(`flushed ${this.flushedOffset}`)
+    expect(this.log.flushedOffset).toBeLessThanOrEqual(Math.max(this.flushedOffset, this.logStartOffset))
+  }
+
+  /** The broker gives up the log, and a start finds it. */
+  private async failingSync(): Promise<void> {
+    this.note("sync fails")
+    let left = this.int(4)
+    this.memory.failWhen((operation) => operation.startsWith("sync") && left-- === 0 ? "Io" : undefined)
+    const exit = await Effect.runPromise(Effect.exit(this.log.flush))
+    this.memory.failWhen(undefined)
+    if (exit._tag === "Success") {
+      this.flushedOffset = this.logEndOffset
+      return
+    }
+    expect(this.log.failed).toBeDefined()
+    expect(() => this.append()).toThrow(DiskError)
+    this.resequence()
+    this.ghosts.push(...this.staged.splice(0))
+    await this.crash()
   }
 
   private roll(): void {
@@ -238,20 +349,28 @@ export class LogModel {
   }
 
   private truncate(): void {
-    const offset = this.logEndOffset - this.int(Math.min(12, this.logEndOffset - this.logStartOffset + 1))
+    const wanted = this.logEndOffset - this.int(Math.min(12, this.logEndOffset - this.logStartOffset + 1))
+    // Behind a gap it would end after a restart where that begins, as in Kafka.
+    const kept = this.batches.filter(({ lastOffset }) => lastOffset < wanted)
+    const gap = (kept.at(-1)?.lastOffset ?? -1) + 1
+    const isAfterGap = (this.batches[kept.length]?.baseOffset ?? gap) > gap
+    const offset = isAfterGap ? Math.max(this.logStartOffset, gap) : wanted
     this.note(`truncate ${offset}`)
-    const kept = this.batches.filter(({ lastOffset }) => lastOffset < offset)
+    this.startBefore = Math.max(this.startBefore, this.logStartOffset)
     const cut = this.batches.filter(({ lastOffset }) => lastOffset >= offset)
     // Until it is done, a crash may leave either.
     this.ghosts.push(...cut)
-    const end = cut.length === 0 ? this.logEndOffset : Math.min(offset, cut[0]!.baseOffset)
+    const end = offset >= this.logEndOffset ? this.logEndOffset : Math.min(offset, cut[0]?.baseOffset ?? offset)
     this.flushedOffset = Math.min(this.flushedOffset, end)
+    this.flushingTo = Math.min(this.flushingTo, end)
+    this.deletedTo = 0
     this.batches = kept
     this.logEndOffset = end
     this.resequence()
     this.log.truncateTo(offset)
     expect(this.log.logEndOffset).toBe(end)
     this.logStartOffset = this.log.logStartOffset
+    this.checkpointedStart = Math.min(this.checkpointedStart, this.logStartOffset)
   }
 
   private resequence(): void {
@@ -276,11 +395,13 @@ export class LogModel {
   private beginElsewhere(): void {
     const offset = this.logEndOffset + this.int(4)
     this.note(`begin at ${offset}`)
-    const { batches, logEndOffset } = this
+    const { batches, flushingTo, logEndOffset } = this
     // Until it is done, a crash may leave all, or only the last of it; a machine's crash may also after that.
     this.ghosts.push(...batches)
     this.batches = []
     this.flushedOffset = 0
+    this.flushingTo = 0
+    this.deletedTo = 0
     this.logEndOffset = 0
     this.isRetaining = true
     this.hasBegunElsewhere = true
@@ -293,6 +414,7 @@ export class LogModel {
       if (error instanceof DiskError && error.kind === "NoSpace") {
         this.batches = batches
         this.logEndOffset = logEndOffset
+        this.flushingTo = flushingTo
         this.isRetaining = false
       }
       throw error
@@ -309,8 +431,11 @@ export class LogModel {
   private deleteRecords(): void {
     const offset = this.logStartOffset + this.int(Math.max(1, (this.logEndOffset - this.logStartOffset) >> 1))
     this.note(`delete records ${offset}`)
+    this.isRetaining = true
     this.log.incrementLogStartOffset(offset)
+    this.isRetaining = false
     this.logStartOffset = Math.max(this.logStartOffset, offset)
+    this.deletedTo = this.logStartOffset
   }
 
   private async restart(): Promise<void> {
@@ -330,6 +455,7 @@ export class LogModel {
     const random = seeded(this.int(1 << 30))
     this.note(isMachine ? isTorn ? "machine crash, torn" : "machine crash" : "process crash")
     const acknowledged = this.logEndOffset
+    const deletedTo = isMachine ? 0 : this.deletedTo
     if (isMachine) this.memory.crash(isTorn ? { _tag: "machine", random } : { _tag: "machine" })
     else this.memory.crash({ _tag: "process" })
     this.stalled.length = 0
@@ -351,11 +477,20 @@ export class LogModel {
     const first = left[0]?.baseOffset ?? end
     const mustBe = this.batches.filter(({ baseOffset, lastOffset }) => lastOffset < required && baseOffset >= first)
     expect(left.slice(0, mustBe.length).map(({ signature }) => signature)).toEqual(mustBe.map(({ signature }) => signature))
-    // What retention took may be back; it has not taken more than it was asked to.
     const holder = this.batches.find(({ lastOffset }) => lastOffset >= this.logStartOffset)
-    if (!this.isRetaining) expect(first).toBeLessThanOrEqual(Math.max(this.logStartOffset, holder?.baseOffset ?? 0))
+    // What retention took may be back; it has not taken more than it was asked to.
+    // Where a gap was, what is next may count as the beginning.
+    if (!this.isRetaining && left.length > 0) {
+      const latest = Math.max(this.logStartOffset, isMachine ? this.startBefore : 0)
+      expect(this.log.logStartOffset).toBeLessThanOrEqual(Math.max(latest, (holder ?? left[0]!).baseOffset))
+    }
+    if (!this.config.cleanupPolicy.compact && this.log.epochEntries.length > 0) expect(this.log.logStartOffset).toBeGreaterThanOrEqual(deletedTo)
+    this.deletedTo = 0
+    if (!this.isRetaining && !this.config.cleanupPolicy.compact) expect(first).toBeLessThanOrEqual(Math.max(this.logStartOffset, holder?.baseOffset ?? 0))
     this.isRetaining = false
-    this.batches = [...this.batches.filter(({ lastOffset }) => lastOffset < first), ...left]
+    // Of a compacted log's segments a crash of the machine may leave the later alone, as in Kafka: who knows what was there?
+    const isWhole = !(isMachine && this.config.cleanupPolicy.compact)
+    this.batches = [...this.batches.filter(({ lastOffset }) => isWhole && lastOffset < first), ...left]
     this.logEndOffset = end
     this.logStartOffset = this.log.logStartOffset
     this.flushedOffset = Math.min(this.flushedOffset, end)
@@ -364,7 +499,7 @@ export class LogModel {
     this.staged = []
     this.epoch = Math.max(this.epoch, this.log.latestEpoch)
     this.resequence()
-    if (this.hasBegunElsewhere) this.mayKnowMore = true
+    if (this.hasBegunElsewhere || !isWhole) this.mayKnowMore = true
     this.check()
     // A recovered log is flushed before it counts as that.
     await this.flush()
@@ -376,7 +511,7 @@ export class LogModel {
     this.log = await reload(this.memory, {
       config: this.config,
       isClean,
-      logStartOffset: this.logStartOffset,
+      logStartOffset: isClean || this.random() < 0.5 ? this.logStartOffset : Math.min(this.checkpointedStart, this.logStartOffset),
       recoveryPoint
     })
     this.note(`loaded ${this.log.logStartOffset} to ${this.log.logEndOffset}`)
@@ -414,7 +549,11 @@ export class LogModel {
     else result.slice.release()
     expect(batches.map(signatureOf)).toEqual(visible.slice(0, batches.length).map(({ signature }) => signature))
     const next = visible[batches.length]?.baseOffset
-    if (next !== undefined) expect(result.nextOffset).toBe(next)
+    // Or anywhere in a gap before it.
+    if (next !== undefined) {
+      expect(result.nextOffset).toBeLessThanOrEqual(next)
+      expect(result.nextOffset).toBeGreaterThan(visible[batches.length - 1]!.lastOffset)
+    }
     this.note(`read ${offset} to ${result.nextOffset}`)
   }
 
@@ -429,10 +568,17 @@ export class LogModel {
     expect(found.map(signatureOf)).toEqual(expected.map(({ signature }) => signature))
     for (let offset = this.logStartOffset; offset < this.logEndOffset; offset++) {
       const result = log.read(offset, { maxBytes: 1, minOneBatch: true, endOffset: this.logEndOffset })
-      if (result._tag !== "Read" || result.slice === undefined) throw new Error(`no read at ${offset}`)
+      if (result._tag !== "Read") throw new Error(`no read at ${offset}`)
+      const wanted = expected.find(({ lastOffset }) => lastOffset >= offset)
+      // A compacted log that was cut in the middle of a truncation may end with a gap.
+      if (wanted === undefined && this.config.cleanupPolicy.compact) {
+        expect(result.slice).toBeUndefined()
+        break
+      }
+      if (result.slice === undefined) throw new Error(`nothing read at ${offset}`)
       const [batch] = batchesIn(bytesOf(result.slice))
       result.slice.release()
-      expect(signatureOf(batch!)).toBe(expected.find(({ lastOffset }) => lastOffset >= offset)!.signature)
+      expect(signatureOf(batch!)).toBe(wanted!.signature)
     }
     for (const batch of found) {
       if (batch.lastOffset < this.logStartOffset) continue
@@ -447,38 +593,4 @@ export class LogModel {
     }
     checkIndexes(log, this.config.indexIntervalBytes)
   }
-}
-
-/** The offset index is what a rebuild gives; each time index entry is true, and a closed segment's last is its largest. */
-export const checkIndexes = (log: PartitionLog, indexIntervalBytes: number): void => {
-  log.segments.all.forEach((segment, index) => {
-    const bytes = new Uint8Array(segment.size)
-    if (segment.size > 0) segment.file.read(bytes, 0)
-    const rebuilt: Array<{ readonly offset: number; readonly position: number }> = []
-    const firstOffsetOf = new Map<number, number>()
-    let since = 0
-    let max = -1
-    for (const batch of batchesIn(bytes)) {
-      if (since > indexIntervalBytes) {
-        rebuilt.push({ offset: batch.lastOffset, position: batch.position })
-        since = 0
-      }
-      since += batch.sizeInBytes
-      if (batch.maxTimestamp > max) {
-        max = batch.maxTimestamp
-        firstOffsetOf.set(max, batch.lastOffset)
-      }
-    }
-    const entries = Array.from({ length: segment.offsetIndex.entries }, (_, i) => segment.offsetIndex.entry(i))
-    expect(entries).toEqual(rebuilt)
-    let before = -1
-    for (let i = 0; i < segment.timeIndex.entries; i++) {
-      const { offset, timestamp } = segment.timeIndex.entry(i)
-      expect(timestamp).toBeGreaterThan(before)
-      expect(offset).toBe(firstOffsetOf.get(timestamp))
-      before = timestamp
-    }
-    expect(segment.maxTimestamp).toBe(max)
-    if (index < log.segments.all.length - 1) expect(segment.timeIndex.last().timestamp).toBe(max)
-  })
 }
