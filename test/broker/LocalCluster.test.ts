@@ -143,7 +143,7 @@ describe("A cluster in one process", () => {
       yield* grown.stop
 
       expect(yield* refusal(Effect.scoped(start(world, 2)))).toBe(
-        "log directory /data: it holds a cluster of 3 brokers, start all of them (they can be stopped or killed one by one)"
+        "log directory /data: it holds a cluster of 3 brokers, start all of them with --brokers 3 (they can be stopped or killed one by one)"
       )
       const alone = (logDirs: string) => {
         const one = testConfig({ "log.dirs": logDirs })
