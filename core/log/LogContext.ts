@@ -20,8 +20,11 @@ export interface LogContext {
   readonly schedule: (delayMs: number, run: () => void) => void
   /** A closed segment waits for its sync. */
   readonly rolled: (log: PartitionLog) => void
-  /** The log is shorter than its recovery point was: the checkpoint must say so before it grows again. */
-  readonly truncated: (log: PartitionLog) => void
+  /**
+   * The log is shorter than its recovery point was: the checkpoint must say so before it grows again. `startsEarlier`:
+   * that of log starts, too. @throws DiskError
+   */
+  readonly truncated: (log: PartitionLog, startsEarlier: boolean) => void
   /** The disk failed it, for anything but lack of space: its directory can't be trusted. */
   readonly failed: (log: PartitionLog, error: DiskError) => void
 }

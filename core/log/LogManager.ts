@@ -213,10 +213,11 @@ export const make = (
           return Effect.ignore(log.flush)
         }))
       },
-      truncated: (log) => {
+      truncated: (log, startsEarlier) => {
         const directory = directoryOf.get(log)
         if (directory === undefined) return
         directory.writeOffsetsNow(RECOVERY_POINT_CHECKPOINT, offsetsOf(directory, (each) => each.recoveryPoint))
+        if (startsEarlier) directory.writeOffsetsNow(LOG_START_CHECKPOINT, offsetsOf(directory, (each) => each.logStartOffset))
         // A loss of power could bring the old one back, which trusts what takes the place of what was truncated.
         if (settling.has(directory)) return
         settling.add(directory)

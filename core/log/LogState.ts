@@ -38,6 +38,8 @@ export interface LogState {
   unflushedSinceMs: number
   /** The log was truncated, and the recovery point checkpoint does not say so yet. */
   isCheckpointDue: boolean
+  /** And it begins before where the checkpoint of log starts may say: its records there would be lost. */
+  isStartDue: boolean
   /** In the log no more: segments whose names have to stay until the active segment has no stale tail. */
   fences: ReadonlyArray<Segment>
   /** Why the log takes nothing more. */
@@ -91,8 +93,9 @@ export const looking = <A>(state: LogState, look: () => A): A => {
 export const writeFacts = (state: LogState): void => {
   if (state.epochs.write()) state.unflushed.namesChanged()
   if (!state.isCheckpointDue) return
-  state.context.truncated(state.log)
+  state.context.truncated(state.log, state.isStartDue)
   state.isCheckpointDue = false
+  state.isStartDue = false
 }
 
 /** A segment that was taken out: its files go after file.delete.delay.ms. @throws DiskError */

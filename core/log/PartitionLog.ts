@@ -101,6 +101,7 @@ export class PartitionLog {
       flushingTo: 0,
       unflushedSinceMs: 0,
       isCheckpointDue: false,
+      isStartDue: false,
       fences: [],
       failure: undefined
     }
@@ -355,6 +356,7 @@ export class PartitionLog {
       state.fences = []
       empty.changeSuffix("")
       segments.replace(old, [empty])
+      if (offset < state.startOffset) state.isStartDue = true
       state.startOffset = offset
       this.producers.clear(offset)
       state.epochs.cache.entries = []
@@ -376,6 +378,7 @@ export class PartitionLog {
   private endedAt(end: number): void {
     const { state } = this
     state.endOffset = end
+    if (end < state.startOffset) state.isStartDue = true
     state.startOffset = Math.min(state.startOffset, end)
     state.flushedOffset = Math.min(state.flushedOffset, end)
     state.flushingTo = Math.min(state.flushingTo, end)

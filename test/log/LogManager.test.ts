@@ -469,6 +469,27 @@ describe("background, by the clock alone", () => {
       }))
   })
 
+  test.each([5, 0])("a log that is truncated to %i, before its start, keeps what comes in the place of what was deleted", async (offset) => {
+    const memory = new MemoryDisk()
+    await withLogs(memory, options(), (manager) =>
+      Effect.gen(function*() {
+        const log = create(manager, "a", 0)
+        for (let i = 0; i < 10; i++) append(log, ["x"])
+        log.incrementLogStartOffset(8)
+        yield* TestClock.adjust(90_000)
+        yield* settle
+        expect(textOf(memory, "/data/log-start-offset-checkpoint")).toBe("0\n1\na 0 8\n")
+        log.truncateTo(offset)
+        for (let i = offset; i < 10; i++) append(log, ["y"], { leaderEpoch: 1 })
+        memory.crash({ _tag: "process" })
+      }))
+    await withLogs(memory, options(), (manager) =>
+      Effect.sync(() => {
+        const log = manager.get("a", 0)!
+        expect([log.logStartOffset, log.logEndOffset]).toEqual([offset, 10])
+      }))
+  })
+
   test("the recovery point of a truncated log survives a loss of power soon after: it may trust nothing that comes later", async () => {
     const memory = new MemoryDisk()
     await withLogs(memory, options(), (manager) =>
