@@ -157,6 +157,16 @@ const replace = (
   }
 }
 
+/**
+ * What APPEND adds, as Kafka splits it: empty entries count but for those at the end, and make the whole list wrong
+ * where it may have none.
+ */
+const appendedParts = (value: string): ReadonlyArray<string> => {
+  const parts = value.split(",").map((part) => part.trim())
+  while (parts.length > 1 && parts.at(-1) === "") parts.pop()
+  return parts.length === 1 && parts[0] === "" && value !== "" ? [] : parts
+}
+
 const listOf = (value: string): ReadonlyArray<string> =>
   value.split(",").map((part) => part.trim()).filter((part) => part !== "")
 
@@ -194,7 +204,7 @@ export const decideIncrementalAlterConfigs = (
             }
           }
           const old = listOf(next.get(name) ?? start)
-          const parts = listOf(value ?? "")
+          const parts = appends ? appendedParts(value ?? "") : listOf(value ?? "")
           next.set(
             name,
             (appends ? [...old, ...parts.filter((part) => !old.includes(part))] : old.filter((part) => !parts.includes(part)))

@@ -19,7 +19,7 @@ import {
 } from "../../protocol/generated/IncrementalAlterConfigs.ts"
 import type { BrokerServices } from "../BrokerServices.ts"
 import type { Handler } from "../Handler.ts"
-import { alterResources, type AlteredResource, BROKER_LOGGER } from "./AlteredConfigs.ts"
+import { alterResources, BROKER_LOGGER } from "./AlteredConfigs.ts"
 
 type Entry = IncrementalAlterConfigsRequestAlterableConfig
 
@@ -46,17 +46,6 @@ const loggerAnswer = (entries: ReadonlyArray<Entry>): ItemResult => {
     return { error: ErrorCode.INVALID_REQUEST, message: "The log level is fixed at start: --log-level" }
   }
   return { error: ErrorCode.NONE, message: null }
-}
-
-/** An empty entry of a list is refused, as it would be if the whole list had been set. */
-const emptyPart = ({ configs, resourceType }: AlteredResource<Entry>): ItemResult | undefined => {
-  if (resourceType !== ConfigResourceType.TOPIC) return undefined
-  const empty = configs.find(({ configOperation, value }) =>
-    configOperation === ConfigOperation.APPEND && (value ?? "").split(",").some((part) => part.trim() === "")
-  )
-  return empty === undefined
-    ? undefined
-    : { error: ErrorCode.INVALID_CONFIG, message: `Configuration '${empty.name}' values must not be empty.` }
 }
 
 const isKnown = (operation: number): boolean => operation >= ConfigOperation.SET && operation <= ConfigOperation.SUBTRACT
@@ -94,7 +83,7 @@ export const makeIncrementalAlterConfigs = (broker: BrokerServices): Handler => 
         decide: (resource) => {
           if (resource.resourceType === BROKER_LOGGER) return loggerAnswer(resource.configs)
           if (resource.resourceType === ConfigResourceType.BROKER) return brokerOperation(broker, resource.configs)
-          return emptyPart(resource)
+          return undefined
         },
         submit: (left) => {
           // Kafka's controller fails on these, for all resources and without a word.
