@@ -201,11 +201,22 @@ const space = (path: string): { readonly totalBytes: number; readonly usableByte
   })
 }
 
+/** From the top: where a directory cannot have others in it (/proc), Node's recursive mkdir never ends. */
+const makeDirectories = (directory: string): void => {
+  const missing: Array<string> = []
+  for (let at = directory; fs.statSync(at, { throwIfNoEntry: false }) === undefined; at = path.dirname(at)) missing.push(at)
+  for (const each of missing.reverse()) {
+    // Somebody else may have been faster.
+    if (fs.statSync(each, { throwIfNoEntry: false })?.isDirectory() !== true) fs.mkdirSync(each)
+  }
+  if (missing.length === 0 && !fs.statSync(directory).isDirectory()) fs.mkdirSync(directory)
+}
+
 export const make = (libc: Libc): Disk => ({
   open: (path, mode) => new NodeFile(path, attempt("open", path, () => fs.openSync(path, flagsOf[mode], 0o644))),
   stat,
   list: (path) => attempt("list", path, () => fs.readdirSync(path)),
-  makeDirectory: (path) => attempt("makeDirectory", path, () => void fs.mkdirSync(path, { recursive: true })),
+  makeDirectory: (path) => attempt("makeDirectory", path, () => makeDirectories(path)),
   rename: (from, to) => attempt("rename", from, () => fs.renameSync(from, to)),
   remove: (path) => attempt("remove", path, () => fs.rmSync(path, { recursive: true, force: true })),
   syncDirectory,

@@ -33,6 +33,10 @@ const withDirectory = async (run: (directory: string) => Promise<void> | void): 
   }
 }
 
+it.runIf(process.platform === "linux")("a directory that cannot be made is an error at once: below /proc", () => {
+  expect(() => layerDisk.makeDirectory("/proc/ottla/logs")).toThrow(DiskError)
+})
+
 const startOf = (pid: number): string => fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ")[19]!
 
 const lockKind = (disk: Disk, file: string): Promise<string> =>
