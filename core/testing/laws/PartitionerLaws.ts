@@ -33,6 +33,15 @@ const SIZE_BYTES = 100
 
 const percent = (share: number): string => `${(share * 100).toFixed(1)} %`
 
+/** @returns the partition, which is one of so many */
+const ensureInRange = (partition: number, count: number): number => {
+  ensure(
+    Number.isInteger(partition) && partition >= 0 && partition < count,
+    () => `a record was placed in partition ${partition} of ${count}, of which the last is ${count - 1}`
+  )
+  return partition
+}
+
 /** @param weights what each partition got */
 const ensureSpread = (weights: ReadonlyArray<number>, spread: number, what: string): void => {
   const fair = weights.reduce((sum, weight) => sum + weight, 0) / weights.length
@@ -61,10 +70,7 @@ const inRange = (partitioner: Partitioner, seed: number) => (): void => {
     for (const topic of topics) {
       for (const key of keys) {
         const partition = producer.send(recordOf(key, long), topic, 1 + Math.floor(random() * 1500))
-        ensure(
-          Number.isInteger(partition) && partition >= 0 && partition < topic.partitions.length,
-          () => `a record was placed in partition ${partition} of ${topic.partitions.length}`
-        )
+        ensureInRange(partition, topic.partitions.length)
         if (random() < 0.1) producer.load(topic.available.map(() => Math.floor(random() * 9)), topic.available, topic)
       }
     }
@@ -111,7 +117,7 @@ const spreadsKeys = (partitioner: Partitioner, spread: number, seed: number) => 
     const topic = trialTopic(count)
     const producer = new TrialProducer(partitioner, seed)
     const keys = new Array<number>(count).fill(0)
-    for (const key of trialKeys(SHARE * count, seed)) keys[producer.send(recordOf(key), topic, SIZE_BYTES)]!++
+    for (const key of trialKeys(SHARE * count, seed)) keys[ensureInRange(producer.send(recordOf(key), topic, SIZE_BYTES), count)]!++
     ensureSpread(keys, spread, "different keys")
   }
 }
@@ -124,7 +130,7 @@ const spreadsKeyless = (partitioner: Partitioner, spread: number, seed: number) 
     const bytes = new Array<number>(count).fill(0)
     for (let sent = 0; sent < SHARE * count * TRIAL_OPTIONS.batchSizeBytes;) {
       const sizeBytes = 50 + Math.floor(random() * 300)
-      bytes[producer.send(recordOf(null), topic, sizeBytes)]! += sizeBytes
+      bytes[ensureInRange(producer.send(recordOf(null), topic, sizeBytes), count)]! += sizeBytes
       sent += sizeBytes
     }
     ensureSpread(bytes, spread, "bytes of records without a key")

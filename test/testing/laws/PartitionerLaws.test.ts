@@ -94,6 +94,8 @@ describe("a partitioner that breaks a law is found", () => {
   it("when it is off by one", async () => {
     expect(await broken(keyed((key, count) => 1 + partitionForKey(key, count)), onlyKeys)).toContain("every record is placed in range")
     expect(await broken(keyed((key, count) => partitionForKey(key, count) + 0.5), onlyKeys)).toContain("every record is placed in range")
+    const spread = partitionerLaws(keyed((_, count) => count), onlyKeys).find(({ name }) => name.includes("are spread"))!
+    await expect(spread.run()).rejects.toThrow("a record was placed in partition 1 of 1, of which the last is 0")
     // Java's hash without dropping the sign
     expect(await broken(keyed((key, count) => (partitionForKey(key, 2 ** 31 - 1) - 2 ** 30) % count), onlyKeys)).toContain("every record is placed in range")
   })
