@@ -22,9 +22,46 @@ export interface ProducerIdentity {
 /** After it comes a new producer id. */
 export const MAX_PRODUCER_EPOCH = 32_767
 
-/** The next epoch; undefined: this id has none left. */
-export const bumpEpoch = ({ producerEpoch, producerId }: ProducerIdentity): ProducerIdentity | undefined =>
-  producerEpoch >= MAX_PRODUCER_EPOCH ? undefined : { producerId, producerEpoch: producerEpoch + 1 }
+/** Which id and epoch a producer's batches get from now on, and whether a broker is to be asked for an id. */
+export class ProducerIdentities {
+  #current: ProducerIdentity | undefined
+  #isAsked = false
+  #notBeforeMs = 0
+  #failures = 0
+
+  /** Of batches that are sent the first time; undefined: none is known. */
+  get current(): ProducerIdentity | undefined {
+    return this.#current
+  }
+
+  /** When a broker is to be asked for an id; Infinity: not before something else happens. */
+  get askAtMs(): number {
+    return this.#current !== undefined || this.#isAsked ? Infinity : this.#notBeforeMs
+  }
+
+  asked(): void {
+    this.#isAsked = true
+  }
+
+  answered(identity: ProducerIdentity): void {
+    this.#current = identity
+    this.#isAsked = false
+    this.#failures = 0
+  }
+
+  /** @param backoffMs after so many failures in a row */
+  failed(nowMs: number, backoffMs: (failures: number) => number): void {
+    this.#isAsked = false
+    this.#notBeforeMs = nowMs + backoffMs(++this.#failures)
+  }
+
+  /** The next epoch; when this id has none left, another id is to be asked for. */
+  bump(): void {
+    if (this.#current === undefined) return
+    const { producerEpoch, producerId } = this.#current
+    this.#current = producerEpoch >= MAX_PRODUCER_EPOCH ? undefined : { producerId, producerEpoch: producerEpoch + 1 }
+  }
+}
 
 /** What one partition knows of its sequences. */
 export class PartitionSequences {
@@ -43,8 +80,8 @@ export class PartitionSequences {
   needsBump = false
   #ordinal = 0
 
-  isOf(identity: ProducerIdentity): boolean {
-    return this.producerEpoch === identity.producerEpoch && this.producerId === identity.producerId
+  isOf(identity: ProducerIdentity | undefined): boolean {
+    return identity !== undefined && this.producerEpoch === identity.producerEpoch && this.producerId === identity.producerId
   }
 
   /**

@@ -9,13 +9,13 @@
  */
 import { ErrorCode, isStaleMetadata } from "../protocol/ErrorCode.ts"
 import type { ProduceResponse, ProduceResponsePartitionProduceResponse } from "../protocol/generated/Produce.ts"
-import { NO_SEQUENCE } from "../records/RecordBatch.ts"
 import { Accumulator, type PartitionQueue } from "./Accumulator.ts"
 import { backoffMs } from "./Backoff.ts"
+import { BatchEnds, type Ended } from "./BatchEnds.ts"
 import { type ClientError, errorOfCode, FatalError, RetriableError } from "./ClientError.ts"
 import type { ClusterView } from "./ClusterView.ts"
-import { bumpEpoch, judge, mayHaveAppended, type ProducerIdentity } from "./Idempotence.ts"
-import type { BatchResult, ProducerBatch } from "./ProducerBatch.ts"
+import { judge, mayHaveAppended, ProducerIdentities, type ProducerIdentity } from "./Idempotence.ts"
+import type { ProducerBatch } from "./ProducerBatch.ts"
 import { ProduceAnswers } from "./ProducerRequests.ts"
 import type { ProducerSettings } from "./ProducerSettings.ts"
 import { SenderNode } from "./SenderNode.ts"
@@ -47,11 +47,6 @@ export interface Todo {
   readonly wakeAtMs: number
 }
 
-export interface Ended {
-  readonly batch: ProducerBatch
-  readonly result: BatchResult
-}
-
 /** What waits for memory makes every batch ready; the service tells. */
 export interface Pressure {
   readonly isExhausted: boolean
@@ -61,23 +56,21 @@ export interface Pressure {
 export class SenderState {
   readonly accumulator: Accumulator
   readonly #settings: ProducerSettings
+  readonly #ends: BatchEnds
   readonly #random: () => number
   readonly #nodes: Map<number, SenderNode> = new Map()
-  #identity: ProducerIdentity | undefined
-  #identityState: "Unknown" | "Asked" | "Known" = "Unknown"
-  #identityNotBeforeMs = 0
-  #identityFailures = 0
+  readonly #identities: ProducerIdentities = new ProducerIdentities()
   /** Since when every send fails; undefined: it does not. */
   #fatal: ClientError | undefined
   #refresh = false
   #hints: Array<LeaderHint> = []
-  #ended: Array<Ended> = []
   #wakeAtMs = Infinity
   #loadToldMs = -1
 
   constructor(settings: ProducerSettings, accumulator: Accumulator, random: () => number) {
     this.#settings = settings
     this.accumulator = accumulator
+    this.#ends = new BatchEnds(settings, accumulator)
     this.#random = random
   }
 
@@ -86,14 +79,12 @@ export class SenderState {
   }
   /** Of batches that are sent the first time from now on. */
   get identity(): ProducerIdentity | undefined {
-    return this.#identity
+    return this.#identities.current
   }
 
   /** What ended since it was last asked. Listeners are told after the state has changed: they may send more. */
   takeEnded(): ReadonlyArray<Ended> {
-    const ended = this.#ended
-    if (ended.length > 0) this.#ended = []
-    return ended
+    return this.#ends.take()
   }
 
   // -- what happened
@@ -125,23 +116,18 @@ export class SenderState {
   }
 
   onProducerId(identity: ProducerIdentity): void {
-    this.#identity = identity
-    this.#identityState = "Known"
-    this.#identityFailures = 0
+    this.#identities.answered(identity)
   }
 
   onProducerIdFailed(error: ClientError, nowMs: number): void {
-    this.#identityState = "Unknown"
-    this.#identityNotBeforeMs = nowMs + this.#backoffMs(++this.#identityFailures)
+    this.#identities.failed(nowMs, (failures) => this.#backoffMs(failures))
     if (isHopeless(error)) this.failAll(error)
   }
 
   /** Every batch fails, and every send from now on. */
   failAll(error: ClientError): void {
     this.#fatal ??= error
-    for (const queue of [...this.accumulator.active]) {
-      for (const batch of [...queue.inFlight, ...queue.queue]) this.#fail(queue, batch, error, batch.state !== "InTransit")
-    }
+    this.#ends.failAll(error)
   }
 
   /** acks=0: what was sent counts as acknowledged. */
@@ -150,7 +136,7 @@ export class SenderState {
     for (const [index, batch] of call.batches.entries()) {
       if (batch.state !== "InTransit") continue
       // The socket may still hold a view of its bytes.
-      this.#acknowledge(call.queues[index]!, batch, -1, -1, false)
+      this.#ends.acknowledge(call.queues[index]!, batch, -1, -1, false)
     }
   }
 
@@ -162,9 +148,9 @@ export class SenderState {
       if (batch.state !== "InTransit") continue
       const queue = call.queues[index]!
       // Nothing was sent.
-      if (error.reason === "UNSUPPORTED" || error.reason === "INVALID_ARGUMENT") this.#fail(queue, batch, error, true)
+      if (error.reason === "UNSUPPORTED" || error.reason === "INVALID_ARGUMENT") this.#ends.fail(queue, batch, error, true)
       // Who closed the cluster under us sends nothing again.
-      else if (error.reason === "CLOSED") this.#fail(queue, batch, error, false)
+      else if (error.reason === "CLOSED") this.#ends.fail(queue, batch, error, false)
       else {
         batch.maybeAppended = true
         this.#retryOrFail(queue, batch, nowMs, () => error)
@@ -199,7 +185,7 @@ export class SenderState {
   ): void {
     const { errorCode } = answer
     if (errorCode === ErrorCode.NONE) {
-      return this.#acknowledge(queue, batch, Number(answer.baseOffset), Number(answer.logAppendTimeMs), true)
+      return this.#ends.acknowledge(queue, batch, Number(answer.baseOffset), Number(answer.logAppendTimeMs), true)
     }
     const { isIdempotent } = this.#settings
     if (isStaleMetadata(errorCode)) {
@@ -214,13 +200,13 @@ export class SenderState {
     const isTooLarge = errorCode === ErrorCode.MESSAGE_TOO_LARGE || errorCode === ErrorCode.RECORD_LIST_TOO_LARGE
     if (isTooLarge && batch.count > 1 && !batch.maybeAppended) {
       this.accumulator.split(queue, batch)
-      this.#failUncompressed()
+      this.#ends.failUncompressed()
       return
     }
     const error = (): ClientError => errorOfCode(errorCode, `produce to ${queue.name}`, answer.errorMessage)
     switch (judge(errorCode, isIdempotent, batch)) {
       case "Duplicate":
-        return this.#acknowledge(queue, batch, Number(answer.baseOffset), Number(answer.logAppendTimeMs), true)
+        return this.#ends.acknowledge(queue, batch, Number(answer.baseOffset), Number(answer.logAppendTimeMs), true)
       case "OutOfOrder":
         batch.isOutOfOrder = true
         // Nothing that is on its way will bring what is missing.
@@ -231,14 +217,14 @@ export class SenderState {
         return this.#retryOrFail(queue, batch, nowMs, error)
       case "Fail": {
         const reasons = new Map(answer.recordErrors.map((one) => [one.batchIndex, one.batchIndexErrorMessage]))
-        if (reasons.size === 0) return this.#fail(queue, batch, error(), true)
+        if (reasons.size === 0) return this.#ends.fail(queue, batch, error(), true)
         // KIP-467: the others were good, but a batch is appended whole or not at all.
         const others = new RetriableError(
           "INVALID_RECORD",
           `produce to ${queue.name}: not appended, since its batch had a record that the broker refused; send it again`,
           errorCode
         )
-        return this.#fail(queue, batch, (index) =>
+        return this.#ends.fail(queue, batch, (index) =>
           reasons.has(index)
             ? errorOfCode(errorCode, `produce to ${queue.name}`, reasons.get(index) ?? answer.errorMessage)
             : others, true)
@@ -246,87 +232,18 @@ export class SenderState {
     }
   }
 
-  // -- ends of batches
-
-  #acknowledge(queue: PartitionQueue, batch: ProducerBatch, baseOffset: number, logAppendTimeMs: number, reusable: boolean): void {
-    const { inFlight, sequences } = queue
-    if (this.#settings.isIdempotent) sequences.acknowledged(batch, inFlight)
-    this.accumulator.remove(queue, batch, reusable)
-    this.#ended.push({ batch, result: { _tag: "Acknowledged", baseOffset, logAppendTimeMs } })
-  }
-
   #retryOrFail(queue: PartitionQueue, batch: ProducerBatch, nowMs: number, error: () => ClientError): void {
-    if (batch.attempts > this.#settings.retries) return this.#fail(queue, batch, error(), true)
-    if (batch.createdMs + this.#settings.deliveryTimeoutMs <= nowMs) return this.#expire(queue, batch, true)
+    if (batch.attempts > this.#settings.retries) return this.#ends.fail(queue, batch, error(), true)
+    if (this.#ends.isDue(batch, nowMs)) return this.#ends.expire(queue, batch, true)
     batch.state = "Retry"
     batch.retryAtMs = nowMs + this.#backoffMs(batch.attempts)
-  }
-
-  /** @param reusable whether the network holds no view of its bytes any more */
-  #fail(
-    queue: PartitionQueue,
-    batch: ProducerBatch,
-    error: ClientError | ((index: number) => ClientError),
-    reusable: boolean
-  ): void {
-    if (batch.isAppended) return this.#acknowledge(queue, batch, -1, -1, reusable)
-    // What has a sequence leaves a gap, unless it is in the log all the same.
-    if (batch.baseSequence !== NO_SEQUENCE) queue.sequences.givenUp(batch, queue.inFlight)
-    this.accumulator.remove(queue, batch, reusable)
-    const errorOf = typeof error === "function" ? error : () => error
-    this.#ended.push({ batch, result: { _tag: "Failed", errorOf } })
-  }
-
-  #expire(queue: PartitionQueue, batch: ProducerBatch, reusable: boolean): void {
-    const sent = batch.attempts > 0 ? `; sent ${batch.attempts} time(s), so they may be in the log` : ""
-    const error = new RetriableError(
-      "TIMED_OUT",
-      `${batch.count} record(s) for ${queue.name} were not acknowledged within delivery.timeout.ms, ` +
-        `${this.#settings.deliveryTimeoutMs} ms${sent}`
-    )
-    this.#fail(queue, batch, error, reusable)
-  }
-
-  /**
-   * Batches whose codec failed end here, before any of them is sent; those of a split one leave a gap in the sequences,
-   * which `#fail` sees to.
-   */
-  #failUncompressed(): void {
-    const { failed } = this.accumulator
-    if (failed.size === 0) return
-    for (const queue of failed) {
-      for (const batch of [...queue.inFlight, ...queue.queue]) {
-        if (batch.failure !== undefined) this.#fail(queue, batch, batch.failure, true)
-      }
-    }
-    failed.clear()
-  }
-
-  #expireOld(nowMs: number): void {
-    // A set may lose what is being looked at.
-    for (const queue of this.accumulator.active) {
-      this.#expireFirst(queue, queue.inFlight, nowMs)
-      this.#expireFirst(queue, queue.queue, nowMs)
-    }
-  }
-
-  #expireFirst(queue: PartitionQueue, batches: ReadonlyArray<ProducerBatch>, nowMs: number): void {
-    for (let first = batches[0]; first !== undefined; first = batches[0]) {
-      const atMs = first.createdMs + this.#settings.deliveryTimeoutMs
-      if (atMs > nowMs) {
-        this.#wakeAtMs = Math.min(this.#wakeAtMs, atMs)
-        return
-      }
-      this.#expire(queue, first, first.state !== "InTransit")
-    }
   }
 
   // -- what to do
 
   poll(nowMs: number, pressure: Pressure): Todo {
-    this.#wakeAtMs = Infinity
-    this.#failUncompressed()
-    this.#expireOld(nowMs)
+    this.#ends.failUncompressed()
+    this.#wakeAtMs = this.#ends.expireOld(nowMs)
     const calls: Array<ProduceCall> = []
     const connect: Array<number> = []
     const askProducerId = this.#shouldAskProducerId(nowMs)
@@ -361,12 +278,13 @@ export class SenderState {
   }
 
   #shouldAskProducerId(nowMs: number): boolean {
-    if (!this.#settings.isIdempotent || this.#identityState !== "Unknown" || this.accumulator.active.size === 0) return false
-    if (this.#identityNotBeforeMs > nowMs) {
-      this.#wakeAtMs = Math.min(this.#wakeAtMs, this.#identityNotBeforeMs)
+    if (!this.#settings.isIdempotent || this.accumulator.active.size === 0) return false
+    const { askAtMs } = this.#identities
+    if (askAtMs > nowMs) {
+      this.#wakeAtMs = Math.min(this.#wakeAtMs, askAtMs)
       return false
     }
-    this.#identityState = "Asked"
+    this.#identities.asked()
     return true
   }
 
@@ -376,7 +294,7 @@ export class SenderState {
     if (sequences.needsBump) {
       // Asking again would be refused; nobody knows their offsets any more.
       for (const batch of inFlight.filter(({ isAppended, state }) => isAppended && state === "Retry")) {
-        this.#acknowledge(queue, batch, -1, -1, true)
+        this.#ends.acknowledge(queue, batch, -1, -1, true)
       }
     }
     // Nothing was lost after all: what was given up without an answer had been appended.
@@ -386,23 +304,23 @@ export class SenderState {
       if (inFlight.some(isUncertain)) return true
       for (const batch of inFlight.filter(({ lostItsWitness, maybeAppended }) => lostItsWitness && maybeAppended)) {
         const detail = "they may be in the log: the broker has forgotten"
-        this.#fail(queue, batch, errorOfCode(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, `produce to ${queue.name}`, detail), true)
+        this.#ends.fail(queue, batch, errorOfCode(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, `produce to ${queue.name}`, detail), true)
       }
       // A partition that is behind the producer's epoch only has to catch up.
-      if (this.#identity !== undefined && sequences.isOf(this.#identity)) {
-        this.#identity = bumpEpoch(this.#identity)
-        if (this.#identity === undefined) this.#identityState = "Unknown"
-      }
-      if (this.#identity === undefined) {
-        if (this.#identityState === "Unknown") this.#wakeAtMs = Math.min(this.#wakeAtMs, Math.max(nowMs, this.#identityNotBeforeMs))
+      const before = this.#identities.current
+      if (before !== undefined && sequences.isOf(before)) this.#identities.bump()
+      const identity = this.#identities.current
+      if (identity === undefined) {
+        this.#wakeAtMs = Math.min(this.#wakeAtMs, Math.max(nowMs, this.#identities.askAtMs))
         return false
       }
-      sequences.restart(this.#identity, inFlight)
+      sequences.restart(identity, inFlight)
       for (const batch of inFlight) batch.retryAtMs = 0
       return true
     }
-    if (this.#identity === undefined) return inFlight.length > 0
-    if (!sequences.isOf(this.#identity) && inFlight.length === 0) sequences.restart(this.#identity, inFlight)
+    const identity = this.#identities.current
+    if (identity === undefined) return inFlight.length > 0
+    if (!sequences.isOf(identity) && inFlight.length === 0) sequences.restart(identity, inFlight)
     return true
   }
 
@@ -420,7 +338,7 @@ export class SenderState {
       }
       if (!this.#hasPlace(queue)) return false
       // A partition goes over to the producer's new epoch when nothing of the old one is left.
-      if (this.#settings.isIdempotent && (this.#identity === undefined || !queue.sequences.isOf(this.#identity))) return false
+      if (this.#settings.isIdempotent && !queue.sequences.isOf(this.#identities.current)) return false
     }
     const head = queue.queue[0]
     if (head === undefined) return false
@@ -466,7 +384,7 @@ export class SenderState {
         }
         if (next === queue.open) this.accumulator.close(queue)
         if (next.failure !== undefined) {
-          this.#failUncompressed()
+          this.#ends.failUncompressed()
           if (this.#isReady(queue, nowMs, pressure)) later.push(queue)
           continue
         }
