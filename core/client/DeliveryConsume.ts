@@ -272,7 +272,8 @@ export const consumeWith = <E, R>(
         running
       )
     )
-    yield* watched
+    // The consumer may go on, with this delivery or another: what was polled and not processed is polled again.
+    yield* Effect.onExit(watched, () => Effect.ignore(Effect.suspend(() => giveBack([]))))
     yield* Effect.catch(finish, (error) => goesOn(delivery) || error.reason === "NotOwner" ? Effect.logWarning(`positions are not saved: ${error.message}`) : Effect.fail(error))
   })
 

@@ -246,6 +246,34 @@ overBroker("the client without Effect", (test) => {
     expect(await client.admin().listGroupOffsets(group)).toMatchObject([{ offset: 2 }])
   })
 
+  for (const [what, options, from] of [
+    ["in a group whose members keep their partitions", { "partition.assignment.strategy": "cooperative-sticky" }, undefined],
+    ["of partitions by hand", {}, [{ partition: 0 }]]
+  ] as const) {
+    plain(`runs again where it stopped, ${what}: what it had in hand is not passed over`, async ({ client, group, topic }) => {
+      await produce(client, topic, ["a", "b", "c", "d", "e"])
+      const consumer = client.consumer({ "group.id": group, "auto.offset.reset": "earliest", ...options })
+      const seen: Array<string | null> = []
+      const until = async (count: number, fails?: string): Promise<void> => {
+        const stop = new AbortController()
+        await consumer.run({
+          from: from === undefined ? topic : { partitions: from.map((each) => ({ topic, ...each })) },
+          signal: stop.signal,
+          process: ({ value }) => {
+            if (text(value) === fails) throw new Error("not yet")
+            seen.push(text(value))
+            if (seen.length === count) stop.abort()
+          }
+        })
+      }
+      await expect(until(5, "a")).rejects.toThrow("not yet")
+      await until(2)
+      await expect(until(5, "d")).rejects.toThrow("not yet")
+      await until(5)
+      expect(seen).toEqual(["a", "b", "c", "d", "e"])
+    })
+  }
+
   plain("runs at most once: the record that failed does not come again", async ({ client, group, topic }) => {
     await produce(client, topic, ["a", "b"])
     const options = { "group.id": group, "auto.offset.reset": "earliest" } as const
