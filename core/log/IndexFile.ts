@@ -88,6 +88,8 @@ export class IndexFile {
   private foundAt = 0
   /** Something was written since the last sync. */
   isDirty = false
+  /** A full disk took only a part of what was to be written: it may lie behind the last entry. */
+  private hasRest = false
 
   constructor(disk: Disk, pages: IndexPages, path: string, entrySize: number, isNew: boolean) {
     this.disk = disk
@@ -144,7 +146,9 @@ export class IndexFile {
     const size = this.entrySize
     const end = this.load() * size
     const length = this.inTail * size
+    this.hasRest = true
     this.open().write([this.tail.subarray(0, length)], end)
+    this.hasRest = false
     this.isDirty = true
     // Of the pages that begin here: no search will have to read them. Most indexes never have a second page.
     for (let page = Math.max(1, Math.ceil(end / PAGE_BYTES)); page * PAGE_BYTES < end + length; page++) {
@@ -257,9 +261,15 @@ export class IndexFile {
     const written = this.load()
     if (count >= written) {
       this.inTail = Math.min(this.inTail, count - written)
+      if (!this.hasRest) return
+      // A start would take it for entries, of batches that are not there.
+      this.open().truncate(written * this.entrySize)
+      this.hasRest = false
+      this.isDirty = true
       return
     }
     this.open().truncate(count * this.entrySize)
+    this.hasRest = false
     this.isDirty = true
     this.pages.forget(this)
     this.inTail = 0

@@ -157,12 +157,14 @@ const tidy = (context: LogContext, directory: string): ReadonlyArray<string> => 
   return names
 }
 
-/** One after the last offset; undefined when the batches don't end where the file does. @throws DiskError */
+/** One after the last offset; undefined when the batches, or the index, don't end where the file does. @throws DiskError */
 const nextOffsetOf = (segment: Segment, context: LogContext): number | undefined => {
   const { headers } = context
   const { entries } = segment.offsetIndex
   let position = entries === 0 ? 0 : segment.offsetIndex.entry(entries - 1).position
   let nextOffset = segment.baseOffset
+  // Of no batch that is there: what it says of the offsets before it is not known.
+  if (position > 0 && position >= segment.size) return undefined
   if (segment.size > 0) headers.begin(segment.file)
   while (headers.seek(position, segment.size)) {
     const { batch } = headers
