@@ -95,9 +95,11 @@ export class TransactionIndex {
   /** @throws DiskError */
   replace(entries: ReadonlyArray<AbortedEntry>): void {
     const list = this.load()
-    if (entries.length === list.length && entries.every((entry, i) => sameEntry(entry, list[i]!))) return
-    this.open().truncate(0)
-    if (entries.length > 0) this.write(entries, 0)
+    const isPrefix = entries.length <= list.length && entries.every((entry, i) => sameEntry(entry, list[i]!))
+    if (isPrefix && entries.length === list.length) return
+    // What stays is not written anew: a full disk might refuse it.
+    this.open().truncate(isPrefix ? entries.length * ENTRY_BYTES : 0)
+    if (!isPrefix) this.write(entries, 0)
     this.isDirty = true
     this.list = [...entries]
   }

@@ -1,6 +1,8 @@
 /** What a full disk takes of an index, and of the batches that it refuses with it. */
 import * as Effect from "effect/Effect"
 import { expect, test } from "vitest"
+import { TransactionIndex } from "../../core/log/TransactionIndex.ts"
+import { MemoryDisk } from "../../core/memory/MemoryDisk.ts"
 import { batchOf, append, newLog, reload, values } from "./TestLog.ts"
 
 test("an index that a full disk took a part of names no refused batch after a clean stop", async () => {
@@ -30,4 +32,15 @@ test("an index that a full disk took a part of names no refused batch after a cl
   }
   expect(refused).toBeGreaterThan(0)
   expect(refused).toBeLessThan(400)
+})
+
+test("an index of aborted transactions that is cut on a full disk keeps the others", () => {
+  const memory = new MemoryDisk()
+  const index = new TransactionIndex(memory.disk, "/a.txnindex", true)
+  const entries = [10, 20, 30].map((lastOffset) => ({ producerId: 1, firstOffset: lastOffset - 5, lastOffset, lastStableOffset: lastOffset + 1 }))
+  for (const entry of entries) index.append(entry)
+  memory.failWhen((operation) => operation === "write" ? "NoSpace" : undefined)
+  index.truncateTo(25)
+  expect(index.entries).toEqual(entries.slice(0, 2))
+  expect(new TransactionIndex(memory.disk, "/a.txnindex", false).entries).toEqual(entries.slice(0, 2))
 })
