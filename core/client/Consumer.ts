@@ -162,7 +162,10 @@ export interface Consumer {
    * rebalances and auto-commit. Empty when none came in time.
    */
   readonly poll: (options?: { readonly timeoutMs?: number }) => Effect.Effect<ReadonlyArray<PartitionRecords>, ClientError>
-  /** Every record, by polling; ends never, fails as `poll` does. Order is kept inside a partition. */
+  /**
+   * Every record, by polling; ends never, fails as `poll` does. Order is kept inside a partition. Whoever stops in the middle
+   * of what a poll brought has not processed it: all of it comes again.
+   */
   readonly records: Stream.Stream<ConsumerRecord, ClientError>
   /**
    * A stream for each partition, from its assignment to its revocation (its stream then ends): run them with bounded
