@@ -17,11 +17,12 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { Scope } from "effect/Scope"
-import { chmodSync, mkdirSync, rmSync } from "node:fs"
+import { chmodSync, rmSync } from "node:fs"
 import { connect, createServer, type Server, type Socket } from "node:net"
 import { join, relative, resolve } from "node:path"
 import process from "node:process"
 import type { ClusterDescription } from "../../core/broker/LocalCluster.ts"
+import { makeDirectories } from "../shared/Directories.ts"
 
 export const CONTROL_DIRECTORY = "__ottla_control"
 const SOCKET = "socket"
@@ -121,7 +122,7 @@ export const serveControl = (logDir: string, handle: Handle): Effect.Effect<void
     yield* Effect.try({
       try: () => {
         // Before the socket is there, so that there is no moment at which others can open it.
-        mkdirSync(directory, { recursive: true, mode: 0o700 })
+        makeDirectories(directory, 0o700)
         chmodSync(directory, 0o700)
         rmSync(path, { force: true })
       },

@@ -6,13 +6,14 @@
  * here that they would be about; --standalone and the like are read for Kafka's sake.
  */
 import { randomBytes } from "node:crypto"
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { hostname } from "node:os"
 import { join } from "node:path"
 import process from "node:process"
 import { parseArgs } from "node:util"
 import { BrokerConfig, BrokerConfigError } from "../../core/broker/config/BrokerConfig.ts"
 import { parseProperties, PropertiesError } from "../../core/broker/config/Properties.ts"
+import { makeDirectories } from "../shared/Directories.ts"
 import { readText } from "./Command.ts"
 import { parseArgsProblem, UsageError } from "./Options.ts"
 
@@ -73,7 +74,7 @@ const format = ({ clusterId, config, ignoreFormatted, standalone }: Format): str
   })
   if (fresh.length === 0) return "All of the log directories are already formatted.\n"
   return fresh.map((directory) => {
-    mkdirSync(directory, { recursive: true })
+    makeDirectories(directory)
     writeFileSync(
       join(directory, "meta.properties"),
       `node.id=${config.nodeId}\ndirectory.id=${randomUuid()}\nversion=1\ncluster.id=${clusterId}\n`

@@ -7,6 +7,7 @@ import * as path from "node:path"
 import process from "node:process"
 import * as Effect from "effect/Effect"
 import { type Disk, DiskError, type File, type FileStat, type OpenMode } from "../../core/ports/Disk.ts"
+import { makeDirectories } from "./Directories.ts"
 import { toDiskError } from "./DiskErrors.ts"
 import { lockFile } from "./DiskLock.ts"
 import type { Libc } from "./Libc.ts"
@@ -199,17 +200,6 @@ const space = (path: string): { readonly totalBytes: number; readonly usableByte
     const volume = fs.statfsSync(path)
     return { totalBytes: volume.blocks * volume.bsize, usableBytes: volume.bavail * volume.bsize }
   })
-}
-
-/** From the top: where a directory cannot have others in it (/proc), Node's recursive mkdir never ends. */
-const makeDirectories = (directory: string): void => {
-  const missing: Array<string> = []
-  for (let at = directory; fs.statSync(at, { throwIfNoEntry: false }) === undefined; at = path.dirname(at)) missing.push(at)
-  for (const each of missing.reverse()) {
-    // Somebody else may have been faster.
-    if (fs.statSync(each, { throwIfNoEntry: false })?.isDirectory() !== true) fs.mkdirSync(each)
-  }
-  if (missing.length === 0 && !fs.statSync(directory).isDirectory()) fs.mkdirSync(directory)
 }
 
 export const make = (libc: Libc): Disk => ({

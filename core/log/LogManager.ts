@@ -216,8 +216,8 @@ export const make = (
       truncated: (log, startsEarlier) => {
         const directory = directoryOf.get(log)
         if (directory === undefined) return
-        directory.writeOffsetsNow(RECOVERY_POINT_CHECKPOINT, offsetsOf(directory, (each) => each.recoveryPoint))
-        if (startsEarlier) directory.writeOffsetsNow(LOG_START_CHECKPOINT, offsetsOf(directory, (each) => each.logStartOffset))
+        checkpointNow(directory, RECOVERY_POINT_CHECKPOINT)
+        if (startsEarlier) checkpointNow(directory, LOG_START_CHECKPOINT)
         // A loss of power could bring the old one back, which trusts what takes the place of what was truncated.
         if (settling.has(directory)) return
         settling.add(directory)
@@ -327,6 +327,9 @@ export const make = (
       [LOG_START_CHECKPOINT]: (log) => log.logStartOffset,
       [HIGH_WATERMARK_CHECKPOINT]: highWatermark
     }
+    /** @throws DiskError */
+    const checkpointNow = (directory: LogDirectory, name: string): void =>
+      directory.writeOffsetsNow(name, offsetsOf(directory, checkpoints[name]!))
     const checkpointIn = (directory: LogDirectory, name: string): Effect.Effect<void, DiskError> =>
       Effect.suspend(() => directory.writeOffsets(name, offsetsOf(directory, checkpoints[name]!)))
     const checkpoint = (name: string) => (): Effect.Effect<void> =>
@@ -336,7 +339,7 @@ export const make = (
     /** Before a log is made: with the offsets of one that had its name, a recovery would take its records away. @throws DiskError */
     const forgetRemoved = (directory: LogDirectory): void => {
       if (!directory.hasStaleNames) return
-      for (const name of Object.keys(checkpoints)) directory.writeOffsetsNow(name, offsetsOf(directory, checkpoints[name]!))
+      for (const name of Object.keys(checkpoints)) checkpointNow(directory, name)
       const clean = directory.readOffsets(CLEANER_CHECKPOINT)
       const left = offsetsOf(directory, (log) => clean.get(keyOf(log.topic, log.partition)) ?? -1).filter(({ offset }) => offset >= 0)
       if (left.length < clean.size) directory.writeOffsetsNow(CLEANER_CHECKPOINT, left)

@@ -1,13 +1,12 @@
 /** How long a consumer whose coordinator is away may take: what its caller allowed, whatever else is under way. */
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import type { Scope } from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import * as Consumer from "../../core/client/Consumer.ts"
 import * as Producer from "../../core/client/Producer.ts"
-import { type OwnBroker, type Ports, startOwnBroker } from "./TestBrokers.ts"
+import { type OwnBroker, testOwnBroker } from "./TestBrokers.ts"
 import { settle } from "./VirtualTime.ts"
 
 /** Time passes until it is done. @returns how much, in ms, in steps of 100; Infinity: more than two minutes */
@@ -43,22 +42,15 @@ const committing = (broker: OwnBroker, config: Partial<Consumer.ConsumerConfig> 
     return { consumer, topic }
   })
 
-const test = (title: string, body: (broker: OwnBroker) => Effect.Effect<void, unknown, Ports | Scope>): void =>
-  void it.effect(title, () =>
-    Effect.gen(function*() {
-      const broker = yield* startOwnBroker()
-      yield* Effect.provide(body(broker), broker.ports)
-    }).pipe(Effect.scoped))
-
 describe("A consumer whose broker is away", () => {
-  test("closes within 30 seconds", (broker) =>
+  testOwnBroker("closes within 30 seconds", (broker) =>
     Effect.gen(function*() {
       const { consumer } = yield* committing(broker)
       const { ms } = yield* elapsed(consumer.close)
       expect(ms).toBeLessThanOrEqual(30_100)
     }))
 
-  test("gives a commit up after default.api.timeout.ms", (broker) =>
+  testOwnBroker("gives a commit up after default.api.timeout.ms", (broker) =>
     Effect.gen(function*() {
       const { consumer, topic } = yield* committing(broker, { "default.api.timeout.ms": 20_000 })
       const { exit, ms } = yield* elapsed(consumer.commit([{ topic, partition: 0, offset: 1 }]))

@@ -3,22 +3,14 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
-import type { Scope } from "effect/Scope"
 import { Partitioner } from "../../core/client/Partitioner.ts"
 import * as Producer from "../../core/client/Producer.ts"
 import { readValues } from "./ProducerLog.ts"
-import { type OwnBroker, type Ports, startOwnBroker } from "./TestBrokers.ts"
+import { type OwnBroker, startOwnBroker, testOwnBroker } from "./TestBrokers.ts"
 import { settle } from "./VirtualTime.ts"
 
 const encoder = new TextEncoder()
 const bytes = (text: string): Uint8Array => encoder.encode(text)
-
-const test = (title: string, body: (broker: OwnBroker) => Effect.Effect<void, unknown, Ports | Scope>): void =>
-  void it.effect(title, () =>
-    Effect.gen(function*() {
-      const broker = yield* startOwnBroker()
-      yield* Effect.provide(body(broker), broker.ports)
-    }).pipe(Effect.scoped))
 
 const warm = (broker: OwnBroker, config: Partial<Producer.ProducerConfig>, partitions = 1) =>
   Effect.gen(function*() {
@@ -33,7 +25,7 @@ const warm = (broker: OwnBroker, config: Partial<Producer.ProducerConfig>, parti
   })
 
 describe("A producer in time", () => {
-  test("sends a batch that is full before linger.ms is over", (broker) =>
+  testOwnBroker("sends a batch that is full before linger.ms is over", (broker) =>
     Effect.gen(function*() {
       const { offer, offsets } = yield* warm(broker, { "linger.ms": 100_000, "batch.records": 3 })
       for (let n = 0; n < 5; n++) offer()
@@ -41,7 +33,7 @@ describe("A producer in time", () => {
       expect(offsets).toEqual([0, 1, 2])
     }))
 
-  test("lets nothing linger while it is flushed", (broker) =>
+  testOwnBroker("lets nothing linger while it is flushed", (broker) =>
     Effect.gen(function*() {
       const { offer, offsets, producer } = yield* warm(broker, { "linger.ms": 100_000 })
       offer()
@@ -51,7 +43,7 @@ describe("A producer in time", () => {
       yield* Fiber.join(flush)
     }))
 
-  test("is full at buffer.memory, tells so after max.block.ms, and has room again when batches end", (broker) =>
+  testOwnBroker("is full at buffer.memory, tells so after max.block.ms, and has room again when batches end", (broker) =>
     Effect.gen(function*() {
       const { offer, offsets, producer, topic } = yield* warm(broker, {
         "batch.size": 1000, "buffer.memory": 4000, "linger.ms": 0, "max.block.ms": 300
@@ -81,7 +73,7 @@ describe("A producer in time", () => {
       expect(offsets).toEqual([0, 1, 2, 3, 4])
     }))
 
-  test("is ready for a record when it has room for all of it, and its partition", (broker) =>
+  testOwnBroker("is ready for a record when it has room for all of it, and its partition", (broker) =>
     Effect.gen(function*() {
       const { offer, producer, topic } = yield* warm(broker, {
         "batch.size": 100, "buffer.memory": 2000, "linger.ms": 0, "max.block.ms": 300,
@@ -109,7 +101,7 @@ describe("A producer in time", () => {
       yield* settle
     }))
 
-  test("serves those who wait for memory in their order", (broker) =>
+  testOwnBroker("serves those who wait for memory in their order", (broker) =>
     Effect.gen(function*() {
       const { producer, topic } = yield* warm(broker, { "batch.size": 500, "buffer.memory": 500, "linger.ms": 0 })
       const values = Array.from({ length: 30 }, (_, n) => `${n}`.padStart(400, " "))
@@ -124,7 +116,7 @@ describe("A producer in time", () => {
       expect(yield* readValues(broker.bootstrap, topic)).toEqual(values)
     }))
 
-  test("forgets a record that gave up waiting for its place", (broker) =>
+  testOwnBroker("forgets a record that gave up waiting for its place", (broker) =>
     Effect.gen(function*() {
       const { offer, producer, topic } = yield* warm(broker, { "batch.size": 500, "buffer.memory": 500, "linger.ms": 0 })
       yield* broker.stop

@@ -170,6 +170,14 @@ export const startOwnBroker = (overrides: Overrides = {}): Effect.Effect<OwnBrok
     }
   })
 
+/** A test of ours alone, under TestClock. */
+export const testOwnBroker = (title: string, body: (broker: OwnBroker) => Effect.Effect<void, unknown, Ports | Scope.Scope>): void =>
+  void it.effect(title, () =>
+    Effect.gen(function*() {
+      const broker = yield* startOwnBroker()
+      yield* Effect.provide(body(broker), broker.ports)
+    }).pipe(Effect.scoped))
+
 const external = process.env["OTTLA_TEST_BOOTSTRAP"]
 
 /** The broker that OTTLA_TEST_BOOTSTRAP names, over this runtime's sockets. */
